@@ -1,0 +1,14 @@
+export {
+  type Compare,
+  type KeyValue,
+  type Operation,
+  type RangeRequest,
+  type RangeResult,
+  type Store,
+  StoreError,
+  type StoreErrorDetail,
+  type StoreEvent,
+  type Transaction,
+  type TransactionResult,
+  type WatchRequest,
+} from "./store.ts";
