@@ -2,3 +2,12 @@ export { AssertionError, assert } from "./assert.ts";
 export { type BackoffOptions, backoffMs } from "./backoff.ts";
 export { type Clock, FakeClock, realClock } from "./clock.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel, silentLogger } from "./log.ts";
+export {
+  describeFlags,
+  FlagError,
+  type FlagInput,
+  type FlagSpec,
+  type FlagSpecs,
+  type FlagValues,
+  parseFlags,
+} from "./flag.ts";

@@ -1,0 +1,140 @@
+/**
+ * Command-line flags declared as data. Each flag can also be given by environment (`--data-dir` is SAMPAN_DATA_DIR) and by a
+ * configuration file (`data-dir: /x`); the command line wins over the environment, which wins over the file, which wins over the default.
+ * Unknown flags, unknown keys in the file and values out of range fail before anything is started.
+ */
+export type FlagSpec =
+  | { type: "string"; default?: string; choices?: readonly string[]; short?: string; value?: string; help: string }
+  | { type: "strings"; default?: readonly string[]; short?: string; value?: string; help: string }
+  | { type: "int"; default?: number; min?: number; max?: number; short?: string; value?: string; help: string }
+  | { type: "bool"; default?: boolean; short?: string; help: string };
+
+export type FlagSpecs = Readonly<Record<string, FlagSpec>>;
+
+type ValueOf<S> = S extends { type: "string" }
+  ? S extends { default: string }
+    ? string
+    : string | undefined
+  : S extends { type: "strings" }
+    ? readonly string[]
+    : S extends { type: "int" }
+      ? S extends { default: number }
+        ? number
+        : number | undefined
+      : boolean;
+
+/** `{ "data-dir": … }` becomes `values["data-dir"]`, typed. */
+export type FlagValues<S extends FlagSpecs> = { readonly [K in keyof S]: ValueOf<S[K]> };
+
+/** Bad usage; the message is for the person who typed it. */
+export class FlagError extends Error {
+  override name = "FlagError";
+}
+
+export interface FlagInput {
+  args: readonly string[];
+  env: Readonly<Record<string, string | undefined>>;
+  /** Keys of the configuration file, if one was read. */
+  file?: { path: string; values: Readonly<Record<string, unknown>> };
+}
+
+export function parseFlags<S extends FlagSpecs>(
+  specs: S,
+  input: FlagInput,
+): { values: FlagValues<S>; positionals: string[] } {
+  const typed = readArguments(specs, input.args);
+  const values: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(specs)) {
+    const variable = environmentName(name);
+    const fromEnvironment = input.env[variable];
+    const fromFile = input.file?.values[name];
+    if (typed.given.has(name)) values[name] = check(spec, typed.given.get(name), `--${name}`);
+    else if (fromEnvironment !== undefined) values[name] = check(spec, [fromEnvironment], variable);
+    else if (fromFile !== undefined)
+      values[name] = check(spec, [fromFile].flat().map(String), `${input.file?.path}: ${name}`);
+    else values[name] = spec.default ?? (spec.type === "bool" ? false : spec.type === "strings" ? [] : undefined);
+  }
+  for (const key of Object.keys(input.file?.values ?? {}))
+    if (!(key in specs))
+      throw new FlagError(`${input.file?.path}: unknown key ${JSON.stringify(key)}${nearest(key, specs)}`);
+  return { values: values as FlagValues<S>, positionals: typed.positionals }; // each key was checked against its spec above
+}
+
+export const environmentName = (flag: string): string => `SAMPAN_${flag.toUpperCase().replaceAll("-", "_")}`;
+
+/** Help text, one flag a line (or two when it is long). */
+export function describeFlags(specs: FlagSpecs): string {
+  return Object.entries(specs)
+    .map(([name, spec]) => {
+      const short = spec.short ? `-${spec.short}, ` : "    ";
+      const value = spec.type === "bool" ? "" : ` ${spec.value ?? (spec.type === "int" ? "N" : "TEXT")}`;
+      const standard = spec.default === undefined || spec.default === false ? "" : ` (default ${String(spec.default)})`;
+      return `  ${`${short}--${name}${value}`.padEnd(34)} ${spec.help}${standard}`;
+    })
+    .join("\n");
+}
+
+function readArguments(specs: FlagSpecs, args: readonly string[]) {
+  const given = new Map<string, string[]>();
+  const positionals: string[] = [];
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] ?? "";
+    if (arg === "--") {
+      positionals.push(...args.slice(at + 1));
+      break;
+    }
+    if (!arg.startsWith("-") || arg === "-") {
+      positionals.push(arg);
+      continue;
+    }
+    const [head = "", inline] = splitOnce(arg);
+    const name = head.startsWith("--") ? head.slice(2) : shortName(specs, head.slice(1));
+    const spec = name === undefined ? undefined : specs[name];
+    if (name === undefined || !spec)
+      throw new FlagError(`unknown flag: ${head}${nearest(head.replace(/^-+/, ""), specs)}`);
+    let value = inline;
+    if (value === undefined && spec.type === "bool") value = "true";
+    if (value === undefined) {
+      value = args[++at];
+      if (value === undefined) throw new FlagError(`flag needs a value: ${head}`);
+    }
+    given.set(name, [...(given.get(name) ?? []), value]);
+  }
+  return { given, positionals };
+}
+
+function splitOnce(arg: string): [string, string | undefined] {
+  const at = arg.indexOf("=");
+  return at < 0 ? [arg, undefined] : [arg.slice(0, at), arg.slice(at + 1)];
+}
+
+const shortName = (specs: FlagSpecs, letter: string) =>
+  Object.entries(specs).find(([, spec]) => spec.short === letter)?.[0];
+
+function nearest(name: string, specs: FlagSpecs): string {
+  const close = Object.keys(specs).find((flag) => flag.startsWith(name.slice(0, 4)) && name.length > 3);
+  return close ? `; did you mean --${close}?` : "";
+}
+
+function check(spec: FlagSpec, texts: readonly string[] = [], source: string): unknown {
+  const last = texts.at(-1) ?? "";
+  switch (spec.type) {
+    case "string":
+      if (spec.choices && !spec.choices.includes(last))
+        throw new FlagError(`${source}: ${JSON.stringify(last)} is not one of ${spec.choices.join(", ")}`);
+      return last;
+    case "strings":
+      return texts.flatMap((text) => text.split(",")).filter((text) => text !== "");
+    case "int": {
+      const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = spec;
+      const number = Number(last);
+      if (last.trim() === "" || !Number.isInteger(number) || number < min || number > max)
+        throw new FlagError(`${source}: want a whole number from ${min} to ${max}, have ${JSON.stringify(last)}`);
+      return number;
+    }
+    case "bool":
+      if (last !== "true" && last !== "false")
+        throw new FlagError(`${source}: want true or false, have ${JSON.stringify(last)}`);
+      return last === "true";
+  }
+}
