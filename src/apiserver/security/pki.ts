@@ -1,0 +1,125 @@
+/**
+ * The cluster's certificates on disk, in kubeadm's layout (`pki/ca.crt`, `pki/apiserver.crt`, …) so that other tools find them.
+ * Made on the first start; leaves are renewed when they come near their end or when the server gets a new name or address.
+ */
+import { generateKeyPair, X509Certificate } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { promisify } from "node:util";
+import { createAuthority, issueCertificate, type KeyPair, type LeafRequest } from "./certificates.ts";
+
+export interface PkiOptions {
+  readonly directory: string;
+  readonly now: number;
+  /** Names and addresses under which clients reach the server. */
+  readonly serverNames: readonly string[];
+  readonly serverAddresses: readonly string[];
+}
+
+export interface Pki {
+  /** Signs everything below. */
+  readonly authority: KeyPair;
+  /** What the API server shows. */
+  readonly server: KeyPair;
+  /** With which the API server calls kubelets. */
+  readonly kubeletClient: KeyPair;
+  /** system:masters. */
+  readonly admin: KeyPair;
+  /** Signs service-account tokens; PEM, RSA 2048 (upstream's clients and cloud trust policies expect RS256). */
+  readonly serviceAccountKey: string;
+  /** A certificate for a part that runs elsewhere, or a kubelet's server. Kept in `NAME.crt`/`NAME.key`. */
+  leaf(name: string, request: LeafRequest): Promise<KeyPair>;
+}
+
+const authorityDays = 3650;
+const leafDays = 365;
+/** Renewed on start when less than this is left. */
+const renewDays = 30;
+const dayMs = 24 * 3600 * 1000;
+
+export async function openPki(options: PkiOptions): Promise<Pki> {
+  const { directory, now } = options;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const serviceAccountKey = openServiceAccountKey(directory); // its RSA key is made on another thread meanwhile
+  const authority =
+    (await readPair(directory, "ca")) ??
+    (await writePair(directory, "ca", await createAuthority("kubernetes", { now, validDays: authorityDays })));
+  const leaf = async (name: string, request: LeafRequest) => {
+    const found = await readPair(directory, name);
+    if (found && stillGood(found, authority, request, now)) return found;
+    return writePair(directory, name, await issueCertificate(authority, { ...request, now }));
+  };
+  const [server, kubeletClient, admin] = await Promise.all([
+    leaf("apiserver", {
+      commonName: "kube-apiserver",
+      usages: ["server"],
+      dnsNames: options.serverNames,
+      ipAddresses: options.serverAddresses,
+      validDays: leafDays,
+    }),
+    leaf("apiserver-kubelet-client", {
+      commonName: "kube-apiserver-kubelet-client",
+      organizations: ["system:masters"],
+      usages: ["client"],
+      validDays: leafDays,
+    }),
+    leaf("admin", {
+      commonName: "kubernetes-admin",
+      organizations: ["system:masters"],
+      usages: ["client"],
+      validDays: leafDays,
+    }),
+  ]);
+  return { authority, server, kubeletClient, admin, serviceAccountKey: await serviceAccountKey, leaf };
+}
+
+function stillGood(pair: KeyPair, authority: KeyPair, request: LeafRequest, now: number): boolean {
+  const certificate = new X509Certificate(pair.certificate);
+  if (Date.parse(certificate.validTo) - now < renewDays * dayMs) return false;
+  if (!certificate.verify(new X509Certificate(authority.certificate).publicKey)) return false;
+  return (
+    (request.dnsNames ?? []).every((name) => certificate.checkHost(name) !== undefined) &&
+    (request.ipAddresses ?? []).every((address) => certificate.checkIP(address) !== undefined)
+  );
+}
+
+async function openServiceAccountKey(directory: string): Promise<string> {
+  const file = path.join(directory, "sa.key");
+  const found = await readIfThere(file);
+  if (found) return found;
+  const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  await writeWhole(path.join(directory, "sa.pub"), publicKey, 0o644);
+  await writeWhole(file, privateKey, 0o600);
+  return privateKey;
+}
+
+async function readPair(directory: string, name: string): Promise<KeyPair | undefined> {
+  const certificate = await readIfThere(path.join(directory, `${name}.crt`));
+  const key = await readIfThere(path.join(directory, `${name}.key`));
+  return certificate && key ? { certificate, key } : undefined;
+}
+
+async function writePair(directory: string, name: string, pair: KeyPair): Promise<KeyPair> {
+  await writeWhole(path.join(directory, `${name}.key`), pair.key, 0o600);
+  await writeWhole(path.join(directory, `${name}.crt`), pair.certificate, 0o644);
+  return pair;
+}
+
+/** Never leaves half a file behind. */
+async function writeWhole(file: string, text: string, mode: number): Promise<void> {
+  await writeFile(`${file}.new`, text, { mode, flush: true });
+  await rename(`${file}.new`, file);
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // thrown by fs: always an errno error
+    throw error;
+  }
+}
