@@ -1,4 +1,38 @@
-export { FieldPath, type FieldError, type FieldErrorReason, fieldError, printValue } from "./field.ts";
+export {
+  type FieldError,
+  type FieldErrorReason,
+  FieldPath,
+  fieldError,
+  printFieldErrors,
+  printValue,
+} from "./field.ts";
+export {
+  escapeFieldValue,
+  everyFieldSelector,
+  type FieldMatcher,
+  type FieldRequirement,
+  type FieldTransform,
+  fieldSelectorOf,
+  parseFieldSelector,
+} from "./field-selector.ts";
+export { goJson, goQuote, goValue } from "./go-text.ts";
+export {
+  compileLabelSelector,
+  everythingSelector,
+  type LabelMatcher,
+  type LabelOperator,
+  type LabelRequirement,
+  type LabelSelector,
+  type LabelSelectorRequirement,
+  type Labels,
+  labelRequirement,
+  nothingSelector,
+  parseLabelSelector,
+  printLabelSelector,
+  SelectorError,
+  selectorFromLabels,
+} from "./label-selector.ts";
+export * from "./names.ts";
 export type {
   DeepReadonly,
   KubernetesList,

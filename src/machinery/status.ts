@@ -2,7 +2,8 @@
  * The one table of API errors: code, reason and wording of apimachinery's api/errors.
  * Everything the server refuses is one of these; clients match on reason and message.
  */
-import type { FieldError } from "./field.ts";
+import { type FieldError, printFieldErrors } from "./field.ts";
+import { goQuote } from "./go-text.ts";
 
 export interface StatusCause {
   reason?: string;
@@ -78,23 +79,42 @@ const about = (resource: GroupResource, name: string) => ({
   ...(resource.resource ? { kind: resource.resource } : {}),
 });
 
+/** Reason and message of NewGenericServerResponse; without a message the server's own text is shown. */
+const genericAnswers: Readonly<Record<number, readonly [reason: string, message?: string]>> = {
+  400: ["BadRequest", "the server rejected our request for an unknown reason"],
+  401: ["Unauthorized", "the server has asked for the client to provide credentials"],
+  403: ["Forbidden"],
+  404: ["NotFound", "the server could not find the requested resource"],
+  405: ["MethodNotAllowed", "the server does not allow this method on the requested resource"],
+  406: ["NotAcceptable"],
+  409: ["Conflict", "the server reported a conflict"],
+  415: ["UnsupportedMediaType"],
+  422: ["Invalid", "the server rejected our request due to an error in our request"],
+  429: ["TooManyRequests", "the server has received too many requests and has asked us to try again later"],
+  503: ["ServiceUnavailable", "the server is currently unable to handle the request"],
+  504: [
+    "Timeout",
+    "the server was unable to return a response in the time allotted, but may still be processing the request",
+  ],
+};
+
 export const statusError = {
   notFound: (resource: GroupResource, name: string) =>
-    failure(404, "NotFound", `${printGroupResource(resource)} ${JSON.stringify(name)} not found`, about(resource, name)),
+    failure(404, "NotFound", `${printGroupResource(resource)} ${goQuote(name)} not found`, about(resource, name)),
   /** No such path, group or resource. */
   unknownPath: () => failure(404, "NotFound", "the server could not find the requested resource", {}),
   alreadyExists: (resource: GroupResource, name: string) =>
     failure(
       409,
       "AlreadyExists",
-      `${printGroupResource(resource)} ${JSON.stringify(name)} already exists`,
+      `${printGroupResource(resource)} ${goQuote(name)} already exists`,
       about(resource, name),
     ),
   conflict: (resource: GroupResource, name: string, why: string) =>
     failure(
       409,
       "Conflict",
-      `Operation cannot be fulfilled on ${printGroupResource(resource)} ${JSON.stringify(name)}: ${why}`,
+      `Operation cannot be fulfilled on ${printGroupResource(resource)} ${goQuote(name)}: ${why}`,
       about(resource, name),
     ),
   /** Optimistic lock lost. */
@@ -116,35 +136,33 @@ export const statusError = {
         ? `forbidden: ${why}`
         : name === ""
           ? `${printGroupResource(resource)} is forbidden: ${why}`
-          : `${printGroupResource(resource)} ${JSON.stringify(name)} is forbidden: ${why}`,
+          : `${printGroupResource(resource)} ${goQuote(name)} is forbidden: ${why}`,
       about(resource, name),
     ),
   invalid: (kind: { group: string; kind: string }, name: string, errors: readonly FieldError[]) => {
     const printedKind = kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
-    const texts = [...new Set(errors.map((error) => `${error.field}: ${error.message}`))];
-    const list = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
-    return failure(422, "Invalid", `${printedKind} ${JSON.stringify(name)} is invalid: ${list}`, {
+    const list = errors.length > 0 ? `: ${printFieldErrors(errors)}` : "";
+    return failure(422, "Invalid", `${printedKind} ${goQuote(name)} is invalid${list}`, {
       ...(name ? { name } : {}),
       ...(kind.group ? { group: kind.group } : {}),
-      kind: kind.kind,
-      causes: errors.map(({ reason, message, field }) => ({ reason, message, field })),
+      ...(kind.kind ? { kind: kind.kind } : {}),
+      ...(errors.length > 0
+        ? { causes: errors.map(({ reason, message, field }) => ({ reason, message, field })) }
+        : {}),
     });
   },
   methodNotSupported: (resource: GroupResource, action: string) =>
     failure(
       405,
       "MethodNotAllowed",
-      `${action} is not supported on resources of kind ${JSON.stringify(printGroupResource(resource))}`,
+      `${action} is not supported on resources of kind ${goQuote(printGroupResource(resource))}`,
       about(resource, ""),
     ),
   /** The path exists, the HTTP method does not. */
-  methodNotAllowed: () => failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}),
+  methodNotAllowed: () =>
+    failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}),
   notAcceptable: (supported: readonly string[]) =>
-    failure(
-      406,
-      "NotAcceptable",
-      `only the following media types are accepted: ${supported.join(", ")}`,
-    ),
+    failure(406, "NotAcceptable", `only the following media types are accepted: ${supported.join(", ")}`),
   unsupportedMediaType: (supported: readonly string[]) =>
     failure(
       415,
@@ -160,5 +178,15 @@ export const statusError = {
     failure(504, "Timeout", message, retryAfterSeconds ? { retryAfterSeconds } : {}),
   internal: (why: string) =>
     failure(500, "InternalError", `Internal error occurred: ${why}`, { causes: [{ message: why }] }),
+  /** What upstream answers where only an HTTP code is known: from the router, or for a patch that cannot be applied. */
+  generic: (code: number, serverMessage = "") => {
+    const [reason, message] = genericAnswers[code] ?? [
+      code >= 500 ? "InternalError" : "",
+      code >= 500
+        ? `an error on the server (${goQuote(serverMessage)}) has prevented the request from succeeding`
+        : `the server responded with the status code ${code} but did not return more information`,
+    ];
+    return failure(code, reason, message ?? serverMessage, {});
+  },
   serviceUnavailable: (message: string) => failure(503, "ServiceUnavailable", message),
 };

@@ -1,0 +1,59 @@
+/**
+ * Text as Go prints it inside messages that clients see: quoted strings (`%q`), JSON and `%v` of maps and lists.
+ */
+
+/** `strconv.Quote`: printable characters as they are, others escaped the Go way. */
+export function goQuote(text: string): string {
+  if (/^[ !#-[\]-~]*$/.test(text)) return `"${text}"`;
+  let out = '"';
+  for (const character of text) out += quoteCharacter(character);
+  return `${out}"`;
+}
+
+const shortEscapes: Readonly<Record<string, string>> = {
+  '"': '\\"',
+  "\\": "\\\\",
+  "\u0007": "\\a",
+  "\b": "\\b",
+  "\f": "\\f",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\v": "\\v",
+};
+
+// What unicode.IsPrint refuses: controls, separators other than the space, unassigned and private characters.
+const unprintable = /[\p{C}\p{Zl}\p{Zp}]|[^\P{Zs} ]/u;
+
+export const isPrintable = (character: string): boolean => !unprintable.test(character);
+
+function quoteCharacter(character: string): string {
+  const short = shortEscapes[character];
+  if (short !== undefined) return short;
+  if (isPrintable(character)) return character;
+  const code = character.codePointAt(0) ?? 0;
+  if (code < 0x80) return `\\x${code.toString(16).padStart(2, "0")}`;
+  return code < 0x10000 ? `\\u${code.toString(16).padStart(4, "0")}` : `\\U${code.toString(16).padStart(8, "0")}`;
+}
+
+/** `json.Marshal`: like JSON.stringify, with <, >, & and the two line separators escaped. */
+export function goJson(value: unknown): string {
+  const text = JSON.stringify(value) ?? "null";
+  return text.replace(/[<>&\u2028\u2029]/g, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** `%v` of a decoded JSON value: `map[a:1 b:[x y]]`, keys sorted, nil as `<nil>`. */
+export function goValue(value: unknown): string {
+  if (value === null || value === undefined) return "<nil>";
+  if (Array.isArray(value)) return `[${value.map(goValue).join(" ")}]`;
+  if (typeof value === "object") {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+    return `map[${entries.map(([key, each]) => `${key}:${goValue(each)}`).join(" ")}]`;
+  }
+  return typeof value === "number" ? goNumber(value) : String(value);
+}
+
+/** `%v` of a float64 or int64: exponents have two digits and start at 1e+21. */
+export function goNumber(value: number): string {
+  return String(value).replace(/e([+-])(\d)$/, "e$10$2");
+}
