@@ -1,0 +1,2 @@
+export { assess, type Finding, type MachineFacts, printFindings } from "./check.ts";
+export { type KubeconfigInput, printKubeconfig } from "./kubeconfig.ts";

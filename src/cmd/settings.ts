@@ -1,0 +1,47 @@
+/** The flags that several subcommands share, and the layout of the data folder. */
+import path from "node:path";
+import type { FlagSpecs } from "#base";
+
+export const placeFlags = {
+  config: {
+    type: "string",
+    value: "FILE",
+    help: "YAML file with flags as keys (default /etc/sampan/config.yaml when it is there).",
+  },
+  "data-dir": { type: "string", default: "/var/lib/sampan", value: "PATH", help: "Where all state is kept." },
+  "bind-address": { type: "string", default: "0.0.0.0", value: "IP", help: "Address the API server listens on." },
+  "secure-port": { type: "int", default: 6443, min: 1, max: 65535, value: "PORT", help: "Port of the API server." },
+  "service-cidr": { type: "string", default: "10.96.0.0/16", value: "CIDR", help: "Addresses of Services." },
+  "cluster-cidr": { type: "string", default: "10.244.0.0/16", value: "CIDR", help: "Addresses of pods." },
+  "cluster-domain": { type: "string", default: "cluster.local", value: "NAME", help: "Domain of the cluster's DNS." },
+  runtime: {
+    type: "string",
+    default: "containerd",
+    choices: ["containerd", "simulated"],
+    help: "Real containers, or nodes without any.",
+  },
+  "container-runtime-endpoint": {
+    type: "string",
+    value: "SOCKET",
+    help: "CRI socket of a runtime that is there already; otherwise a private containerd is started.",
+  },
+  "node-ip": { type: "string", value: "IP", help: "Address of this node (default: that of the default route)." },
+  "node-name": { type: "string", value: "NAME", help: "Name of this node (default: the host's)." },
+  "log-level": { type: "string", default: "info", choices: ["debug", "info", "warn", "error"], help: "What to log." },
+} as const satisfies FlagSpecs;
+
+/** Everything under the data folder, by name. */
+export function dataLayout(dataDirectory: string) {
+  const at = (...parts: string[]) => path.join(path.resolve(dataDirectory), ...parts);
+  return {
+    root: at(),
+    database: at("store", "state.db"),
+    pki: at("pki"),
+    kubeconfig: at("admin.kubeconfig"),
+    pidFile: at("sampan.pid"),
+    log: at("sampan.log"),
+    images: at("images"),
+    containerd: at("containerd"),
+    node: (name: string) => at("nodes", name),
+  };
+}
