@@ -83,13 +83,17 @@ export interface Informer<T> {
   synced(): Promise<void>;
 }
 
+/** Narrows an informer to some of a resource's objects. */
+export interface InformerSelector {
+  readonly fieldSelector?: string;
+  readonly labelSelector?: string;
+  readonly namespace?: string;
+}
+
 /** One shared informer for each resource and selector in a process. */
 export interface InformerSet {
-  of<N extends ResourceName>(
-    name: N,
-    selector?: { fieldSelector?: string; labelSelector?: string; namespace?: string },
-  ): Informer<ResourceTypes[N]>;
-  of<T extends KubernetesObject>(reference: ResourceReference): Informer<T>;
+  of<N extends ResourceName>(name: N, selector?: InformerSelector): Informer<ResourceTypes[N]>;
+  of<T extends KubernetesObject>(reference: ResourceReference, selector?: InformerSelector): Informer<T>;
   /** Starts those asked for so far (and later ones at once); resolves when the signal aborts and all have stopped. */
   run(signal: AbortSignal): Promise<void>;
 }

@@ -1,0 +1,107 @@
+/**
+ * Keys waiting for work, with the semantics of client-go's workqueue: a key is queued at most once, a key that is being worked on
+ * and added again is worked on once more afterwards, and failures come back later and later (5 ms doubling to 1000 s).
+ */
+import { type Clock, type Logger, realClock, silentLogger } from "#base";
+import { isStatusError } from "#machinery";
+import { TimerHeap } from "./timer-heap.ts";
+import type { WorkQueue } from "./types.ts";
+
+const retryMsMin = 5;
+const retryMsMax = 1_000_000;
+
+export interface WorkQueueOptions {
+  /** For log entries: the controller. */
+  readonly name?: string;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+}
+
+export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
+  const { clock = realClock, log = silentLogger, name = "queue" } = options;
+  // Insertion order is the order of work; both are sets because a key counts once.
+  const waiting = new Set<string>();
+  const working = new Set<string>();
+  /** Added while being worked on. */
+  const again = new Set<string>();
+  const failures = new Map<string, number>();
+  /** Keys whose current work asked for a rate-limited retry itself. */
+  const askedForRetry = new Set<string>();
+  let wake: () => void = () => undefined;
+
+  function add(key: string): void {
+    if (working.has(key)) again.add(key);
+    else {
+      waiting.add(key);
+      wake();
+    }
+  }
+  const delayed = new TimerHeap(clock, add);
+
+  function addAfter(key: string, delayMs: number): void {
+    if (delayMs <= 0) add(key);
+    else delayed.add(key, clock.now() + delayMs);
+  }
+
+  function addRateLimited(key: string): void {
+    const count = failures.get(key) ?? 0;
+    failures.set(key, count + 1);
+    if (working.has(key)) askedForRetry.add(key);
+    addAfter(key, Math.min(retryMsMax, retryMsMin * 2 ** count));
+  }
+
+  async function process(key: string, work: (key: string) => Promise<void>): Promise<void> {
+    try {
+      await work(key);
+      if (!askedForRetry.has(key)) failures.delete(key);
+    } catch (error) {
+      // A lost optimistic lock is how two writers take turns, not a fault.
+      const level = isStatusError(error, "Conflict") ? "debug" : "warn";
+      log[level](`${name}: will retry`, { key, error, failures: (failures.get(key) ?? 0) + 1 });
+      addRateLimited(key);
+    } finally {
+      askedForRetry.delete(key);
+      working.delete(key);
+      if (again.delete(key)) add(key);
+    }
+  }
+
+  return {
+    add,
+    addAfter,
+    addRateLimited,
+    forget: (key) => void failures.delete(key),
+    get length() {
+      return waiting.size;
+    },
+    run(signal, { concurrency, work }) {
+      return new Promise((resolve) => {
+        let scheduled = false;
+        const start = () => {
+          scheduled = false;
+          while (!signal.aborted && working.size < concurrency) {
+            const [key] = waiting;
+            if (key === undefined) return;
+            waiting.delete(key);
+            working.add(key);
+            void process(key, work).then(() => (signal.aborted ? finish() : start()));
+          }
+        };
+        const finish = () => {
+          if (working.size > 0) return;
+          delayed.clear();
+          resolve();
+        };
+        // A microtask later, so that a burst of adds within one event is one batch and `add` never runs the work itself.
+        wake = () => {
+          if (scheduled || working.size >= concurrency) return;
+          scheduled = true;
+          queueMicrotask(start);
+        };
+        signal.addEventListener("abort", finish, { once: true });
+        if (signal.aborted) finish();
+        else start();
+      });
+    },
+  };
+}

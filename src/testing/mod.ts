@@ -1,0 +1,1 @@
+export { FakeTransport, type Intercept } from "./fake-transport.ts";
