@@ -41,7 +41,8 @@ export type {
   ObjectMeta,
   OwnerReference,
 } from "./object.ts";
-export type { FieldSchema, ListSchema, TypeSchema, ValueSchema } from "./schema.ts";
+export type { AnySchema, FieldSchema, ListSchema, TypeSchema, ValueSchema } from "./schema.ts";
+export { type CompactEnums, type CompactTypes, type TypeFacts, typeFacts } from "./type-facts.ts";
 export {
   type GroupResource,
   isStatusError,

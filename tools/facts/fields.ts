@@ -54,7 +54,10 @@ function specialType(name: string): string | undefined {
 
 /** `k8s.io.api.core.v1.Pod` of .proto and `io.k8s.api.core.v1.Pod` of OpenAPI are `api.core.v1.Pod` here. */
 export const shortName = (name: string): string =>
-  name.replace(/^#\/definitions\//, "").replace(/^(io\.k8s|k8s\.io)\./, "");
+  name
+    .replace(/^#\/definitions\//, "")
+    .replace(/^(io\.k8s|k8s\.io)\./, "")
+    .replace("apiextensions_", "apiextensions-");
 
 const packageOf = (name: string): string => name.slice(0, name.lastIndexOf("."));
 
@@ -117,11 +120,7 @@ export class FieldMerger {
       number: field.number,
       mode: mark === "*" || mark === "=" ? mark : "",
       type: this.#protoType(home, field),
-      options: [
-        ...(schema ? optionsOfSchema(schema) : optionsOfMarkers(field.markers)),
-        ...defaultOf(field.markers),
-        ...(alias === undefined ? [] : [`proto:${field.name}`]),
-      ],
+      options: [...(schema ? optionsOfSchema(schema) : optionsOfMarkers(field.markers)), ...defaultOf(field.markers)],
       embedded,
     };
   }
@@ -142,7 +141,7 @@ export class FieldMerger {
   #wrappedItems(name: string): string | undefined {
     const message = this.#messages.get(name);
     const only = message?.fields[0];
-    if (!message || message.fields.length !== 1 || only?.name !== "items" || only.type !== "string") return undefined;
+    if (message?.fields.length !== 1 || only?.name !== "items" || only.type !== "string") return undefined;
     return "string";
   }
 

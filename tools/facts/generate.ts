@@ -47,11 +47,6 @@ const groupOfPackage: Readonly<Record<string, string>> = {
   apiregistration: "apiregistration.k8s.io",
 };
 
-/** Kinds of apimachinery that any version of any group may use; they live in `v1` and in `meta.k8s.io/v1`. */
-function metaKinds(names: Iterable<string>): string[] {
-  return [...names].filter((name) => name.startsWith("apimachinery.pkg.apis.meta."));
-}
-
 function readMessages(root: string): Map<string, ProtoMessage> {
   const messages = new Map<string, ProtoMessage>();
   for (const path of globSync("kubernetes/proto/**/*.proto", { cwd: root }))
@@ -92,10 +87,7 @@ function main(): void {
       kinds.set(groupVersion, [...(kinds.get(groupVersion) ?? []), name]);
   }
   const resources = readResources(document.paths);
-  writeFileSync(
-    join(sourceFolder, "api/facts.json"),
-    printFacts({ version: "1.36", resources, kinds, meta: metaKinds(types.keys()), types }),
-  );
+  writeFileSync(join(sourceFolder, "api/facts.json"), printFacts({ version: "1.36", resources, kinds, types }));
 }
 
 /** Wire envelopes that are code, not types: `runtime.Unknown`, `Timestamp`. */
@@ -103,7 +95,8 @@ function isEnvelope(name: string): boolean {
   return (
     name.startsWith("apimachinery.pkg.runtime.") ||
     name.startsWith("apimachinery.pkg.api.resource.") ||
-    name === "apimachinery.pkg.apis.meta.v1.Timestamp"
+    name === "apimachinery.pkg.apis.meta.v1.Timestamp" ||
+    name === "apimachinery.pkg.apis.meta.v1.Patch"
   );
 }
 
@@ -111,7 +104,6 @@ interface Facts {
   version: string;
   resources: ReadonlyMap<string, readonly CompactResource[]>;
   kinds: ReadonlyMap<string, readonly string[]>;
-  meta: readonly string[];
   types: ReadonlyMap<string, readonly string[]>;
 }
 
