@@ -1,0 +1,230 @@
+/**
+ * The transport to an API server in another process or on another machine.
+ *
+ * One HTTP/2 connection carries everything; a second one is opened only when the server's stream limit is reached (as Go's
+ * client does: long-lived watches would otherwise starve requests). Without HTTP/2 it falls back to HTTP/1.1.
+ * A broken connection is replaced by the next request. Requests that the server certainly did not process are sent again;
+ * so are answers 429 and 5xx that name a Retry-After, ten times at most, as client-go does. There is no client-side rate limit.
+ */
+import { type Clock, realClock } from "#base";
+import type { ApiRequest, Transport } from "#machinery";
+import {
+  type Connection,
+  ConnectionError,
+  codeOf,
+  type Endpoint,
+  type Exchange,
+  type ExchangeRequest,
+  readBody,
+} from "./connection.ts";
+import { delay } from "./delay.ts";
+import { createJsonLines } from "./json-lines.ts";
+import { decodeBody, decodeFailure } from "./response.ts";
+
+export interface HttpsTransportOptions {
+  /** `https://host:port`, also with a path prefix; `http://` for a local proxy. */
+  readonly server: string;
+  /** PEM. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly token?: string;
+  /** Asked before each request, so that rotated tokens are used; cache inside. */
+  readonly tokenSource?: () => string | Promise<string>;
+  readonly username?: string;
+  readonly password?: string;
+  readonly userAgent?: string;
+  /** Name in the server's certificate when it isn't the host. */
+  readonly serverName?: string;
+  /** Don't verify the server's certificate. */
+  readonly insecure?: boolean;
+  readonly impersonate?: { readonly user: string; readonly groups?: readonly string[]; readonly uid?: string };
+  readonly clock?: Clock;
+}
+
+const retriesMax = 10;
+const resendsMax = 3;
+const connectMsMax = 30_000;
+/** Protects the process from an answer that never ends. */
+const bodyBytesMax = 1024 * 1024 * 1024;
+
+export function createHttpsTransport(options: HttpsTransportOptions): Transport {
+  const { clock = realClock } = options;
+  const url = new URL(options.server);
+  const prefix = url.pathname.replace(/\/$/, "");
+  const pool = createPool(endpointOf(options, url), clock);
+  const closing = new AbortController();
+
+  async function headersOf(request: ApiRequest, hasBody: boolean): Promise<ExchangeRequest["headers"]> {
+    const headers: Record<string, string | readonly string[]> = {
+      accept: "application/json, */*;q=0.5",
+      "user-agent": options.userAgent ?? "sampan",
+    };
+    if (hasBody) headers["content-type"] = request.contentType ?? "application/json";
+    const token = options.tokenSource ? await options.tokenSource() : options.token;
+    if (token) headers.authorization = `Bearer ${token.trim()}`;
+    else if (options.username !== undefined) {
+      const credentials = Buffer.from(`${options.username}:${options.password ?? ""}`).toString("base64");
+      headers.authorization = `Basic ${credentials}`;
+    }
+    if (options.impersonate) {
+      headers["impersonate-user"] = options.impersonate.user;
+      if (options.impersonate.uid) headers["impersonate-uid"] = options.impersonate.uid;
+      const groups = options.impersonate.groups ?? [];
+      if (groups.length > 0) headers["impersonate-group"] = groups;
+    }
+    return headers;
+  }
+
+  /** The head of an answer that is not a failure. */
+  async function exchange(request: ApiRequest): Promise<Exchange> {
+    const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
+    const path = prefix + request.path + printQuery(request.query);
+    const { method, signal } = request;
+    let resends = 0;
+    for (let retries = 0; ; ) {
+      signal?.throwIfAborted();
+      const headers = await headersOf(request, body !== undefined);
+      let answer: Exchange;
+      try {
+        const connection = await pool.get();
+        answer = await connection.exchange({ method, path, headers, body, signal });
+      } catch (error) {
+        if (error instanceof ConnectionError && error.isUnprocessed && resends++ < resendsMax) continue;
+        throw error;
+      }
+      if (answer.code >= 200 && answer.code < 300) return answer;
+      const failure = decodeFailure(answer.code, answer, await readAll(answer));
+      const retryAfterSeconds = Number(answer.retryAfter);
+      const mayRetry = (answer.code === 429 || answer.code >= 500) && retryAfterSeconds > 0;
+      if (!mayRetry || retries++ >= retriesMax) throw failure;
+      await delay(clock, retryAfterSeconds * 1000, closing.signal);
+    }
+  }
+
+  return {
+    async request(request) {
+      try {
+        const answer = await exchange(request);
+        return decodeBody(answer.contentType, await readAll(answer));
+      } catch (error) {
+        // Cancelling shows as a broken connection; the caller wants its own reason back.
+        request.signal?.throwIfAborted();
+        throw error;
+      }
+    },
+    async watch(request, onEvent) {
+      try {
+        const answer = await exchange(request);
+        const lines = createJsonLines((value) => onEvent(value as Parameters<typeof onEvent>[0])); // what a watch answers
+        await readBody(answer, lines.push);
+        lines.end();
+      } catch (error) {
+        if (!request.signal?.aborted && !closing.signal.aborted) throw error;
+      }
+    },
+    close() {
+      closing.abort();
+      pool.close();
+    },
+  };
+}
+
+function endpointOf(options: HttpsTransportOptions, url: URL): Endpoint {
+  const { ca, cert, key, insecure = false, serverName } = options;
+  return {
+    url,
+    tls: { ca, cert, key, rejectUnauthorized: !insecure, ...(serverName ? { servername: serverName } : {}) },
+  };
+}
+
+function printQuery(query: ApiRequest["query"] = {}): string {
+  const parts = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) parts.set(name, String(value));
+  return parts.size > 0 ? `?${parts}` : "";
+}
+
+async function readAll(answer: Exchange): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  await readBody(answer, (chunk) => {
+    bytes += chunk.length;
+    if (bytes > bodyBytesMax) throw new Error(`the answer is larger than ${bodyBytesMax} bytes`);
+    chunks.push(chunk);
+  });
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+}
+
+/** The open connections: one, unless the server limits streams. */
+function createPool(endpoint: Endpoint, clock: Clock) {
+  let connections: Connection[] = [];
+  let connecting: Promise<Connection> | undefined;
+  let closed = false;
+
+  async function connectOnce(): Promise<Connection> {
+    const connection = await connect(endpoint, clock);
+    if (closed) connection.close();
+    else connections.push(connection);
+    return connection;
+  }
+
+  return {
+    async get(): Promise<Connection> {
+      for (;;) {
+        if (closed) throw new ConnectionError("the transport is closed", { code: "ECLOSED" });
+        connections = connections.filter((connection) => !connection.closed);
+        const available = connections.find((connection) => connection.available);
+        if (available) return available;
+        connecting ??= connectOnce().finally(() => {
+          connecting = undefined;
+        });
+        await connecting;
+      }
+    },
+    close() {
+      closed = true;
+      for (const connection of connections) connection.close();
+      connections = [];
+    },
+  };
+}
+
+async function connect(endpoint: Endpoint, clock: Clock): Promise<Connection> {
+  const { url, tls } = endpoint;
+  const { createHttp1Connection } = await import("./http1-connection.ts");
+  if (url.protocol !== "https:") return createHttp1Connection(endpoint);
+  const { connect: connectTls } = await import("node:tls");
+  const { isIP } = await import("node:net");
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  const socket = connectTls({
+    ...(isIP(host) ? {} : { servername: host }),
+    ...tls,
+    host,
+    port: Number(url.port || 443),
+    ALPNProtocols: ["h2", "http/1.1"],
+  });
+  await new Promise<void>((resolve, reject) => {
+    const fail = (cause: Error & { code?: string }) => {
+      socket.destroy();
+      const message = `can't connect to ${url.origin}: ${cause.message || codeOf(cause)}`;
+      reject(new ConnectionError(message, { code: codeOf(cause), cause }));
+    };
+    const cancel = clock.after(connectMsMax, () => fail(new Error(`no answer within ${connectMsMax} ms`)));
+    socket.once("secureConnect", () => {
+      cancel();
+      socket.off("error", fail);
+      resolve();
+    });
+    socket.once("error", (error) => {
+      cancel();
+      fail(error);
+    });
+  });
+  if (socket.alpnProtocol === "h2") {
+    const { createHttp2Connection } = await import("./http2-connection.ts");
+    return createHttp2Connection(socket, url, clock);
+  }
+  socket.on("error", () => socket.destroy());
+  socket.destroy();
+  return createHttp1Connection(endpoint);
+}
