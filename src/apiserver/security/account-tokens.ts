@@ -65,13 +65,15 @@ const verifiedTokensMax = 4096;
 /** Clock difference between machines that is forgiven, as upstream's JWT library does. */
 const leewaySeconds = 60;
 
+export type TokenResult =
+  /** `audiences`: the wanted ones that the token has. */
+  | { readonly user: RequestUser; readonly audiences: readonly string[] }
+  /** Why it is no good; "" when it isn't one of our tokens at all. */
+  | { readonly why: string };
+
 export interface AccountTokens {
   issue(request: AccountTokenRequest): { token: string; expiration: number };
-  /** Undefined: not one of our tokens, or no longer good. `audiences`: the wanted ones the token has. */
-  authenticate(
-    token: string,
-    wantedAudiences?: readonly string[],
-  ): { user: RequestUser; audiences: string[] } | undefined;
+  authenticate(token: string, wantedAudiences?: readonly string[]): TokenResult;
   /** The public key as a JSON web key set. */
   keySet(): { keys: Record<string, unknown>[] };
   readonly issuer: string;
@@ -87,6 +89,30 @@ export function createAccountTokens(options: AccountTokensOptions): AccountToken
     .digest("base64url");
   const header = encode({ alg: "RS256", kid: keyId });
   const verified = new Map<string, Claims>();
+
+  /** Which object the token was bound to has gone; "" when all are there. */
+  const whyUnbound = (claims: Claims, seconds: number): string => {
+    const { namespace, serviceaccount, pod, secret, node } = claims["kubernetes.io"];
+    const account = lookUp("serviceaccounts", namespace, serviceaccount.name);
+    if (!account) return `serviceaccounts ${JSON.stringify(serviceaccount.name)} not found`;
+    if (isGone(account, seconds)) return `service account ${namespace}/${serviceaccount.name} has been deleted`;
+    if (account.uid !== serviceaccount.uid)
+      return `service account UID (${account.uid}) does not match claim (${serviceaccount.uid})`;
+    for (const [resource, reference, kind] of [
+      ["secrets", secret, "secret"],
+      ["pods", pod, "pod"],
+    ] as const) {
+      if (!reference) continue;
+      const found = lookUp(resource, namespace, reference.name);
+      if (!found || isGone(found, seconds)) return "service account token has been invalidated";
+      if (found.uid !== reference.uid)
+        return `${kind} UID (${found.uid}) does not match service account ${kind === "pod" ? "pod" : "token"} ref claim (${reference.uid})`;
+    }
+    // A pod's token outlives its node object, as upstream's.
+    if (node && !pod && lookUp("nodes", "", node.name)?.uid !== node.uid)
+      return "service account token has been invalidated";
+    return "";
+  };
 
   return {
     issuer,
@@ -123,21 +149,20 @@ export function createAccountTokens(options: AccountTokensOptions): AccountToken
       let claims = verified.get(token);
       if (!claims) {
         claims = readClaims(token, publicKey);
-        if (claims?.iss !== issuer) return undefined;
+        if (claims?.iss !== issuer) return { why: "" };
         if (verified.size >= verifiedTokensMax) verified.delete(verified.keys().next().value ?? "");
         verified.set(token, claims);
       }
       const seconds = now() / 1000;
-      if (claims.exp + leewaySeconds < seconds || claims.nbf - leewaySeconds > seconds) return undefined;
+      if (claims.exp + leewaySeconds < seconds) return { why: "service account token has expired" };
+      if (claims.nbf - leewaySeconds > seconds) return { why: "service account token is not valid yet" };
       const audiences = wantedAudiences.filter((audience) => claims.aud.includes(audience));
-      if (audiences.length === 0) return undefined;
-      const bound = claims["kubernetes.io"];
-      const { namespace, serviceaccount, pod, secret, node } = bound;
-      const there = (resource: Parameters<LookUp>[0], reference: Reference | undefined, in_: string) =>
-        !reference || isCurrent(lookUp(resource, in_, reference.name), reference, seconds);
-      if (!there("serviceaccounts", serviceaccount, namespace)) return undefined;
-      if (!there("pods", pod, namespace) || !there("secrets", secret, namespace)) return undefined;
-      if (!pod && !there("nodes", node, "")) return undefined; // a pod's token outlives its node object, as upstream's
+      if (audiences.length === 0)
+        return {
+          why: `token audiences ${printList(claims.aud)} is invalid for the target audiences ${printList(wantedAudiences)}`,
+        };
+      const why = whyUnbound(claims, seconds);
+      if (why) return { why };
       return { user: userOf(claims), audiences };
     },
 
@@ -147,10 +172,12 @@ export function createAccountTokens(options: AccountTokensOptions): AccountToken
   };
 }
 
-function isCurrent(found: ReturnType<LookUp>, wanted: Reference, seconds: number): boolean {
-  if (found?.uid !== wanted.uid) return false;
-  return !found.deletionTimestamp || Date.parse(found.deletionTimestamp) / 1000 > seconds - leewaySeconds;
-}
+/** Deleted and past its grace; an object on its way out still counts for a moment. */
+const isGone = (found: { deletionTimestamp?: string }, seconds: number): boolean =>
+  found.deletionTimestamp !== undefined && Date.parse(found.deletionTimestamp) / 1000 < seconds - leewaySeconds;
+
+/** As Go's %q prints a list. */
+const printList = (list: readonly string[]) => `[${list.map((each) => JSON.stringify(each)).join(" ")}]`;
 
 function userOf(claims: Claims): RequestUser {
   const { namespace, serviceaccount, pod, node } = claims["kubernetes.io"];

@@ -35,17 +35,19 @@ test("static tokens: user, uid and groups are read; too few columns fail with th
 test("account token: authenticates with its account's groups", () => {
   const tokens = accountTokens();
   const found = createTokenAuthenticator({ staticTokens, accountTokens: tokens })(tokens.issue(request).token);
-  assert.equal(found?.user.name, "system:serviceaccount:ns:robot");
-  assert.deepEqual(found?.user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
+  assert.ok("user" in found);
+  assert.equal(found.user.name, "system:serviceaccount:ns:robot");
+  assert.deepEqual(found.user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
 });
 
-for (const [name, change] of [
-  ["expired", { now: () => Date.now() + 700_000 }],
-  ["of a deleted account", { lookUp: () => undefined }],
-  ["of an account made again", { lookUp: () => ({ uid: "u2" }) }],
-  ["of another issuer", { issuer: "https://elsewhere" }],
+for (const [name, why, change] of [
+  ["expired", "service account token has expired", { now: () => Date.now() + 700_000 }],
+  ["of a deleted account", 'serviceaccounts "robot" not found', { lookUp: () => undefined }],
+  ["of an account made again", "service account UID (u2) does not match claim (u1)", { lookUp: () => ({ uid: "u2" }) }],
+  ["of another issuer", "", { issuer: "https://elsewhere" }],
   [
     "signed by another key",
+    "",
     {
       key: generateKeyPairSync("rsa", { modulusLength: 2048 })
         .privateKey.export({ type: "pkcs8", format: "pem" })
@@ -54,7 +56,7 @@ for (const [name, change] of [
   ],
 ] as const)
   test(`account token: ${name} is refused`, () => {
-    assert.equal(accountTokens(change).authenticate(accountTokens().issue(request).token), undefined);
+    assert.deepEqual(accountTokens(change).authenticate(accountTokens().issue(request).token), { why });
   });
 
 test("account token: tampered claims and rubbish are refused", () => {
@@ -65,16 +67,17 @@ test("account token: tampered claims and rubbish are refused", () => {
     "base64url",
   );
   for (const token of [`${header}.${forged}.${signature}`, "", "a.b", "a.b.c", "....", `${header}.${payload}.`])
-    assert.equal(tokens.authenticate(token), undefined, token);
+    assert.deepEqual(tokens.authenticate(token), { why: "" }, token);
 });
 
 test("account token: dies with its pod", () => {
   let pod: { uid: string } | undefined = { uid: "p1" };
   const tokens = accountTokens({ lookUp: (resource) => (resource === "pods" ? pod : { uid: "u1" }) });
   const { token } = tokens.issue({ ...request, pod: { name: "p", uid: "p1" } });
-  assert.deepEqual(tokens.authenticate(token)?.user.extra["authentication.kubernetes.io/pod-name"], ["p"]);
+  const found = tokens.authenticate(token);
+  assert.deepEqual("user" in found && found.user.extra["authentication.kubernetes.io/pod-name"], ["p"]);
   pod = undefined;
-  assert.equal(tokens.authenticate(token), undefined);
+  assert.deepEqual(tokens.authenticate(token), { why: "service account token has been invalidated" });
 });
 
 const only = (resource: string, name: string): Authorizer => ({

@@ -4,7 +4,7 @@
  */
 import type { RequestUser } from "#api";
 import type { Authenticator, Authorizer, Credentials } from "../security.ts";
-import type { AccountTokens } from "./account-tokens.ts";
+import type { AccountTokens, TokenResult } from "./account-tokens.ts";
 import { everyone } from "./groups.ts";
 import { impersonate } from "./impersonate.ts";
 
@@ -26,10 +26,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   };
 }
 
-export type TokenAuthenticator = (
-  token: string,
-  audiences?: readonly string[],
-) => { user: RequestUser; audiences: string[] } | undefined;
+export type TokenAuthenticator = (token: string, audiences?: readonly string[]) => TokenResult;
 
 /** Also what TokenReview asks. */
 export function createTokenAuthenticator(
@@ -41,10 +38,10 @@ export function createTokenAuthenticator(
     if (listed) {
       // Static tokens know no audience: they are for the API server.
       const shared = accountTokens.audiences.filter((audience) => !audiences?.length || audiences.includes(audience));
-      return shared.length > 0 ? { user: withAuthenticated(listed), audiences: shared } : undefined;
+      return shared.length > 0 ? { user: withAuthenticated(listed), audiences: shared } : { why: "" };
     }
     const found = accountTokens.authenticate(token, audiences?.length ? audiences : undefined);
-    return found && { user: withAuthenticated(found.user), audiences: found.audiences };
+    return "user" in found ? { ...found, user: withAuthenticated(found.user) } : found;
   };
 }
 
@@ -58,7 +55,10 @@ function identify(credentials: Credentials, tokens: TokenAuthenticator, anonymou
   const header = credentials.headers.authorization ?? "";
   const [scheme = "", token = ""] = header.trim().split(/\s+/);
   // Other schemes are not ours and count as no credential, as upstream does.
-  if (scheme.toLowerCase() === "bearer" && token !== "") return tokens(token)?.user;
+  if (scheme.toLowerCase() === "bearer" && token !== "") {
+    const result = tokens(token);
+    return "user" in result ? result.user : undefined;
+  }
   return anonymous ? { name: everyone.anonymous, uid: "", groups: [everyone.unauthenticated], extra: {} } : undefined;
 }
 

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import type { ServiceAccount } from "#api";
+import { statusError } from "#machinery";
+import { createAccountTokens } from "./account-tokens.ts";
+import { createTokenAuthenticator } from "./authenticate.ts";
+import { parseRule } from "./bootstrap.ts";
+import { createRbac } from "./rbac.ts";
+import { createReviews } from "./reviews.ts";
+import { requestToken } from "./token-request.ts";
+
+const key = generateKeyPairSync("rsa", { modulusLength: 2048 })
+  .privateKey.export({ type: "pkcs8", format: "pem" })
+  .toString();
+const audience = "https://kubernetes.default.svc";
+const accountTokens = createAccountTokens({
+  key,
+  issuer: audience,
+  audiences: [audience],
+  now: Date.now,
+  lookUp: () => ({ uid: "u1" }),
+});
+const alice = { name: "alice", uid: "2", groups: [], extra: {} };
+const rbac = createRbac({
+  bindingsVersion: () => 1,
+  clusterRoleBindings: () => [],
+  roleBindings: () => [
+    {
+      metadata: { name: "b3", namespace: "rb1" },
+      subjects: [{ kind: "User", name: "alice" }],
+      roleRef: { kind: "Role", name: "reader" },
+    },
+  ],
+  roleRules: () => [parseRule("get | - | configmaps"), parseRule("list | - | configmaps")],
+});
+const reviews = createReviews({
+  tokens: createTokenAuthenticator({ staticTokens: new Map([["alice", alice]]), accountTokens }),
+  rbac,
+});
+const context = { user: alice, namespace: "" };
+
+test("token review: a good token and rubbish", async () => {
+  const review = reviews["authentication.k8s.io/tokenreviews"];
+  const good = await review({ metadata: {}, spec: { token: "alice" } }, context);
+  assert.deepEqual(good.status, {
+    authenticated: true,
+    user: { username: "alice", uid: "2", groups: ["system:authenticated"] },
+    audiences: [audience],
+  });
+  const bad = await review({ metadata: {}, spec: { token: "no" } }, context);
+  assert.deepEqual(bad.status, { user: {}, error: "invalid bearer token" });
+  await assert.rejects(
+    review({ metadata: {}, spec: {} }, context),
+    /token is required for TokenReview in authentication/,
+  );
+});
+
+test("access review: allowed with the binding as reason, refused without", async () => {
+  const review = reviews["authorization.k8s.io/subjectaccessreviews"];
+  const ask = (verb: string) =>
+    review(
+      { metadata: {}, spec: { user: "alice", resourceAttributes: { namespace: "rb1", verb, resource: "configmaps" } } },
+      context,
+    );
+  const reason = 'RBAC: allowed by RoleBinding "b3/rb1" of Role "reader" to User "alice"';
+  assert.deepEqual((await ask("get")).status, { allowed: true, reason });
+  assert.deepEqual((await ask("delete")).status, { allowed: false });
+});
+
+test("access review: needs a subject and one of two kinds of attributes", async () => {
+  const review = reviews["authorization.k8s.io/subjectaccessreviews"];
+  await assert.rejects(
+    review({ metadata: {}, spec: { resourceAttributes: { verb: "get" } } }, context),
+    /spec\.user: Invalid value: "": at least one of user or group must be specified/,
+  );
+  await assert.rejects(
+    review({ metadata: {}, spec: { user: "x" } }, context),
+    /exactly one of nonResourceAttributes or/,
+  );
+});
+
+test("rules review: rules about one resource are joined", async () => {
+  const answer = await reviews["authorization.k8s.io/selfsubjectrulesreviews"](
+    { metadata: {}, spec: { namespace: "rb1" } },
+    context,
+  );
+  assert.deepEqual(answer.status?.resourceRules, [
+    { verbs: ["get", "list"], apiGroups: [""], resources: ["configmaps"] },
+  ]);
+});
+
+const account: ServiceAccount = { metadata: { name: "robot", namespace: "ns", uid: "u1" } };
+const pods = { right: { spec: { serviceAccountName: "robot" } }, wrong: { spec: { serviceAccountName: "other" } } };
+const tokenContext = {
+  user: alice,
+  account,
+  get: async (_resource: string, _namespace: string, name: string) => {
+    if (!(name in pods)) throw statusError.notFound({ group: "", resource: "pods" }, name);
+    return { metadata: { uid: "p1" }, ...pods[name as keyof typeof pods] };
+  },
+};
+const bound = (name: string) => ({ apiVersion: "v1", kind: "Pod", name });
+
+test("token request: default audience and life", async () => {
+  const answer = await requestToken({ metadata: {} }, tokenContext, accountTokens);
+  assert.deepEqual(answer.spec, { audiences: [audience], expirationSeconds: 3600 });
+  assert.ok("user" in accountTokens.authenticate(answer.status?.token ?? ""));
+});
+
+for (const [name, spec, message] of [
+  ["too short a life", { audiences: [], expirationSeconds: 10 }, /may not specify a duration less than 10 minutes/],
+  ["a missing pod", { audiences: [], boundObjectRef: bound("none") }, /pods "none" not found/],
+  ["a pod of another account", { audiences: [], boundObjectRef: bound("wrong") }, /different serviceaccount name\./],
+  [
+    "another uid",
+    { audiences: [], boundObjectRef: { ...bound("right"), uid: "x" } },
+    /does not match the UID in record/,
+  ],
+  [
+    "another kind",
+    { audiences: [], boundObjectRef: { apiVersion: "apps/v1", kind: "Deployment" } },
+    /of type apps\/v1, Kind=Deployment/,
+  ],
+] as const)
+  test(`token request: ${name} is refused`, async () => {
+    await assert.rejects(
+      requestToken({ metadata: {}, spec: { ...spec, audiences: [] } }, tokenContext, accountTokens),
+      message,
+    );
+  });
