@@ -41,6 +41,16 @@ export type {
   ObjectMeta,
   OwnerReference,
 } from "./object.ts";
+export {
+  createProtobufCodec,
+  decodeEnvelope,
+  encodeEnvelope,
+  isProtobufEnvelope,
+  type ProtobufCodec,
+  type ProtobufEnvelope,
+  ProtobufError,
+  type ProtobufStyle,
+} from "./protobuf.ts";
 export type { AnySchema, FieldSchema, ListSchema, TypeSchema, ValueSchema } from "./schema.ts";
 export { type CompactEnums, type CompactTypes, type TypeFacts, typeFacts } from "./type-facts.ts";
 export {

@@ -8,6 +8,7 @@ import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { printField, printTypes } from "./compact.ts";
+import { printCriFacts } from "./cri.ts";
 import { FieldMerger, isSpecial, type OpenApiSchema, shortName } from "./fields.ts";
 import type { Presence } from "./presence.ts";
 import { type ProtoMessage, parseProto } from "./proto.ts";
@@ -88,6 +89,12 @@ function main(): void {
   }
   const resources = readResources(document.paths);
   writeFileSync(join(sourceFolder, "api/facts.json"), printFacts({ version: "1.36", resources, kinds, types }));
+  writeCriFacts(root);
+}
+
+function writeCriFacts(root: string): void {
+  const file = parseProto(readFileSync(join(root, "cri/api.proto"), "utf8"));
+  writeFileSync(join(sourceFolder, "kubelet/cri/facts.json"), printCriFacts(file));
 }
 
 /** Wire envelopes that are code, not types: `runtime.Unknown`, `Timestamp`. */

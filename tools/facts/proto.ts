@@ -86,7 +86,9 @@ export function parseProto(text: string): ProtoFile {
     } else if (line.startsWith("oneof ")) oneof = line.split(/\s+/)[1];
     else if (line.startsWith("}")) {
       if (oneof !== undefined) oneof = undefined;
-      else message = enumeration = service = undefined;
+      // An enum within a message is given the package's scope: names are unique in what we read.
+      else if (enumeration) enumeration = undefined;
+      else message = service = undefined;
     } else if (service) {
       const rpc = line.match(/^rpc\s+(\w+)\s*\(\s*([\w.]+)\s*\)\s*returns\s*\(\s*(stream\s+)?([\w.]+)\s*\)/);
       if (rpc)

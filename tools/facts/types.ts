@@ -198,9 +198,74 @@ export function printApiTypes(facts: CompactFacts): string {
   ].join("\n\n");
 }
 
+interface CompactCriFacts {
+  readonly services: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+  readonly enums: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly types: CompactFacts["types"];
+}
+
+/** Requests leave out what is zero; `Decoded` gives the shape of an answer, in which only messages may be missing. */
+const decodedType = `/** A message as it is received: scalars, lists and maps are always there, messages may be missing. */
+export type Decoded<T> = T extends string | number | boolean | Uint8Array
+  ? T
+  : T extends (infer U)[]
+    ? Decoded<U>[]
+    : string extends keyof T
+      ? { [K in keyof T]: Decoded<T[K]> }
+      : { [K in FilledKeys<T>]-?: Decoded<NonNullable<T[K]>> } & { [K in Exclude<keyof T, FilledKeys<T>>]?: Decoded<NonNullable<T[K]>> };
+
+type FilledKeys<T> = { [K in keyof T]-?: NonNullable<T[K]> extends string | number | boolean | Uint8Array | unknown[] ? K : string extends keyof NonNullable<T[K]> ? K : never }[keyof T];`;
+
+const criCallOptions = `export interface CriCallOptions {
+  /** Instead of the client's; Infinity for no limit. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}`;
+
+export function printCriTypes(facts: CompactCriFacts): string {
+  const [home = ""] = Object.keys(facts.types);
+  const names = new Map(
+    [...Object.keys(facts.types[home] ?? {}).map((name) => `${home}.${name}`), ...Object.keys(facts.enums)].map(
+      (name) => [name, lastOf(name)],
+    ),
+  );
+  const enums = Object.entries(facts.enums).map(
+    ([name, values]) =>
+      `export type ${lastOf(name)} = ${Object.keys(values)
+        .map((value) => `"${value}"`)
+        .join(" | ")};`,
+  );
+  const messages = Object.entries(facts.types[home] ?? {}).map(([name, fields]) => {
+    const lines = fields.map((field) => {
+      const [property = "", , type = ""] = field.split(" ");
+      return `  ${property}?: ${type.replace(/bytes$/, "") === type ? typescriptType(type, home, names) : "Uint8Array"};`;
+    });
+    return lines.length > 0
+      ? `export interface ${name} {\n${lines.join("\n")}\n}`
+      : `export type ${name} = Record<never, never>;`;
+  });
+  const services = Object.entries(facts.services).map(([name, methods]) => {
+    const lines = Object.entries(methods).map(([method, [request, response, stream]]) => {
+      const answer = stream ? `AsyncIterable<Decoded<${response}>>` : `Promise<Decoded<${response}>>`;
+      return `  ${method.charAt(0).toLowerCase()}${method.slice(1)}(request: ${request}, options?: CriCallOptions): ${answer};`;
+    });
+    return `export interface ${lastOf(name)} {\n${lines.join("\n")}\n}`;
+  });
+  return [
+    "// Written by tools/facts/types.ts from src/kubelet/cri/facts.json: `npm run types`.",
+    decodedType,
+    criCallOptions,
+    ...enums,
+    ...messages,
+    ...services,
+    "",
+  ].join("\n\n");
+}
+
 function main(): void {
-  const read = (path: string): CompactFacts => JSON.parse(readFileSync(join(sourceFolder, path), "utf8"));
+  const read = <T>(path: string): T => JSON.parse(readFileSync(join(sourceFolder, path), "utf8"));
   writeFileSync(join(sourceFolder, "api/types.d.ts"), printApiTypes(read("api/facts.json")));
+  writeFileSync(join(sourceFolder, "kubelet/cri/types.d.ts"), printCriTypes(read("kubelet/cri/facts.json")));
 }
 
 if (import.meta.main) main();
