@@ -95,8 +95,10 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
   };
   /** Beside metadata.name and metadata.namespace. */
   selectableFields?(object: T): Record<string, string>;
-  /** Cells after NAME; without it upstream's default: NAME and AGE. */
+  /** Cells after NAME (unless one of them is called "Name"); without it upstream's default: NAME and AGE. */
   readonly columns?: readonly Column<T>[];
+  /** Marks on a table's row: finished pods are greyed out. */
+  rowConditions?(object: T): { type: string; status: string; reason: string; message: string }[];
 }
 
 /** Checks the shape at compile time; answers its argument. */

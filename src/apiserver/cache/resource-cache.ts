@@ -1,0 +1,198 @@
+/**
+ * All objects of one stored kind, in key order, with their recent history and their watchers. Filled once from the store, then kept by
+ * the server's one store watch.
+ *
+ * The order is a plain sorted array. A list keeps the array it started with; the next write copies the array (pointers, not objects), so
+ * a list that takes long to send is consistent and costs nothing. Rejected: a persistent tree (slower to read, more code) and copying
+ * for each list.
+ */
+import type { DecodedPool } from "./decoded-pool.ts";
+import { CacheEvent } from "./cache-event.ts";
+import { EventHistory } from "./history.ts";
+import { indexedFieldOf, type Selection } from "./selection.ts";
+import type { StoredKind } from "../resource.ts";
+import type { StoredObject } from "./stored-object.ts";
+import { type Watcher, WatcherIndex } from "./watcher-index.ts";
+
+/** Lists in pages keep what they started with this many times for each kind; older ones are read from the store. */
+const snapshotsMax = 8;
+
+export interface Change {
+  readonly key: string;
+  readonly revision: number;
+  readonly object: StoredObject | undefined;
+}
+
+export class ResourceCache {
+  readonly kind: StoredKind;
+  readonly watchers: WatcherIndex;
+  readonly #history: EventHistory;
+  readonly #byKey = new Map<string, StoredObject>();
+  readonly #pool: DecodedPool;
+  readonly #indexedField: string | undefined;
+  readonly #snapshots = new Map<number, readonly StoredObject[]>();
+  readonly #loadedAt: number;
+  #byIndex: Map<string, Map<string, StoredObject>> | undefined;
+  #sorted: StoredObject[];
+  #shared = false;
+
+  constructor(options: ResourceCacheOptions) {
+    this.kind = options.kind;
+    this.#sorted = options.objects;
+    this.#pool = options.pool;
+    this.#loadedAt = options.revision;
+    this.#history = new EventHistory(options.revision);
+    this.#indexedField = indexedFieldOf(options.kind);
+    this.watchers = new WatcherIndex(this.#indexedField);
+    for (const object of options.objects) this.#byKey.set(object.key, object);
+  }
+
+  get size(): number {
+    return this.#sorted.length;
+  }
+
+  get(key: string): StoredObject | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** All objects as of now, in order; stays as it is. */
+  all(): readonly StoredObject[] {
+    this.#shared = true;
+    return this.#sorted;
+  }
+
+  /** Those a selection picks, in order. Copied, unless it is all of them. */
+  select(selection: Selection): readonly StoredObject[] {
+    if (selection.exactKey !== undefined) {
+      const only = this.#byKey.get(selection.exactKey);
+      return only && selection.matches(only) ? [only] : [];
+    }
+    if (selection.indexValue !== undefined) return this.#selectByIndex(selection, selection.indexValue);
+    if (selection.everything && selection.keyPrefix === "") return this.all();
+    return selectFrom(this.#sorted, selection);
+  }
+
+  /** Keeps the present state for later pages of a list at this revision. */
+  keepSnapshot(revision: number): void {
+    if (this.#snapshots.has(revision)) return;
+    if (this.#snapshots.size >= snapshotsMax) this.#snapshots.delete(this.#snapshots.keys().next().value ?? 0);
+    this.#snapshots.set(revision, this.all());
+  }
+
+  snapshot(revision: number): readonly StoredObject[] | undefined {
+    return this.#snapshots.get(revision);
+  }
+
+  /** Undefined: that far back is not here. */
+  eventsAfter(revision: number): readonly CacheEvent[] | undefined {
+    return revision < this.#history.completeAfter ? undefined : this.#history.after(revision);
+  }
+
+  get historyStart(): number {
+    return this.#history.completeAfter;
+  }
+
+  apply({ key, revision, object }: Change, touched: Set<Watcher>): CacheEvent | undefined {
+    if (revision <= this.#loadedAt) return undefined;
+    const previous = this.#byKey.get(key);
+    if (!object && !previous) return undefined;
+    if (object) this.#put(object, previous);
+    else if (previous) this.#remove(previous);
+    const event = new CacheEvent({ revision, object, previous, pool: this.#pool });
+    this.#history.add(event);
+    this.watchers.dispatch(event, touched);
+    return event;
+  }
+
+  #put(object: StoredObject, previous: StoredObject | undefined): void {
+    this.#own();
+    this.#byKey.set(object.key, object);
+    const at = lowerBound(this.#sorted, object.key);
+    if (previous) this.#sorted[at] = object;
+    else if (at === this.#sorted.length) this.#sorted.push(object);
+    else this.#sorted.splice(at, 0, object);
+    if (this.#byIndex) {
+      if (previous) this.#unindex(previous);
+      this.#index(object);
+    }
+  }
+
+  #remove(previous: StoredObject): void {
+    this.#own();
+    this.#byKey.delete(previous.key);
+    this.#sorted.splice(lowerBound(this.#sorted, previous.key), 1);
+    if (this.#byIndex) this.#unindex(previous);
+  }
+
+  #own(): void {
+    if (!this.#shared) return;
+    this.#sorted = this.#sorted.slice();
+    this.#shared = false;
+  }
+
+  #selectByIndex(selection: Selection, value: string): readonly StoredObject[] {
+    if (!this.#byIndex) {
+      this.#byIndex = new Map();
+      for (const object of this.#sorted) this.#index(object);
+    }
+    const found = [...(this.#byIndex.get(value)?.values() ?? [])].filter((object) => selection.matches(object));
+    return found.sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  #index(object: StoredObject): void {
+    const value = this.#indexedField === undefined ? undefined : object.field(this.#indexedField);
+    if (value === undefined || !this.#byIndex) return;
+    let group = this.#byIndex.get(value);
+    if (!group) {
+      group = new Map();
+      this.#byIndex.set(value, group);
+    }
+    group.set(object.key, object);
+  }
+
+  #unindex(object: StoredObject): void {
+    const value = this.#indexedField === undefined ? undefined : object.field(this.#indexedField);
+    if (value === undefined || !this.#byIndex) return;
+    const group = this.#byIndex.get(value);
+    group?.delete(object.key);
+    if (group?.size === 0) this.#byIndex.delete(value);
+  }
+}
+
+export interface ResourceCacheOptions {
+  readonly kind: StoredKind;
+  /** In key order; the cache's own from now on. */
+  readonly objects: StoredObject[];
+  /** At which they were read. */
+  readonly revision: number;
+  readonly pool: DecodedPool;
+}
+
+/** Objects of a sorted array that a selection picks; a bare namespace is a slice. */
+export function selectFrom(sorted: readonly StoredObject[], selection: Selection): readonly StoredObject[] {
+  const { keyPrefix, everything } = selection;
+  const from = keyPrefix === "" ? 0 : lowerBound(sorted, keyPrefix);
+  // '0' follows '/': the first key behind the namespace.
+  const to = keyPrefix === "" ? sorted.length : lowerBound(sorted, `${keyPrefix.slice(0, -1)}0`);
+  if (everything) return sorted.slice(from, to);
+  const found: StoredObject[] = [];
+  for (let i = from; i < to; i++) {
+    const object = sorted[i]!; // i is inside
+    if (selection.matches(object)) found.push(object);
+  }
+  return found;
+}
+
+/** The position of the first object whose key is not below `key`. */
+export function lowerBound(sorted: readonly StoredObject[], key: string): number {
+  let low = 0;
+  let high = sorted.length;
+  // New objects often sort last.
+  if (high > 0 && sorted[high - 1]!.key < key) return high; // there is one
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]!.key < key) low = middle + 1; // middle is inside
+    else high = middle;
+  }
+  return low;
+}

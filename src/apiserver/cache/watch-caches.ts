@@ -1,0 +1,238 @@
+/**
+ * The watch caches of all stored kinds, fed by one watch of the store. A cache is made when something first asks for it: most kinds
+ * are never used, and an empty server should be small.
+ *
+ * Every cache is complete up to `revision`, the last one the store's watch delivered; a read that must be the most recent waits until
+ * that has reached the store's own.
+ */
+import type { Clock, Logger } from "#base";
+import type { Store, StoreEvent } from "#store";
+import type { DeepReadonly, KubernetesObject } from "#machinery";
+import { keyPrefix, routeOf, type StoredKind } from "../resource.ts";
+import { BookmarkTimer } from "./bookmarks.ts";
+import type { CacheEvent } from "./cache-event.ts";
+import { DecodedPool } from "./decoded-pool.ts";
+import { spliceRevision } from "./encode.ts";
+import { ResourceCache } from "./resource-cache.ts";
+import { StoredObject } from "./stored-object.ts";
+import type { Watcher } from "./watcher-index.ts";
+
+/** Objects read from the store at a time: keeps one load from stalling everything else. */
+const loadObjectsMax = 500;
+
+export interface WatchCachesOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Loading {
+  readonly promise: Promise<ResourceCache>;
+  readonly waiting: StoreEvent[];
+}
+
+export class WatchCaches {
+  readonly store: Store;
+  readonly pool = new DecodedPool();
+  readonly bookmarks: BookmarkTimer;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #caches = new Map<string, ResourceCache>();
+  readonly #loading = new Map<string, Loading>();
+  /** Objects just written, by the bytes that were handed to the store: their decoded view needn't be made again. */
+  readonly #written = new WeakMap<Uint8Array, DeepReadonly<KubernetesObject>>();
+  #waiters: { revision: number; resolve: () => void }[] = [];
+  #revision: number;
+  #cancel: (() => void) | undefined;
+  #closed = false;
+
+  constructor({ store, clock, log }: WatchCachesOptions) {
+    this.store = store;
+    this.#clock = clock;
+    this.#log = log;
+    this.#revision = store.revision();
+    this.bookmarks = new BookmarkTimer(clock, () => this.#revision);
+    this.#watch();
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Resolves when the caches hold everything that was durable when it was called. */
+  fresh(): Promise<void> | undefined {
+    const newest = this.store.revision();
+    return this.#revision >= newest ? undefined : this.#reach(newest);
+  }
+
+  /** Whether the caches came to this revision within `timeoutMs`. */
+  async reach(revision: number, timeoutMs: number): Promise<boolean> {
+    if (this.#revision >= revision) return true;
+    return new Promise((resolve) => {
+      const waiter = { revision, resolve: () => settle(true) };
+      const cancel = this.#clock.after(timeoutMs, () => settle(false));
+      const settle = (reached: boolean) => {
+        cancel();
+        this.#waiters = this.#waiters.filter((other) => other !== waiter);
+        resolve(reached);
+      };
+      this.#waiters.push(waiter);
+    });
+  }
+
+  /** The cache of a kind; a promise only when it has to be loaded. */
+  of(kind: StoredKind): ResourceCache | Promise<ResourceCache> {
+    const route = routeOf(kind);
+    const cache = this.#caches.get(route);
+    if (cache) return cache;
+    const loading = this.#loading.get(route);
+    if (loading) return loading.promise;
+    const waiting: StoreEvent[] = [];
+    const promise = this.#load(kind, waiting).finally(() => this.#loading.delete(route));
+    this.#loading.set(route, { promise, waiting });
+    return promise;
+  }
+
+  /** Loaded ones, for metrics. */
+  loaded(): Iterable<ResourceCache> {
+    return this.#caches.values();
+  }
+
+  /** Forgets a kind that is no longer served (a removed custom resource). */
+  drop(kind: StoredKind): void {
+    const cache = this.#caches.get(routeOf(kind));
+    this.#caches.delete(routeOf(kind));
+    if (cache) for (const watcher of [...cache.watchers.all()]) watcher.end();
+  }
+
+  /** Tells the caches what a value they are about to see decodes to. */
+  expect(value: Uint8Array, object: DeepReadonly<KubernetesObject>): void {
+    this.#written.set(value, object);
+  }
+
+  objectOf(kind: StoredKind, item: { key: string; value: Uint8Array; modRevision: number }): StoredObject {
+    return new StoredObject({
+      kind,
+      key: item.key.slice(kind.prefix.length),
+      revision: item.modRevision,
+      body: spliceRevision(kind, item.value, item.modRevision),
+      pool: this.pool,
+      decoded: this.#decodedAt(item),
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancel?.();
+    this.bookmarks.close();
+    this.#endAll();
+    for (const { resolve } of this.#waiters) resolve();
+    this.#waiters = [];
+  }
+
+  #decodedAt(item: { value: Uint8Array; modRevision: number }): DeepReadonly<KubernetesObject> | undefined {
+    const object = this.#written.get(item.value);
+    if (!object) return undefined;
+    return { ...object, metadata: { ...object.metadata, resourceVersion: String(item.modRevision) } };
+  }
+
+  #reach(revision: number): Promise<void> {
+    return new Promise((resolve) => this.#waiters.push({ revision, resolve }));
+  }
+
+  #watch(): void {
+    this.#cancel = this.store.watch({
+      // Other keys count too: the caches must come to every revision the store has.
+      start: "/",
+      end: "0",
+      fromRevision: this.#revision + 1,
+      onEvents: (events, revision) => this.#onEvents(events, revision),
+      onEnd: (reason) => {
+        if (this.#closed || reason.detail.code === "closed") return this.#endAll();
+        this.#log.warn("the store's watch ended; the watch caches start again", { reason });
+        this.#restart();
+      },
+    });
+  }
+
+  /** What was missed is unknown: begin anew, and let clients list again. */
+  #restart(): void {
+    this.#endAll();
+    this.#caches.clear();
+    this.#revision = this.store.revision();
+    this.#watch();
+    this.#wake();
+  }
+
+  #endAll(): void {
+    for (const cache of this.#caches.values()) for (const watcher of [...cache.watchers.all()]) watcher.end();
+  }
+
+  #onEvents(events: readonly StoreEvent[], revision: number): void {
+    const touched = new Set<Watcher>();
+    const seen: CacheEvent[] = [];
+    for (const event of events) {
+      const route = routeOfKey(event.item.key);
+      this.#loading.get(route)?.waiting.push(event);
+      const cache = this.#caches.get(route);
+      const change = cache && this.#apply(cache, event, touched);
+      if (change) seen.push(change);
+    }
+    this.#revision = revision;
+    for (const watcher of touched) watcher.flush();
+    for (const event of seen) event.forgetEncodings();
+    this.#wake();
+  }
+
+  #apply(cache: ResourceCache, { type, item }: StoreEvent, touched: Set<Watcher>): CacheEvent | undefined {
+    const key = item.key.slice(cache.kind.prefix.length);
+    const object = type === "put" ? this.objectOf(cache.kind, item) : undefined;
+    return cache.apply({ key, revision: item.modRevision, object }, touched);
+  }
+
+  #wake(): void {
+    if (this.#waiters.length === 0) return;
+    const due = this.#waiters.filter(({ revision }) => revision <= this.#revision);
+    this.#waiters = this.#waiters.filter(({ revision }) => revision > this.#revision);
+    for (const { resolve } of due) resolve();
+  }
+
+  async #load(kind: StoredKind, waiting: StoreEvent[]): Promise<ResourceCache> {
+    const objects: StoredObject[] = [];
+    const end = `${kind.prefix.slice(0, -1)}0`;
+    let start = kind.prefix;
+    let revision = 0;
+    for (;;) {
+      const page = await this.store.range({ start, end, limit: loadObjectsMax, ...(revision > 0 && { revision }) });
+      if (revision === 0) revision = page.revision;
+      for (const item of page.items) objects.push(this.objectOf(kind, item));
+      if (!page.more) break;
+      start = `${page.items.at(-1)?.key}\0`;
+    }
+    // The store may be ahead of its watch: what the cache holds must not be newer than the revision it answers with.
+    if (this.#revision < revision) await this.#reach(revision);
+    const cache = new ResourceCache({ kind, objects, revision, pool: this.pool });
+    const nobody = new Set<Watcher>();
+    for (const event of waiting) this.#apply(cache, event, nobody);
+    // In the same step as the last event, or the next one is lost.
+    this.#caches.set(routeOf(kind), cache);
+    this.#loading.delete(routeOf(kind));
+    return cache;
+  }
+}
+
+/** `/registry/pods/ns/name` → `pods`, `/registry/apps/deployments/ns/name` → `apps/deployments`. */
+function routeOfKey(key: string): string {
+  if (!key.startsWith(keyPrefix)) return "";
+  const first = key.indexOf("/", keyPrefix.length);
+  const group = key.slice(keyPrefix.length, first);
+  if (!isGroup(group)) return group;
+  const second = key.indexOf("/", first + 1);
+  return key.slice(keyPrefix.length, second);
+}
+
+/** Groups have a dot, except for the oldest ones. */
+const isGroup = (text: string): boolean => text.includes(".") || oldGroups.has(text);
+
+const oldGroups = new Set(["apps", "autoscaling", "batch", "extensions", "policy"]);

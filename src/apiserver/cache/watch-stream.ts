@@ -1,0 +1,170 @@
+/**
+ * One watch: first what is there (or what happened since a revision), then every change, in order, none twice, none left out.
+ * It is registered with the cache in the same step that takes the starting point; what happens while the start is being sent waits in
+ * a bounded backlog. A client that can't keep up is cut off: it resumes from the last revision it saw.
+ */
+import { setImmediate } from "node:timers/promises";
+import type { Clock } from "#base";
+import { type Status, type StatusError, statusError } from "#machinery";
+import type { BookmarkReceiver, BookmarkTimer } from "./bookmarks.ts";
+import type { CacheEvent, SeenEvent } from "./cache-event.ts";
+import type { ResourceCache } from "./resource-cache.ts";
+import type { Selection } from "./selection.ts";
+import type { StoredObject } from "./stored-object.ts";
+import type { Watcher } from "./watcher-index.ts";
+
+/** Events are shared, so a full backlog costs references (8 B) and keeps old objects alive; above it the watch is closed. */
+export const watchBacklogEventsMax = 8_192;
+/** Events of the start handed over between two turns of the event loop: about 2 ms of work. */
+const startEventsMax = 64;
+/** Upstream sends the last bookmark this long before the end. */
+const lastBookmarkBeforeMs = 2_000;
+
+/** Where a watch goes: bytes to a socket, or objects to a function in this process. */
+export interface WatchConsumer<T> {
+  event(seen: SeenEvent, event: CacheEvent | undefined): T;
+  bookmark(revision: number, initialEventsEnd: boolean): T;
+  error(status: Status): T;
+  /** A promise: not ready for more until it resolves. */
+  deliver(items: readonly T[]): Promise<void> | undefined;
+  end(): void;
+}
+
+export type WatchStart =
+  /** The state, as ADDED events; `marked`: followed by the bookmark that ends it. */
+  | { readonly from: "state"; readonly marked: boolean }
+  | { readonly from: "revision"; readonly revision: number };
+
+export interface WatchStreamOptions<T> {
+  readonly cache: ResourceCache;
+  readonly selection: Selection;
+  readonly start: WatchStart;
+  /** Of the cache, now. */
+  readonly revision: number;
+  readonly timeoutMs: number;
+  readonly bookmarks: BookmarkTimer | undefined;
+  readonly clock: Clock;
+  readonly consumer: WatchConsumer<T>;
+}
+
+export class WatchStream<T> implements Watcher, BookmarkReceiver {
+  readonly selection: Selection;
+  readonly #consumer: WatchConsumer<T>;
+  readonly #after: number;
+  readonly #cleanup: (() => void)[] = [];
+  #backlog: T[] = [];
+  #busy = true;
+  #over = false;
+  #ending = false;
+  #seen: number;
+  #resolve: () => void = () => undefined;
+  /** Resolves when the watch is over, for whatever reason. */
+  readonly done: Promise<void> = new Promise((resolve) => {
+    this.#resolve = resolve;
+  });
+
+  constructor(options: WatchStreamOptions<T>) {
+    const { cache, selection, start, revision, timeoutMs, bookmarks, clock, consumer } = options;
+    this.selection = selection;
+    this.#consumer = consumer;
+    this.#after = start.from === "revision" ? Math.max(start.revision, revision) : revision;
+    this.#seen = this.#after;
+    const first = start.from === "state" ? cache.select(selection) : cache.eventsAfter(start.revision);
+    if (first === undefined) {
+      const asked = start.from === "revision" ? start.revision : 0;
+      this.#refuse(statusError.expired(`too old resource version: ${asked} (${cache.historyStart})`));
+      return;
+    }
+    this.#cleanup.push(cache.watchers.add(this));
+    this.#cleanup.push(clock.after(timeoutMs, () => this.end()));
+    if (bookmarks) {
+      this.#cleanup.push(bookmarks.add(this));
+      const last = timeoutMs - lastBookmarkBeforeMs;
+      if (last > 0) this.#cleanup.push(clock.after(last, () => this.bookmark(this.#seen)));
+    }
+    void this.#begin(first, start.from === "state" && start.marked ? revision : undefined);
+  }
+
+  accept(event: CacheEvent): void {
+    if (this.#over || event.revision <= this.#after) return;
+    this.#seen = event.revision;
+    const seen = event.seenBy(this.selection);
+    if (!seen) return;
+    if (this.#backlog.length >= watchBacklogEventsMax) return this.#stop();
+    this.#backlog.push(this.#consumer.event(seen, event));
+  }
+
+  flush(): void {
+    if (!this.#busy && this.#backlog.length > 0) this.#send();
+  }
+
+  bookmark(revision: number): void {
+    if (this.#over) return;
+    this.#seen = Math.max(this.#seen, revision);
+    this.#backlog.push(this.#consumer.bookmark(this.#seen, false));
+    this.flush();
+  }
+
+  /** Ends the answer properly, after what is waiting. */
+  end(): void {
+    if (this.#over) return;
+    this.#ending = true;
+    if (!this.#busy) {
+      if (this.#backlog.length > 0) this.#send();
+      else this.#stop();
+    }
+  }
+
+  /** The client has gone. */
+  cancel(): void {
+    this.#stop();
+  }
+
+  async #begin(first: readonly (StoredObject | CacheEvent)[], mark: number | undefined): Promise<void> {
+    for (let at = 0; at < first.length && !this.#over; at += startEventsMax) {
+      const items: T[] = [];
+      for (const each of first.slice(at, at + startEventsMax)) {
+        const seen = "key" in each ? { type: "ADDED" as const, object: each } : each.seenBy(this.selection);
+        if (seen) items.push(this.#consumer.event(seen, undefined));
+      }
+      if (items.length > 0) await this.#consumer.deliver(items);
+      if (first.length > at + startEventsMax) await setImmediate();
+    }
+    if (this.#over) return;
+    if (mark !== undefined) await this.#consumer.deliver([this.#consumer.bookmark(mark, true)]);
+    this.#next();
+  }
+
+  #send(): void {
+    const items = this.#backlog;
+    this.#backlog = [];
+    const wait = this.#consumer.deliver(items);
+    if (!wait) {
+      if (this.#ending) this.#stop();
+      return;
+    }
+    this.#busy = true;
+    void wait.then(() => this.#next());
+  }
+
+  #next(): void {
+    this.#busy = false;
+    if (this.#over) return;
+    if (this.#backlog.length > 0) this.#send();
+    else if (this.#ending) this.#stop();
+  }
+
+  #refuse(error: StatusError): void {
+    this.#consumer.deliver([this.#consumer.error(error.status)]);
+    this.#stop();
+  }
+
+  #stop(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#backlog = [];
+    for (const each of this.#cleanup.splice(0)) each();
+    this.#consumer.end();
+    this.#resolve();
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * The TLS port: HTTP/2 by ALPN for client-go and kubectl, HTTP/1.1 for everything else, and upgrades (SPDY, WebSocket) for exec and friends.
+ * One handler sees both protocols as the same exchange.
+ */
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type { SecureContext, TLSSocket } from "node:tls";
+import type { Logger } from "#base";
+import type { Handler } from "./exchange.ts";
+import { Http1Request, Http1Sink } from "./http1.ts";
+import { Http2Request, Http2Sink } from "./http2.ts";
+
+/** Slow clients: headers must arrive in this time, and the whole request in the next. */
+const headersTimeoutMs = 32_000;
+const requestTimeoutMs = 90_000;
+/** As upstream's idle timeout. */
+const keepAliveTimeoutMs = 90_000;
+/** As upstream: one connection can't take the server for itself. */
+const streamsPerConnectionMax = 250;
+/** Upload window of one HTTP/2 stream: a large object in one round trip. */
+const streamWindowBytes = 512 * 1024;
+
+export interface ListenerOptions {
+  readonly tls: TlsOptions;
+  readonly handler: Handler;
+  /** HTTP/1.1 upgrades; without it they are refused. */
+  readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly log: Logger;
+}
+
+export interface TlsOptions {
+  readonly key: string | Buffer;
+  readonly cert: string | Buffer;
+  /** Authorities of client certificates. */
+  readonly clientCa?: string | Buffer | readonly (string | Buffer)[];
+  /** Other certificates by server name. */
+  readonly contextOf?: (serverName: string) => SecureContext | undefined;
+}
+
+export interface Listener {
+  listen(address: { host?: string; port: number }): Promise<AddressInfo>;
+  /** New certificates for connections from now on. */
+  setTls(tls: TlsOptions): void;
+  /** Open connections, for metrics and tests. */
+  connections(): number;
+  /** Stops accepting, lets requests in flight finish for `graceMs`, then breaks what is left. */
+  close(graceMs?: number): Promise<void>;
+}
+
+export function createListener({ tls, handler, upgrade, log }: ListenerOptions): Listener {
+  const server = createSecureServer({
+    allowHTTP1: true,
+    ...tlsSettings(tls),
+    settings: { maxConcurrentStreams: streamsPerConnectionMax, initialWindowSize: streamWindowBytes, enableConnectProtocol: false },
+    ...(tls.contextOf && { SNICallback: sniCallback(tls.contextOf) }),
+  });
+  // Node adds its compatibility layer for HTTP/2 when a 'request' listener comes; ours is for HTTP/1.1 only.
+  server.removeAllListeners("newListener");
+  Object.assign(server, { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs, keepAliveTimeout: keepAliveTimeoutMs });
+  const sockets = new Set<TLSSocket>();
+  const sessions = new Set<ServerHttp2Session>();
+
+  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    handler(new Http2Request(stream, headers), new Http2Sink(stream));
+  });
+  server.on("request", (request, response) => {
+    // With allowHTTP1 and without the compatibility layer these are node:http's own.
+    const [message, answer] = [request, response] as unknown as [IncomingMessage, ServerResponse];
+    handler(new Http1Request(message, answer), new Http1Sink(message, answer));
+  });
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on("error", (error) => log.debug("upgraded connection broke", { error }));
+    if (upgrade) upgrade(request, socket, head);
+    else socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+  });
+  server.on("secureConnection", (socket: TLSSocket) => {
+    // A small answer must not wait for the acknowledgement of the one before.
+    socket.setNoDelay(true);
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    socket.on("error", (error) => log.debug("connection broke", { error }));
+  });
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.setLocalWindowSize(streamWindowBytes * 4);
+    session.once("close", () => sessions.delete(session));
+    session.on("error", (error) => log.debug("HTTP/2 session broke", { error }));
+  });
+  server.on("tlsClientError", (error) => log.debug("TLS handshake failed", { error }));
+  server.on("sessionError", (error) => log.debug("HTTP/2 session broke", { error }));
+
+  let closing: Promise<void> | undefined;
+  return {
+    listen: ({ host, port }) => listen(server, host, port),
+    setTls: (next) => server.setSecureContext(tlsSettings(next)),
+    connections: () => sockets.size,
+    close: (graceMs = 0) => {
+      closing ??= close(server, { sockets, sessions, graceMs });
+      return closing;
+    },
+  };
+}
+
+function tlsSettings({ key, cert, clientCa }: TlsOptions) {
+  return {
+    key: key as string,
+    cert: cert as string,
+    minVersion: "TLSv1.2" as const,
+    ...(clientCa && { ca: clientCa as string | Buffer | (string | Buffer)[] }),
+    // Certificates are optional: tokens and anonymous requests come on the same port.
+    requestCert: clientCa !== undefined,
+    rejectUnauthorized: false,
+  };
+}
+
+function sniCallback(contextOf: (name: string) => SecureContext | undefined) {
+  return (name: string, done: (error: Error | null, context?: SecureContext) => void) => done(null, contextOf(name));
+}
+
+function listen(server: Http2SecureServer, host: string | undefined, port: number): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ port, ...(host !== undefined && { host }) }, () => {
+      server.off("error", reject);
+      resolve(server.address() as AddressInfo); // a TCP port has one
+    });
+  });
+}
+
+interface CloseOptions {
+  readonly sockets: Set<TLSSocket>;
+  readonly sessions: Set<ServerHttp2Session>;
+  readonly graceMs: number;
+}
+
+function close(server: Http2SecureServer, { sockets, sessions, graceMs }: CloseOptions): Promise<void> {
+  return new Promise((resolve) => {
+    const kill = setTimeout(() => {
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    server.close(() => {
+      clearTimeout(kill);
+      resolve();
+    });
+    for (const session of sessions) session.close();
+    // Idle HTTP/1.1 connections have nothing to finish.
+    if (graceMs === 0) for (const socket of sockets) socket.destroy();
+  });
+}

@@ -1,0 +1,200 @@
+/**
+ * What the server serves. A stored kind is one range of keys; a resource is one way to see it (group, version, plural).
+ * Several resources may show one stored kind: autoscaling/v1 and v2, events of the core group and of events.k8s.io.
+ * Built-in resources come from the API facts, custom ones are added and removed while the server runs.
+ */
+import type { Kind, ResourceFacts, SubresourceFacts } from "#api";
+import type { GroupResource, KubernetesObject, TypeSchema } from "#machinery";
+
+export interface StoredKind extends GroupResource {
+  readonly kind: string;
+  readonly listKind: string;
+  readonly version: string;
+  readonly apiVersion: string;
+  readonly namespaced: boolean;
+  /** Of all its keys: `/registry/pods/`. */
+  readonly prefix: string;
+  /** The start of every stored value. */
+  readonly head: string;
+  readonly behaviour: Kind;
+  /** Of the stored version. */
+  readonly schema: TypeSchema;
+}
+
+export interface Resource extends GroupResource {
+  readonly version: string;
+  /** `v1`, `apps/v1`: the apiVersion of its objects. */
+  readonly groupVersion: string;
+  readonly singular: string;
+  readonly kind: string;
+  readonly listKind: string;
+  readonly namespaced: boolean;
+  readonly verbs: readonly string[];
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly subresources: readonly SubresourceFacts[];
+  readonly schema: TypeSchema;
+  /** What every encoded object starts with: `{"kind":"Pod","apiVersion":"v1",`. */
+  readonly head: Buffer;
+  /** Undefined: nothing is stored (reviews, bindings). */
+  readonly stored: StoredKind | undefined;
+  /** Items of lists say what they are: custom resources do, built-in ones don't. */
+  readonly itemsHaveKind: boolean;
+  /** Objects differ in shape from the stored version. */
+  readonly conversion: Conversion | undefined;
+}
+
+/** Both may change and return their argument. */
+export interface Conversion {
+  toStored(object: KubernetesObject): KubernetesObject | Promise<KubernetesObject>;
+  fromStored(object: KubernetesObject): KubernetesObject;
+}
+
+export const printGroupVersion = (group: string, version: string): string => (group === "" ? version : `${group}/${version}`);
+
+export const headOf = (kind: string, apiVersion: string): string =>
+  `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},`;
+
+/** `pods`, `apps/deployments`: the part of a key between `/registry/` and the object. No group is named like a core resource. */
+export const routeOf = ({ group, resource }: GroupResource): string => (group === "" ? resource : `${group}/${resource}`);
+
+export const keyPrefix = "/registry/";
+
+export const storageKey = ({ prefix, namespaced }: StoredKind, namespace: string, name: string): string =>
+  namespaced ? `${prefix}${namespace}/${name}` : prefix + name;
+
+/** Kept under another name than the one they are served with. */
+const storedAs: Readonly<Record<string, GroupResource>> = {
+  "events.k8s.io/events": { group: "", resource: "events" },
+};
+
+export interface ResourceTableSource {
+  readonly resources: readonly ResourceFacts[];
+  readonly kinds: readonly Kind[];
+  typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
+}
+
+/** All that is served. `generation` moves with every change, so that discovery documents can be kept. */
+export class ResourceTable {
+  readonly #resources = new Map<string, Resource>();
+  readonly #stored = new Map<string, StoredKind>();
+  #generation = 0;
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  find(group: string, version: string, resource: string): Resource | undefined {
+    return this.#resources.get(`${printGroupVersion(group, version)}/${resource}`);
+  }
+
+  /** By the object's own words, for owner references and the like. */
+  findKind(apiVersion: string, kind: string): Resource | undefined {
+    for (const resource of this.#resources.values()) {
+      if (resource.groupVersion === apiVersion && resource.kind === kind) return resource;
+    }
+    return undefined;
+  }
+
+  has(group: string, version: string): boolean {
+    const prefix = `${printGroupVersion(group, version)}/`;
+    for (const key of this.#resources.keys()) if (key.startsWith(prefix) && !key.slice(prefix.length).includes("/")) return true;
+    return false;
+  }
+
+  /** The stored kind of a group and plural, whatever the version. */
+  stored(group: string, resource: string): StoredKind | undefined {
+    return this.#stored.get(routeOf({ group, resource }));
+  }
+
+  all(): Iterable<Resource> {
+    return this.#resources.values();
+  }
+
+  add(resource: Resource): void {
+    this.#resources.set(`${resource.groupVersion}/${resource.resource}`, resource);
+    if (resource.stored) this.#stored.set(routeOf(resource.stored), resource.stored);
+    this.#generation++;
+  }
+
+  remove({ groupVersion, resource }: Pick<Resource, "groupVersion" | "resource">): void {
+    const found = this.#resources.get(`${groupVersion}/${resource}`);
+    if (!found) return;
+    this.#resources.delete(`${groupVersion}/${resource}`);
+    const { stored } = found;
+    if (stored && ![...this.#resources.values()].some((other) => other.stored === stored)) this.#stored.delete(routeOf(stored));
+    this.#generation++;
+  }
+}
+
+/** The built-in resources of the facts, with the behaviour of their kinds. */
+export function builtInResources({ resources, kinds, typeOf }: ResourceTableSource): ResourceTable {
+  const table = new ResourceTable();
+  const behaviours = new Map(kinds.map((kind) => [routeOf(kind), kind]));
+  const storedKinds = new Map<string, StoredKind>();
+  const storedKindOf = (facts: ResourceFacts): StoredKind | undefined => {
+    if (!facts.verbs.includes("get") || !facts.verbs.includes("create")) return undefined;
+    const route = `${facts.group === "" ? "" : `${facts.group}/`}${facts.plural}`;
+    const alias = storedAs[route];
+    const at = alias ?? { group: facts.group, resource: facts.plural };
+    let stored = storedKinds.get(routeOf(at));
+    if (!stored) {
+      const behaviour = behaviours.get(routeOf(at)) ?? plainKind(at, facts);
+      const apiVersion = printGroupVersion(at.group, behaviour.storageVersion);
+      stored = {
+        ...at,
+        kind: facts.kind,
+        listKind: facts.listKind,
+        version: behaviour.storageVersion,
+        apiVersion,
+        namespaced: facts.namespaced,
+        prefix: `${keyPrefix}${routeOf(at)}/`,
+        head: headOf(facts.kind, apiVersion),
+        behaviour,
+        schema: typeOf(apiVersion, facts.kind) ?? anyType(facts.kind),
+      };
+      storedKinds.set(routeOf(at), stored);
+    }
+    return stored;
+  };
+  for (const facts of resources) {
+    const stored = storedKindOf(facts);
+    const convert = stored?.behaviour.convert;
+    const { group, version, groupVersion, plural, kind, listKind, singular, namespaced, verbs } = facts;
+    const { shortNames, categories, subresources } = facts;
+    table.add({
+      group,
+      version,
+      groupVersion,
+      resource: plural,
+      singular,
+      kind,
+      listKind,
+      namespaced,
+      verbs,
+      shortNames,
+      categories,
+      subresources,
+      schema: typeOf(groupVersion, kind) ?? anyType(kind),
+      head: Buffer.from(headOf(kind, groupVersion)),
+      stored,
+      itemsHaveKind: false,
+      conversion:
+        stored && convert && stored.apiVersion !== groupVersion
+          ? {
+              toStored: (object) => convert.toStorage(object, version),
+              fromStored: (object) => convert.fromStorage(object, version),
+            }
+          : undefined,
+    });
+  }
+  return table;
+}
+
+/** A resource without behaviour of its own: any valid object is fine. */
+function plainKind(at: GroupResource, { kind, version }: ResourceFacts): Kind {
+  return { ...at, kind, storageVersion: version };
+}
+
+/** Facts name a type for everything they list; this only keeps an unknown one from breaking the start. */
+const anyType = (name: string): TypeSchema => ({ name, fields: new Map(), atomic: false, preserveUnknown: true });
