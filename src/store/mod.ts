@@ -1,3 +1,5 @@
+export { type CompactionOptions, runCompaction } from "./run-compaction.ts";
+export { openSqliteStore, type SqliteStoreOptions } from "./sqlite/open.ts";
 export {
   type Compare,
   type KeyValue,

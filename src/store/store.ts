@@ -98,6 +98,8 @@ export type StoreErrorDetail =
   | { code: "future-revision"; askedRevision: number; newestRevision: number }
   | { code: "too-large"; key: string; sizeBytes: number; sizeBytesMax: number }
   | { code: "no-space"; path: string }
+  /** The disk or the file system failed in another way. A write that fails with it may be found on disk after a restart. */
+  | { code: "io"; path: string; found: string }
   | { code: "damaged"; path: string; found: string }
   | { code: "newer-format"; path: string; found: number; supported: number }
   | { code: "locked"; path: string; holder: string }
