@@ -118,6 +118,8 @@ export interface EventRecorder {
       type: "Normal" | "Warning";
       reason: string;
       message: string;
+      /** What was done about it; only events of a series recorder show it. */
+      action?: string;
       annotations?: Record<string, string>;
       fieldPath?: string;
     },
