@@ -1,4 +1,23 @@
 export {
+  type ApplyRequest,
+  type ApplyResult,
+  applyObject,
+  type FieldPattern,
+  type FieldSet,
+  type FromScale,
+  fieldSet,
+  lastAppliedAnnotation,
+  type ManagedFields,
+  managedFieldsFromScale,
+  managedFieldsProblem,
+  managedFieldsToScale,
+  type OtherVersion,
+  type ReplicasPaths,
+  revertManagedFieldsTimes,
+  type UpdateRequest,
+  updateManagedFields,
+} from "./apply/mod.ts";
+export {
   type FieldError,
   type FieldErrorReason,
   FieldPath,

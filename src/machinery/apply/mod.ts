@@ -18,3 +18,10 @@
  * A type for "any JSON, merged field by field" (preserve unknown fields) is an object type without fields and with preserveUnknown.
  */
 export type { ApplyRequest, ApplyResult, ManagedFields, OtherVersion, UpdateRequest } from "./request.ts";
+export { applyObject } from "./applier.ts";
+export { managedFieldsProblem } from "./entries.ts";
+export { lastAppliedAnnotation } from "./last-applied.ts";
+export { updateManagedFields } from "./manager.ts";
+export { type FromScale, managedFieldsFromScale, managedFieldsToScale, type ReplicasPaths } from "./scale.ts";
+export { type FieldPattern, type FieldSet, fieldSet } from "./set.ts";
+export { revertManagedFieldsTimes } from "./times.ts";
