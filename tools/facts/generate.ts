@@ -63,9 +63,8 @@ function groupVersionOf(name: string): string | undefined {
   return group === "" ? (match[2] ?? "") : `${group}/${match[2]}`;
 }
 
-function main(): void {
-  const root = parseArgs({ options: { reference: { type: "string" } } }).values.reference;
-  if (root === undefined) throw new Error("--reference DIR is missing");
+/** Text of each facts file by its path under `src/`. */
+export function generate(root: string): Map<string, string> {
   const [openApiPath] = globSync("kubernetes/openapi-v2-*.json", { cwd: root });
   if (openApiPath === undefined) throw new Error(`no kubernetes/openapi-v2-*.json in ${root}`);
   const document: OpenApiDocument = JSON.parse(readFileSync(join(root, openApiPath), "utf8"));
@@ -87,14 +86,12 @@ function main(): void {
     if (groupVersion !== undefined && fields.some((field) => field.name === "kind" && field.number === 0))
       kinds.set(groupVersion, [...(kinds.get(groupVersion) ?? []), name]);
   }
-  const resources = readResources(document.paths);
-  writeFileSync(join(sourceFolder, "api/facts.json"), printFacts({ version: "1.36", resources, kinds, types }));
-  writeCriFacts(root);
-}
-
-function writeCriFacts(root: string): void {
-  const file = parseProto(readFileSync(join(root, "cri/api.proto"), "utf8"));
-  writeFileSync(join(sourceFolder, "kubelet/cri/facts.json"), printCriFacts(file));
+  const version = openApiPath.match(/openapi-v2-(.+)\.json$/)?.[1] ?? "";
+  const cri = parseProto(readFileSync(join(root, "cri/api.proto"), "utf8"));
+  return new Map([
+    ["api/facts.json", printFacts({ version, resources: readResources(document.paths), kinds, types })],
+    ["kubelet/cri/facts.json", printCriFacts(cri)],
+  ]);
 }
 
 /** Wire envelopes that are code, not types: `runtime.Unknown`, `Timestamp`. */
@@ -164,4 +161,10 @@ function printKinds(kinds: Record<string, string>): string[] {
   return [...homes, ...Object.keys(kinds)];
 }
 
-main();
+function main(): void {
+  const root = parseArgs({ options: { reference: { type: "string" } } }).values.reference;
+  if (root === undefined) throw new Error("--reference DIR is missing");
+  for (const [path, text] of generate(root)) writeFileSync(join(sourceFolder, path), text);
+}
+
+if (import.meta.main) main();

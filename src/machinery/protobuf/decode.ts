@@ -12,6 +12,10 @@ type Plain = Record<string, unknown>;
 /** Start of an encoded object within raw bytes; anything else there is JSON. */
 export const envelopeMagic = Buffer.from([0x6b, 0x38, 0x73, 0x00]);
 
+/** Years 0 to 9999: what RFC 3339 can write. */
+const secondsMin = -62_167_219_200;
+const secondsMax = 253_402_300_799;
+
 export class ProtobufDecoder {
   readonly #plans: Plans;
   readonly #proto3: boolean;
@@ -260,6 +264,7 @@ function readTime(reader: WireReader, micro: boolean): string | undefined {
     return true;
   });
   if (seconds === undefined) return undefined;
+  if (seconds < secondsMin || seconds > secondsMax) throw new ProtobufError(`${seconds} s since 1970 is no time`);
   const text = new Date(seconds * 1000).toISOString().slice(0, -".000Z".length);
   return micro ? `${text}.${String(Math.floor(nanos / 1000)).padStart(6, "0")}Z` : `${text}Z`;
 }

@@ -13,6 +13,9 @@ const bufferBytesMin = 4 * 1024;
 /** A scratch buffer above this is not kept for the next message: one huge object must not stay in memory. */
 const bufferBytesKept = 1024 * 1024;
 
+/** Messages within messages: keeps a hostile body from exhausting the stack. The deepest real ones are schemas in schemas. */
+const nestingMax = 500;
+
 const two32 = 2 ** 32;
 
 export class WireWriter {
@@ -118,6 +121,7 @@ export class WireReader {
   readonly #buffer: Buffer;
   #position: number;
   #end: number;
+  #nesting = 0;
   /** Upper half of the last varint. */
   #high = 0;
 
@@ -183,6 +187,7 @@ export class WireReader {
 
   /** Starts a nested message: reading ends with it. Give the answer to `leave`. */
   enter(): number {
+    if (++this.#nesting > nestingMax) throw new ProtobufError(`messages are nested more than ${nestingMax} deep`);
     const length = this.varint();
     const start = this.#advance(length);
     const outer = this.#end;
@@ -192,6 +197,7 @@ export class WireReader {
   }
 
   leave(outer: number): void {
+    this.#nesting--;
     this.#position = this.#end;
     this.#end = outer;
   }
