@@ -1,4 +1,15 @@
 export {
+  type ApplyPatch,
+  type Decoded,
+  type DecodeOptions,
+  decodeApplyPatch,
+  decodeJsonObject,
+  decodeObject,
+  type FieldValidation,
+  summarize,
+} from "./decode.ts";
+export { DecodeError } from "./decode-error.ts";
+export {
   type ApplyRequest,
   type ApplyResult,
   applyObject,
@@ -35,6 +46,7 @@ export {
   parseFieldSelector,
 } from "./field-selector.ts";
 export { goJson, goQuote, goValue } from "./go-text.ts";
+export { JsonSyntaxError, jsonComplaint, jsonDepthMax, jsonText, measureJson, parseJson } from "./json-text.ts";
 export {
   compileLabelSelector,
   everythingSelector,
@@ -70,6 +82,25 @@ export {
   ProtobufError,
   type ProtobufStyle,
 } from "./protobuf.ts";
+export {
+  addQuantities,
+  canonicalQuantity,
+  compareQuantities,
+  milliQuantityOf,
+  negateQuantity,
+  parseQuantity,
+  printQuantity,
+  type Quantity,
+  QuantityError,
+  type QuantityFormat,
+  type QuantityLike,
+  quantityFloat,
+  quantityMilliValue,
+  quantityOf,
+  quantitySign,
+  quantityValue,
+  subtractQuantities,
+} from "./quantity.ts";
 export type { AnySchema, FieldSchema, ListSchema, TypeSchema, ValueSchema } from "./schema.ts";
 export { type CompactEnums, type CompactTypes, type TypeFacts, typeFacts } from "./type-facts.ts";
 export {
@@ -81,4 +112,15 @@ export {
   StatusError,
   statusError,
 } from "./status.ts";
+export {
+  canonicalMicroTimeText,
+  canonicalTimeText,
+  formatMicroTime,
+  formatTime,
+  humanDuration,
+  shortHumanDuration,
+  TimeError,
+  timeMs,
+} from "./time.ts";
 export type { ApiRequest, Transport, WatchEvent } from "./transport.ts";
+export { checkTyped, type TypedOptions, type TypedResult } from "./typed.ts";

@@ -4,9 +4,8 @@
  * Lengths count bytes of UTF-8, as Go's `len` does.
  */
 
-const ok: readonly string[] = Object.freeze([]);
 /** The messages of one check; shared when empty, so never push into it. */
-export type Messages = readonly string[];
+export type Messages = string[];
 
 export const dns1123LabelLengthMax = 63;
 export const dns1123SubdomainLengthMax = 253;
@@ -103,7 +102,7 @@ export function longerThan(value: string, bytesMax: number): boolean {
 }
 
 function check(value: string, { text, regexp, message }: Format, ...examples: string[]): Messages {
-  return regexp.test(value) ? ok : [regexpMessage(message, text, ...examples)];
+  return regexp.test(value) ? [] : [regexpMessage(message, text, ...examples)];
 }
 
 function bounded(value: string, lengthMax: number, rest: Messages): Messages {
@@ -165,7 +164,7 @@ export function isQualifiedName(value: string): Messages {
   if (name === "") messages.push(`name part ${emptyMessage}`);
   else if (longerThan(name, labelKeyNameLengthMax)) messages.push(`name part ${bytesMessage(labelKeyNameLengthMax)}`);
   for (const message of check(name, labelKeyFormat, ...labelKeyExamples)) messages.push(`name part ${message}`);
-  return messages.length === 0 ? ok : messages;
+  return messages.length === 0 ? [] : messages;
 }
 
 export function isLabelValue(value: string): Messages {
@@ -177,7 +176,7 @@ export function isLabelValue(value: string): Messages {
 export function isFullyQualifiedName(value: string): Messages {
   const messages = isDns1123Subdomain(value);
   if (messages.length > 0) return [messages.join(",")];
-  return value.split(".").length < 3 ? ["should be a domain with at least three segments separated by dots"] : ok;
+  return value.split(".").length < 3 ? ["should be a domain with at least three segments separated by dots"] : [];
 }
 
 /** At least two segments, a trailing dot allowed. The value in an error is the part that is wrong. */
@@ -213,7 +212,7 @@ export function isDomainPrefixedPath(value: string): { value: string; message: s
 export function isDomainPrefixedKey(value: string): Messages {
   const messages = isQualifiedName(value);
   if (messages.length > 0) return messages;
-  return value.includes("/") ? ok : ['must be a domain-prefixed key (such as "acme.io/foo")'];
+  return value.includes("/") ? [] : ['must be a domain-prefixed key (such as "acme.io/foo")'];
 }
 
 export function isCIdentifier(value: string): Messages {
@@ -221,7 +220,7 @@ export function isCIdentifier(value: string): Messages {
 }
 
 export function isInRange(value: number, { min, max }: { min: number; max: number }): Messages {
-  return value >= min && value <= max ? ok : [rangeMessage(min, max)];
+  return value >= min && value <= max ? [] : [rangeMessage(min, max)];
 }
 
 export const isPortNumber = (port: number): Messages => isInRange(port, { min: 1, max: 65535 });
@@ -254,7 +253,7 @@ export function isEnvironmentName(value: string): Messages {
 export function isRelaxedEnvironmentName(value: string): Messages {
   if (value === "") return [`environment variable name ${emptyMessage}`];
   return /^[ -<>-~]*$/.test(value)
-    ? ok
+    ? []
     : ["a valid environment variable name must consist only of printable ASCII characters other than '='"];
 }
 
@@ -271,7 +270,7 @@ export function isConditionReason(value: string): Messages {
 function parentFolderPrefix(value: string): Messages {
   if (value === ".") return ["must not be '.'"];
   if (value === "..") return ["must not be '..'"];
-  return value.startsWith("..") ? ["must not start with '..'"] : ok;
+  return value.startsWith("..") ? ["must not start with '..'"] : [];
 }
 
 /** A name that may stand in a URL path: the least that every object's name must be. */
@@ -287,7 +286,7 @@ export function isPathSegmentPrefix(value: string): Messages {
 /** Digits without leading zeros, an optional minus. */
 export function isDecimalInteger(value: string): Messages {
   if (value === "") return [emptyMessage];
-  return /^(0|-?[1-9][0-9]*)$/.test(value) ? ok : ["must be a valid decimal integer in canonical form"];
+  return /^(0|-?[1-9][0-9]*)$/.test(value) ? [] : ["must be a valid decimal integer in canonical form"];
 }
 
 /**

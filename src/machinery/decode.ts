@@ -1,0 +1,226 @@
+/**
+ * The body of a request to an object of the kind that the path asks for, with the refusals that upstream's decoder gives:
+ * group, version and kind first (missing ones come from the path), then the fields, then what `fieldValidation` says about
+ * unknown and repeated fields. Which kinds there are and their types come from the caller.
+ */
+import { DecodeError } from "./decode-error.ts";
+import { JsonSyntaxError, jsonComplaint, jsonDepthMax, jsonText, measureJson, parseJson } from "./json-text.ts";
+import type { KubernetesObject } from "./object.ts";
+import { QuantityError } from "./quantity.ts";
+import type { TypeSchema } from "./schema.ts";
+import { statusError } from "./status.ts";
+import { TimeError } from "./time.ts";
+import { checkTyped } from "./typed.ts";
+
+export type FieldValidation = "Ignore" | "Warn" | "Strict";
+
+export interface DecodeOptions {
+  readonly mediaType: "application/json" | "application/yaml";
+  /** What the path stands for: fills in what the body leaves out. */
+  readonly expected: { readonly apiVersion: string; readonly kind: string };
+  /** The type of a kind in a version; undefined when there is none. */
+  schemaOf(apiVersion: string, kind: string): TypeSchema | undefined;
+  /** Kinds beside the expected one that are accepted as they are (DeleteOptions in another group's version). */
+  accepts?(apiVersion: string, kind: string): boolean;
+  readonly fieldValidation?: FieldValidation;
+}
+
+export interface Decoded {
+  /** With apiVersion and kind set. */
+  readonly object: KubernetesObject & Record<string, unknown>;
+  /** Texts for Warning headers. */
+  readonly warnings: readonly string[];
+}
+
+/** Bytes of a body that its error message shows. */
+const summaryBytesMax = 30;
+
+/** Throws StatusError (400). YAML is read by a library that is loaded on first use, hence the promise. */
+export async function decodeObject(body: Uint8Array, options: DecodeOptions): Promise<Decoded> {
+  if (options.mediaType === "application/json") return decodeJsonObject(body, options);
+  const { duplicatesError, parseYaml, YamlError } = await import("./yaml.ts");
+  try {
+    const { value, duplicates } = parseYaml(jsonText(body));
+    return finish(
+      { value, body, ...(duplicates.length > 0 ? { duplicates, error: duplicatesError(duplicates) } : {}) },
+      options,
+    );
+  } catch (error) {
+    if (error instanceof YamlError) throw unrecognized(error.message, body, options);
+    throw error;
+  }
+}
+
+/** The same for JSON only, at once. */
+export function decodeJsonObject(body: Uint8Array, options: DecodeOptions): Decoded {
+  const text = jsonText(body);
+  const unreadable = (complaint: string) =>
+    unrecognized(`couldn't get version/kind; json parse error: ${complaint}`, body, options);
+  let value: unknown;
+  try {
+    value = parseJson(text);
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) throw unreadable(error.message);
+    throw error;
+  }
+  const { members, depth } = measureJson(text);
+  if (depth > jsonDepthMax) throw unreadable(jsonComplaint(text));
+  return finish({ value, body, source: { text, members } }, options);
+}
+
+interface Parsed {
+  readonly value: unknown;
+  readonly body: Uint8Array;
+  /** Of JSON: to find repeated keys. */
+  readonly source?: { readonly text: string; readonly members: number };
+  /** Of YAML: repeated keys, found while parsing, and all of them as one error. */
+  readonly duplicates?: readonly string[];
+  readonly error?: string;
+}
+
+type Json = Record<string, unknown>;
+
+function finish(parsed: Parsed, options: DecodeOptions): Decoded {
+  const { body, source, duplicates = [], error: duplicatesError } = parsed;
+  const { expected, fieldValidation = "Ignore", schemaOf } = options;
+  const object = asObject(parsed, options);
+  const { apiVersion, kind } = versionAndKind(object, options, body);
+  const refuse = (why: string) =>
+    statusError.badRequest(
+      `${kind} in version "${versionOf(apiVersion)}" cannot be handled as a ${expected.kind}: ${why}`,
+    );
+
+  const schema = schemaOf(apiVersion, kind);
+  if (!schema) {
+    throw refuse(`no kind "${kind}" is registered for version "${apiVersion}" in scheme "${schemeName}"`);
+  }
+  let strictErrors: readonly string[];
+  try {
+    ({ strictErrors } = checkTyped(object, schema, fieldValidation !== "Ignore" && source ? { source } : {}));
+  } catch (error) {
+    const known = error instanceof DecodeError || error instanceof QuantityError || error instanceof TimeError;
+    throw known ? refuse(error.message) : error;
+  }
+  if (fieldValidation === "Strict" && (strictErrors.length > 0 || duplicatesError)) {
+    const all = duplicatesError ? [duplicatesError, ...strictErrors] : strictErrors;
+    throw refuse(`strict decoding error: ${all.join(", ")}`);
+  }
+  const same = kind === expected.kind && groupOf(apiVersion) === groupOf(expected.apiVersion);
+  if (!same && !options.accepts?.(apiVersion, kind)) {
+    const from = `${versionOf(apiVersion)}.${kind}`;
+    throw refuse(
+      `converting (${from}) to (${internalPackage(expected.apiVersion)}.${expected.kind}): unknown conversion`,
+    );
+  }
+  object.apiVersion = apiVersion;
+  object.kind = kind;
+  return { object, warnings: fieldValidation === "Warn" ? [...duplicates, ...strictErrors] : [] };
+}
+
+export interface ApplyPatch {
+  readonly object: Record<string, unknown>;
+  readonly warnings: readonly string[];
+}
+
+/** The body of a server-side apply: YAML, nearly always written as JSON, of no checked type. Throws StatusError (400). */
+export async function decodeApplyPatch(body: Uint8Array, fieldValidation: FieldValidation): Promise<ApplyPatch> {
+  const text = jsonText(body);
+  const object = uniqueJsonObject(text);
+  if (object) return { object, warnings: [] };
+  const { duplicatesError, parseYaml, YamlError } = await import("./yaml.ts");
+  try {
+    const { value, duplicates } = parseYaml(text);
+    if (duplicates.length > 0 && fieldValidation === "Strict") {
+      const why = duplicatesError(duplicates);
+      throw statusError.badRequest(`error strict decoding YAML: error converting YAML to JSON: ${why}`);
+    }
+    const warnings = fieldValidation === "Warn" ? duplicates : [];
+    if (value === null || value === undefined) return { object: {}, warnings };
+    if (typeof value === "object" && !Array.isArray(value)) return { object: value as Json, warnings };
+    const why = `json: cannot unmarshal ${jsonKind(value)} into Go value of type map[string]interface {}`;
+    throw statusError.badRequest(`error decoding YAML: error unmarshaling JSON: while decoding JSON: ${why}`);
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error;
+    throw statusError.badRequest(`error decoding YAML: error converting YAML to JSON: ${error.message}`);
+  }
+}
+
+/** undefined unless the text is a JSON object without repeated keys and not too deep: then YAML says the same. */
+function uniqueJsonObject(text: string): Json | undefined {
+  if (!/^[ \t\r\n]*\{/.test(text)) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+  const { members, depth } = measureJson(text);
+  return depth <= jsonDepthMax && members === countMembers(value) ? (value as Json) : undefined;
+}
+
+function countMembers(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const children = Object.values(value);
+  const own = Array.isArray(value) ? 0 : children.length;
+  return children.reduce((sum: number, child) => sum + countMembers(child), own);
+}
+
+/** What Go's messages call a value. */
+function jsonKind(value: unknown): string {
+  return Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+}
+
+function asObject({ value, body }: Parsed, options: DecodeOptions): Json {
+  if (value === null || value === undefined) return {};
+  if (typeof value === "object" && !Array.isArray(value)) return value as Json;
+  const target =
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
+  const complaint = `couldn't get version/kind; json parse error: json: cannot unmarshal ${jsonKind(value)} into Go value of type ${target}`;
+  throw unrecognized(complaint, body, options);
+}
+
+function versionAndKind(object: Json, options: DecodeOptions, body: Uint8Array): { apiVersion: string; kind: string } {
+  const { expected } = options;
+  for (const key of ["apiVersion", "kind"]) {
+    const value = object[key];
+    if (value === null || value === undefined || typeof value === "string") continue;
+    const complaint = `json: cannot unmarshal ${jsonKind(value)} into Go struct field .${key} of type string`;
+    throw unrecognized(`couldn't get version/kind; json parse error: ${complaint}`, body, options);
+  }
+  const kind = (object.kind as string | null | undefined) || expected.kind;
+  const given = (object.apiVersion as string | null | undefined) ?? "";
+  if (given.split("/").length > 2) throw unrecognized(`unexpected GroupVersion string: ${given}`, body, options);
+  if (given === "" || given === "/") return { apiVersion: expected.apiVersion, kind };
+  if (!given.endsWith("/")) return { apiVersion: given, kind };
+  // A group without a version: the path's, if the group is the path's.
+  if (groupOf(given) === groupOf(expected.apiVersion)) return { apiVersion: expected.apiVersion, kind };
+  const why = `Object 'apiVersion' is missing in '${jsonText(body)}'`;
+  throw statusError.badRequest(`${kind} in version "" cannot be handled as a ${expected.kind}: ${why}`);
+}
+
+function unrecognized(why: string, body: Uint8Array, { expected }: DecodeOptions): Error {
+  return statusError.badRequest(
+    `the object provided is unrecognized (must be of type ${expected.kind}): ${why} (${summarize(body)})`,
+  );
+}
+
+/** The start of a body that could not be read: as text when it looks like JSON, else in hex. */
+export function summarize(body: Uint8Array): string {
+  if (body.length === 0) return "<empty>";
+  const start = Buffer.from(body.subarray(0, summaryBytesMax));
+  const text = start.toString(body[0] === 0x7b ? "utf8" : "hex");
+  return body.length > summaryBytesMax ? `${text} ...` : text;
+}
+
+/** Where upstream's registry of kinds is made: part of the message about unknown kinds. */
+const schemeName = "pkg/api/legacyscheme/scheme.go:31";
+
+const groupOf = (apiVersion: string): string => (apiVersion.includes("/") ? (apiVersion.split("/")[0] ?? "") : "");
+const versionOf = (apiVersion: string): string => apiVersion.split("/").at(-1) ?? "";
+
+/** The Go package of upstream's internal types, which messages name. */
+function internalPackage(apiVersion: string): string {
+  const group = groupOf(apiVersion);
+  return group === "" ? "core" : (group.split(".")[0] ?? group);
+}

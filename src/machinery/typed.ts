@@ -1,0 +1,431 @@
+/**
+ * Checks a freshly parsed object against its type, as Go's decoder does while it fills a struct, and makes it what upstream
+ * would print after decoding: unknown fields gone, null and zero values as the field's `zero` says, times in UTC,
+ * quantities canonical. One pass that changes the object in place; a type is compiled into closures once.
+ * Complaints are Go's, with the struct and the path it would name. Custom resources have no structs: see prune.ts.
+ */
+import { DecodeError } from "./decode-error.ts";
+import { goNumber } from "./go-text.ts";
+import { type JsonPath, jsonMembers } from "./json-text.ts";
+import { canonicalQuantity } from "./quantity.ts";
+import type { FieldSchema, TypeSchema, ValueSchema } from "./schema.ts";
+import { canonicalMicroTimeText, canonicalTimeText } from "./time.ts";
+
+/** Messages about unknown and repeated fields in one answer; upstream's bound. */
+export const strictErrorsMax = 100;
+
+type Json = Record<string, unknown>;
+
+interface State {
+  readonly root: TypeSchema;
+  /** Keys and indices down to the value that is being checked. */
+  readonly path: (string | number)[];
+  readonly unknown: JsonPath[];
+  /** Go notes the first mismatch and goes on; what a type's own unmarshaller refuses ends the decoding at once. */
+  mismatch: DecodeError | undefined;
+  /** Members seen, dropped ones included. */
+  members: number;
+}
+
+/** Gets a value that is not null, answers what to store; undefined: nothing. */
+type Check = (value: unknown, state: State) => unknown;
+
+interface FieldPlan {
+  readonly check: Check;
+  readonly omitsZero: boolean;
+  readonly printsZero: boolean;
+  readonly schema: ValueSchema;
+}
+
+interface ObjectPlan {
+  readonly fields: ReadonlyMap<string, FieldPlan>;
+  readonly printed: readonly [name: string, schema: ValueSchema][];
+  readonly preserveUnknown: boolean;
+}
+
+const plans = new WeakMap<TypeSchema, ObjectPlan>();
+
+function planOf(type: TypeSchema): ObjectPlan {
+  const known = plans.get(type);
+  if (known) return known;
+  const fields = new Map<string, FieldPlan>();
+  const plan: ObjectPlan = {
+    fields,
+    printed: [...type.fields.values()].filter(({ zero }) => zero === "printed").map(({ name, value }) => [name, value]),
+    preserveUnknown: type.preserveUnknown,
+  };
+  // Before the fields: types contain themselves.
+  plans.set(type, plan);
+  for (const field of type.fields.values()) fields.set(field.name, planField(field));
+  return plan;
+}
+
+function planField({ value, zero }: FieldSchema): FieldPlan {
+  return {
+    check: compile(value),
+    omitsZero: zero === "omitted",
+    printsZero: zero === "printed",
+    schema: value,
+  };
+}
+
+function compile(schema: ValueSchema): Check {
+  switch (schema.kind) {
+    case "string":
+      return (value, state) => (typeof value === "string" ? value : mismatch(value, schema, state));
+    case "boolean":
+      return (value, state) => (typeof value === "boolean" ? value : mismatch(value, schema, state));
+    case "number":
+      return (value, state) => (typeof value === "number" ? value : mismatch(value, schema, state));
+    case "integer":
+      return compileInteger(schema);
+    case "bytes":
+      return (value, state) => (typeof value === "string" ? checkBase64(value, state) : mismatch(value, schema, state));
+    case "time": {
+      const canonical = schema.micro ? canonicalMicroTimeText : canonicalTimeText;
+      return (value) => canonical(textOf(value)) ?? undefined;
+    }
+    case "quantity":
+      return checkQuantity;
+    case "int-or-string":
+      return checkIntOrString;
+    case "enum":
+      return (value, state) => (typeof value === "string" ? value : mismatch(value, schema, state));
+    case "any":
+      return "type" in schema ? compileSchemaOr(schema.type) : countAny;
+    case "list":
+      return compileList(schema.items, schema);
+    case "map":
+      return compileMap(schema.values, schema);
+    case "object": {
+      let plan: ObjectPlan | undefined;
+      return (value, state) => {
+        if (!isObject(value)) return mismatch(value, schema, state);
+        plan ??= planOf(schema.type);
+        return checkObject(value, plan, state);
+      };
+    }
+  }
+}
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function checkObject(object: Json, plan: ObjectPlan, state: State): Json {
+  const { path } = state;
+  for (const key in object) {
+    const field = plan.fields.get(key);
+    state.members++;
+    if (field === undefined) {
+      if (!plan.preserveUnknown) dropUnknown(object, key, state);
+      continue;
+    }
+    const value = object[key];
+    path.push(key);
+    let result = value === null ? undefined : field.check(value, state);
+    path.pop();
+    if (field.omitsZero && isZero(result)) result = undefined;
+    if (result === undefined) {
+      if (field.printsZero) object[key] = zeroOf(field.schema);
+      else delete object[key];
+    } else if (result !== value) object[key] = result;
+  }
+  for (const [name, schema] of plan.printed) {
+    if (object[name] === undefined) object[name] = zeroOf(schema);
+  }
+  return object;
+}
+
+function dropUnknown(object: Json, key: string, state: State): void {
+  state.unknown.push([...state.path, key]);
+  countAny(object[key], state);
+  delete object[key];
+}
+
+function compileList(items: ValueSchema, schema: ValueSchema): Check {
+  const check = compile(items);
+  return (value, state) => {
+    if (!Array.isArray(value)) return mismatch(value, schema, state);
+    for (let index = 0; index < value.length; index++) {
+      const item: unknown = value[index];
+      state.path.push(index);
+      const result = (item === null ? undefined : check(item, state)) ?? zeroOf(items);
+      state.path.pop();
+      if (result !== item) value[index] = result;
+    }
+    return value;
+  };
+}
+
+function compileMap(values: ValueSchema, schema: ValueSchema): Check {
+  const check = compile(values);
+  return (value, state) => {
+    if (!isObject(value)) return mismatch(value, schema, state);
+    for (const key in value) {
+      const item = value[key];
+      state.members++;
+      state.path.push(key);
+      const result = (item === null ? undefined : check(item, state)) ?? zeroOf(values);
+      state.path.pop();
+      if (result !== item) value[key] = result;
+    }
+    return value;
+  };
+}
+
+/** JSONSchemaProps where upstream also takes a list, a boolean or strings: its unmarshaller drops unknown fields silently. */
+function compileSchemaOr(type: TypeSchema): Check {
+  let plan: ObjectPlan | undefined;
+  return (value, state) => {
+    if (Array.isArray(value) ? !value.every(isObject) : !isObject(value)) return countAny(value, state);
+    plan ??= planOf(type);
+    const reported = state.unknown.length;
+    for (const item of Array.isArray(value) ? value : [value]) checkObject(item, plan, state);
+    state.unknown.length = reported;
+    return value;
+  };
+}
+
+const int32Max = 2 ** 31;
+const int64Max = 2 ** 63;
+/** The largest double below 2^63: what JSON.parse makes of a maximum int64 would no longer be one when printed. */
+const int64Clamped = 2 ** 63 - 1024;
+
+function compileInteger(schema: ValueSchema & { readonly kind: "integer" }): Check {
+  const { bits, unsigned } = schema;
+  if (unsigned) {
+    const end = 2 ** bits;
+    return (value, state) => {
+      const fits = typeof value === "number" && Number.isInteger(value) && value >= 0 && value < end;
+      return fits ? value : mismatch(value, schema, state);
+    };
+  }
+  return (value, state) => {
+    if (typeof value !== "number" || !Number.isInteger(value)) return mismatch(value, schema, state);
+    if (bits === 32) return value >= -int32Max && value < int32Max ? value : mismatch(value, schema, state);
+    if (value === int64Max) return int64Clamped;
+    return value >= -int64Max && value < int64Max ? value : mismatch(value, schema, state);
+  };
+}
+
+/** What a type with its own unmarshaller says, which knows nothing of the struct around it. */
+function refuse(value: unknown, goType: string): DecodeError {
+  return new DecodeError(`json: cannot unmarshal ${goKind(value)} into Go value of type ${goType}`);
+}
+
+function textOf(value: unknown): string {
+  if (typeof value !== "string") throw refuse(value, "string");
+  return value;
+}
+
+function checkQuantity(value: unknown): string {
+  // A bare number is read as its text, anything else as a text that is no quantity.
+  if (typeof value === "string") return canonicalQuantity(value.trim());
+  return canonicalQuantity(typeof value === "number" ? goNumber(value) : JSON.stringify(value));
+}
+
+function checkIntOrString(value: unknown): unknown {
+  if (typeof value === "string") return value;
+  if (typeof value !== "number") throw refuse(value, "int32");
+  if (Number.isInteger(value) && value >= -int32Max && value < int32Max) return value;
+  throw new DecodeError(`json: cannot unmarshal number ${goNumber(value)} into Go value of type int32`);
+}
+
+/** Nothing is checked; members count, so that a repeated key elsewhere is not mistaken for one of these. */
+function countAny(value: unknown, state: State): unknown {
+  if (Array.isArray(value)) for (const item of value) countAny(item, state);
+  else if (isObject(value)) {
+    for (const key in value) {
+      state.members++;
+      countAny(value[key], state);
+    }
+  }
+  return value;
+}
+
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/;
+
+function checkBase64(text: string, state: State): string | undefined {
+  if (base64.test(text)) return text;
+  const wrongAt = base64WrongAt(text);
+  // Line breaks, or bits beyond the last byte: Go reads it, and prints it differently.
+  if (wrongAt < 0) return Buffer.from(text, "base64").toString("base64");
+  state.mismatch ??= new DecodeError(`illegal base64 data at input byte ${wrongAt}`);
+  return undefined;
+}
+
+/** Where Go's base64.StdEncoding stops reading; negative: it reads all. */
+function base64WrongAt(text: string): number {
+  const bytes = Buffer.from(text);
+  let digits = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = String.fromCharCode(bytes[at] ?? 0);
+    if (byte === "\n" || byte === "\r") continue;
+    if (byte === "=") return paddingWrongAt(bytes, { at, digits });
+    if (!/[A-Za-z0-9+/]/.test(byte)) return at;
+    digits = (digits + 1) % 4;
+  }
+  return digits === 0 ? -1 : bytes.length - digits;
+}
+
+function paddingWrongAt(bytes: Buffer, { at, digits }: { at: number; digits: number }): number {
+  if (digits < 2) return at;
+  const skip = (from: number) => {
+    let next = from;
+    while (bytes[next] === 0x0a || bytes[next] === 0x0d) next++;
+    return next;
+  };
+  let next = skip(at + 1);
+  if (digits === 2) {
+    if (next >= bytes.length) return bytes.length;
+    if (bytes[next] !== 0x3d) return next;
+    next = skip(next + 1);
+  }
+  return next < bytes.length ? next : -1;
+}
+
+function isZero(value: unknown): boolean {
+  if (value === "" || value === 0 || value === false || value === undefined) return true;
+  if (typeof value !== "object" || value === null) return false;
+  if (Array.isArray(value)) return value.length === 0;
+  for (const _ in value) return false;
+  return true;
+}
+
+/** Go's zero value as JSON shows it. */
+function zeroOf(schema: ValueSchema): unknown {
+  switch (schema.kind) {
+    case "string":
+    case "enum":
+      return "";
+    case "integer":
+    case "number":
+    case "int-or-string":
+      return 0;
+    case "boolean":
+      return false;
+    case "quantity":
+      return "0";
+    case "object": {
+      const zero: Json = {};
+      for (const [name, value] of planOf(schema.type).printed) zero[name] = zeroOf(value);
+      return zero;
+    }
+    default:
+      return null;
+  }
+}
+
+function mismatch(value: unknown, schema: ValueSchema, state: State): undefined {
+  if (state.mismatch) return undefined;
+  const exact = typeof value === "number" && schema.kind === "integer" ? ` ${goNumber(value)}` : "";
+  const { struct, fields } = whereIn(state.root, state.path);
+  const target = `Go struct field ${struct}.${fields.join(".")}`;
+  state.mismatch = new DecodeError(
+    `json: cannot unmarshal ${goKind(value)}${exact} into ${target} of type ${goType(schema)}`,
+  );
+  return undefined;
+}
+
+const goKind = (value: unknown): string =>
+  Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+
+/** `v1.PodSpec` of `io.k8s.api.core.v1.PodSpec`. */
+const shortName = (type: TypeSchema): string => type.name.split(".").slice(-2).join(".");
+
+function goType(schema: ValueSchema): string {
+  switch (schema.kind) {
+    case "boolean":
+      return "bool";
+    case "integer":
+      return `${schema.unsigned ? "u" : ""}int${schema.bits}`;
+    case "number":
+      return "float64";
+    case "bytes":
+      return "[]uint8";
+    case "list":
+      return `[]${goType(schema.items)}`;
+    case "map":
+      return `map[string]${goType(schema.values)}`;
+    case "object":
+      return shortName(schema.type);
+    case "time":
+      return schema.micro ? "v1.MicroTime" : "v1.Time";
+    case "quantity":
+      return "resource.Quantity";
+    case "int-or-string":
+      return "intstr.IntOrString";
+    case "any":
+      return "runtime.RawExtension";
+    default:
+      return "string";
+  }
+}
+
+/** The innermost struct on the way to a value, and the names of struct fields only: how Go's messages say where. */
+function whereIn(
+  root: TypeSchema,
+  path: JsonPath,
+): { struct: string; fields: string[]; schema: ValueSchema | undefined } {
+  let struct = "";
+  const fields: string[] = [];
+  let schema: ValueSchema | undefined = { kind: "object", type: root };
+  for (const step of path) {
+    if (schema?.kind === "object") {
+      struct = schema.type.name.split(".").at(-1) ?? "";
+      fields.push(String(step));
+      schema = schema.type.fields.get(String(step))?.value;
+    } else if (schema?.kind === "map") schema = schema.values;
+    else if (schema?.kind === "list") schema = schema.items;
+    else schema = undefined;
+  }
+  return { struct, fields, schema };
+}
+
+export interface TypedResult {
+  /** `unknown field "spec.x"`, `duplicate field "spec.y"`; at most `strictErrorsMax`. */
+  readonly strictErrors: readonly string[];
+}
+
+export interface TypedOptions {
+  /**
+   * The JSON text the object was parsed from, with the number of its members (`measureJson`). With it repeated keys are
+   * found; without it (YAML, protobuf, patches) they are not looked for.
+   */
+  readonly source?: { readonly text: string; readonly members: number };
+}
+
+/** Checks and changes `object` in place. Throws DecodeError, QuantityError or TimeError. */
+export function checkTyped(object: Json, type: TypeSchema, { source }: TypedOptions = {}): TypedResult {
+  const state: State = { root: type, path: [], unknown: [], mismatch: undefined, members: 0 };
+  checkObject(object, planOf(type), state);
+  if (state.mismatch) throw state.mismatch;
+  if (source && source.members !== state.members) return { strictErrors: readAgain(source.text, type, state.unknown) };
+  return { strictErrors: state.unknown.map((path) => `unknown field ${quotePath(path)}`).slice(0, strictErrorsMax) };
+}
+
+/** Goes through the text for keys that stand twice, and puts all complaints into the order of the text. */
+function readAgain(text: string, type: TypeSchema, unknown: readonly JsonPath[]): string[] {
+  const unknownPaths = new Set(unknown.map(quotePath));
+  const messages = new Set<string>();
+  for (const { path, again } of jsonMembers(text)) {
+    if (messages.size >= strictErrorsMax) break;
+    const quoted = quotePath(path);
+    if (unknownPaths.has(quoted)) messages.add(`unknown field ${quoted}`);
+    // Below an unknown field and inside free-form JSON upstream doesn't look.
+    else if (again && isObjectOrMap(whereIn(type, path.slice(0, -1)).schema)) messages.add(`duplicate field ${quoted}`);
+  }
+  return [...messages];
+}
+
+const isObjectOrMap = (schema: ValueSchema | undefined): boolean => schema?.kind === "object" || schema?.kind === "map";
+
+/** `"spec.containers[0].x"` */
+export function quotePath(path: JsonPath): string {
+  let text = "";
+  for (const step of path) {
+    if (typeof step === "number") text += `[${step}]`;
+    else text += text === "" ? step : `.${step}`;
+  }
+  return JSON.stringify(text);
+}
