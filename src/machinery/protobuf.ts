@@ -30,6 +30,9 @@ export interface ProtobufCodec {
   encodeObject(type: TypeSchema, object: { readonly apiVersion?: string; readonly kind?: string }): Buffer;
 }
 
+// cast: an interface has no index signature, though its objects are plain
+const plain = (object: object): Readonly<Record<string, unknown>> => object as Readonly<Record<string, unknown>>;
+
 /** Keeps what it learns about types and a scratch buffer: make one and share it. */
 export function createProtobufCodec(style: ProtobufStyle): ProtobufCodec {
   const plans = new Plans();
@@ -47,10 +50,10 @@ export function createProtobufCodec(style: ProtobufStyle): ProtobufCodec {
   };
   const encodeObject: ProtobufCodec["encodeObject"] = (type, object) =>
     written(() =>
-      writeEnvelope(writer, object.apiVersion ?? "", object.kind ?? "", () => encoder.message(type, { ...object })),
+      writeEnvelope(writer, object.apiVersion ?? "", object.kind ?? "", () => encoder.message(type, plain(object))),
     );
   return {
-    encode: (type, value) => written(() => encoder.message(type, { ...value })),
+    encode: (type, value) => written(() => encoder.message(type, plain(value))),
     decode: (type, bytes) => decoder.message(type, bytes),
     encodeObject,
   };

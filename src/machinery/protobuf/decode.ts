@@ -44,7 +44,7 @@ export class ProtobufDecoder {
       } else this.#field(field, tag & 7, reader, object);
     }
     if (this.#proto3) fillProto3(plan.fields, object);
-    else this.#fillPrinted(plan.fields, object);
+    else this.#fillPrinted(plan.printed, object);
   }
 
   #field(field: FieldPlan, wireType: number, reader: WireReader, object: Plain): void {
@@ -186,10 +186,10 @@ export class ProtobufDecoder {
   /** What Go prints though it wasn't sent: `status: {}`, `name: ""`. Only an older writer leaves such a field out. */
   #fillPrinted(fields: readonly FieldPlan[], object: Plain): void {
     for (const field of fields) {
-      if (!field.printed || object[field.name] !== undefined) continue;
+      if (object[field.name] !== undefined) continue;
       const zero =
         field.value.kind === "object" ? this.message(field.value.type, Buffer.alloc(0)) : zeroOf(field.value);
-      if (zero !== undefined && field.value.kind !== "bytes") object[field.name] = zero;
+      if (zero !== undefined) object[field.name] = zero;
     }
   }
 }

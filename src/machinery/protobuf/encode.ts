@@ -74,7 +74,8 @@ export class ProtobufEncoder {
 
   /** Entries by key, in the order of bytes: gogo's stable marshalling. */
   #map(number: number, values: ValueSchema, map: Plain): void {
-    const keys = Object.keys(map).sort(compareBytes);
+    const keys = Object.keys(map);
+    if (keys.length > 1) sortByBytes(keys);
     for (let index = keys.length - 1; index >= 0; index--) {
       const key = keys[index] as string; // cast: index is within the list
       const end = this.#writer.length;
@@ -240,8 +241,11 @@ function isZero(schema: ValueSchema, value: unknown): boolean {
   return value === 0 || value === "" || value === false;
 }
 
-function compareBytes(a: string, b: string): number {
-  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
+/** The order of UTF-16 units, JavaScript's, is that of UTF-8 bytes unless there are surrogates. */
+function sortByBytes(keys: string[]): void {
+  if (keys.some((key) => /[\ud800-\udfff]/.test(key)))
+    keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  else keys.sort();
 }
 
 function asString(value: unknown): string {

@@ -25,6 +25,8 @@ export interface TypePlan {
   /** Ascending by number. */
   readonly fields: readonly FieldPlan[];
   readonly byNumber: ReadonlyMap<number, FieldPlan>;
+  /** Those whose zero is printed in JSON. */
+  readonly printed: readonly FieldPlan[];
 }
 
 export function planOf(type: TypeSchema): TypePlan {
@@ -42,7 +44,11 @@ export function planOf(type: TypeSchema): TypePlan {
       embedded: true,
     });
   fields.sort((a, b) => a.number - b.number);
-  return { fields, byNumber: new Map(fields.map((field) => [field.number, field])) };
+  return {
+    fields,
+    byNumber: new Map(fields.map((field) => [field.number, field])),
+    printed: fields.filter((field) => field.printed && field.value.kind !== "bytes"),
+  };
 }
 
 function planField({ name, number, value, zero }: FieldSchema): FieldPlan {
