@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { containerHash } from "./container-hash.ts";
+import { planPod } from "./plan.ts";
+import { podOf, runtimeOf } from "./testing.ts";
+import { noProbeResults, type ProbeResults } from "./types.ts";
+
+const results = (of: Record<string, boolean>): ProbeResults => ({ of: (type, id) => of[`${type}:${id}`] });
+
+test("new pod: a sandbox, then the first init container or all containers", () => {
+  const plain = podOf({ containers: ["a", "b"] });
+  assert.deepEqual(planPod(plain, runtimeOf(plain, {}), noProbeResults), {
+    stopPod: false,
+    createSandbox: { attempt: 0, replaces: false },
+    sandboxId: undefined,
+    stop: [],
+    startEphemeral: [],
+    startInit: [],
+    start: ["a", "b"],
+  });
+  const withInit = podOf({ init: ["i", "j"], containers: ["a"] });
+  const plan = planPod(withInit, runtimeOf(withInit, {}), noProbeResults);
+  assert.deepEqual([plan.startInit, plan.start], [["i"], []]);
+});
+
+test("restart policy: decides which ended containers start again", () => {
+  const cases: [string, number, string[], boolean][] = [
+    ["Always", 0, ["a"], false],
+    ["Always", 1, ["a"], false],
+    ["OnFailure", 0, [], true],
+    ["OnFailure", 1, ["a"], false],
+    ["Never", 0, [], true],
+    ["Never", 1, [], true],
+  ];
+  for (const [restartPolicy, exitCode, start, stopPod] of cases) {
+    const pod = podOf({ containers: ["a"], spec: { restartPolicy } });
+    const plan = planPod(pod, runtimeOf(pod, { containers: { a: { state: "exited", exitCode } } }), noProbeResults);
+    assert.deepEqual([plan.start, plan.stopPod], [start, stopPod], `${restartPolicy} ${exitCode}`);
+  }
+});
+
+test("running pod: nothing to do", () => {
+  const pod = podOf({ containers: ["a"] });
+  const plan = planPod(pod, runtimeOf(pod, { containers: { a: { state: "running" } } }), noProbeResults);
+  assert.deepEqual([plan.start, plan.stop, plan.stopPod, plan.createSandbox], [[], [], false, undefined]);
+});
+
+test("probes: a failed liveness or startup probe stops and restarts, unless the policy is Never", () => {
+  for (const [type, restartPolicy, message, start] of [
+    ["liveness", "Always", "Container a failed liveness probe, will be restarted", ["a"]],
+    ["startup", "OnFailure", "Container a failed startup probe, will be restarted", ["a"]],
+    ["liveness", "Never", "Container a failed liveness probe", []],
+  ] as const) {
+    const pod = podOf({ containers: ["a", "b"], spec: { restartPolicy } });
+    const runtime = runtimeOf(pod, { containers: { a: { state: "running" }, b: { state: "running" } } });
+    const plan = planPod(pod, runtime, results({ [`${type}:a-0`]: false }));
+    assert.deepEqual([plan.stop.map((stop) => stop.message), plan.start], [[message], start]);
+  }
+});
+
+test("changed image: the container is replaced whatever the policy", () => {
+  const pod = podOf({ containers: ["a"], spec: { restartPolicy: "Never" } });
+  const plan = planPod(pod, runtimeOf(pod, { containers: { a: { state: "running", hash: "old" } } }), noProbeResults);
+  assert.deepEqual(
+    plan.stop.map((stop) => stop.message),
+    ["Container a definition changed, will be restarted"],
+  );
+  assert.deepEqual(plan.start, ["a"]);
+});
+
+test("init containers: one after the other, failures by policy, done before the rest", () => {
+  const cases: [
+    Record<string, { state: "running" | "exited"; exitCode?: number }>,
+    string,
+    string[],
+    string[],
+    boolean,
+  ][] = [
+    [{ i: { state: "running" } }, "Always", [], [], false],
+    [{ i: { state: "exited" } }, "Always", ["j"], [], false],
+    [{ i: { state: "exited", exitCode: 1 } }, "Always", ["i"], [], false],
+    [{ i: { state: "exited", exitCode: 1 } }, "Never", [], [], true],
+    [{ i: { state: "exited" }, j: { state: "exited" } }, "Always", [], ["a"], false],
+    // The runtime has forgotten the first one.
+    [{ j: { state: "exited" } }, "Always", [], ["a"], false],
+    [{ a: { state: "running" } }, "Always", [], [], false],
+  ];
+  for (const [containers, restartPolicy, startInit, start, stopPod] of cases) {
+    const pod = podOf({ init: ["i", "j"], containers: ["a"], spec: { restartPolicy } });
+    const plan = planPod(pod, runtimeOf(pod, { containers }), noProbeResults);
+    assert.deepEqual(
+      [plan.startInit, plan.start, plan.stopPod],
+      [startInit, start, stopPod],
+      JSON.stringify(containers),
+    );
+  }
+});
+
+test("sidecars: start in order, wait for their startup probe, restart alone, end with the pod", () => {
+  const pod = podOf({ sidecars: ["s"], containers: ["a"], spec: { restartPolicy: "Never" } });
+  const running = { state: "running" } as const;
+  const plan = (containers: Parameters<typeof runtimeOf>[1]["containers"], probes = noProbeResults, of = pod) =>
+    planPod(of, runtimeOf(of, { containers }), probes);
+  assert.deepEqual(plan({}).startInit, ["s"]);
+  assert.deepEqual(plan({ s: running }).start, ["a"]);
+  assert.deepEqual(plan({ s: { state: "exited" }, a: running }).startInit, ["s"]);
+  assert.equal(plan({ s: running, a: { state: "exited" } }).stopPod, true);
+
+  const gated = podOf({ sidecars: ["s"], containers: ["a"] });
+  gated.spec!.initContainers![0]!.startupProbe = { exec: {} };
+  assert.deepEqual(plan({ s: running }, noProbeResults, gated).start, []);
+  assert.deepEqual(plan({ s: running }, results({ "startup:s-0": true }), gated).start, ["a"]);
+  const failed = plan({ s: running }, results({ "startup:s-0": false }), gated);
+  assert.deepEqual([failed.stop[0]?.message, failed.startInit], ["Init container s failed startup probe", ["s"]]);
+});
+
+test("lost sandbox: everything again, but a pod that must not run twice stays ended", () => {
+  const lost = { sandboxes: [{ ready: false }], containers: { a: { state: "exited", exitCode: 137 } as const } };
+  for (const [restartPolicy, create, start] of [
+    ["Always", { attempt: 1, replaces: true }, ["a"]],
+    ["OnFailure", { attempt: 1, replaces: true }, ["a"]],
+    ["Never", undefined, []],
+  ] as const) {
+    const pod = podOf({ containers: ["a"], spec: { restartPolicy } });
+    const plan = planPod(pod, runtimeOf(pod, lost), noProbeResults);
+    assert.deepEqual([plan.createSandbox, plan.start, plan.stopPod], [create, start, true], restartPolicy);
+  }
+  const done = podOf({ containers: ["a"], spec: { restartPolicy: "OnFailure" } });
+  const plan = planPod(done, runtimeOf(done, { ...lost, containers: { a: { state: "exited" } } }), noProbeResults);
+  assert.equal(plan.createSandbox, undefined);
+});
+
+test("sandbox without an address: replaced", () => {
+  const pod = podOf({ containers: ["a"] });
+  const plan = planPod(pod, runtimeOf(pod, { sandboxes: [{ ips: [] }] }), noProbeResults);
+  assert.deepEqual(plan.createSandbox, { attempt: 1, replaces: true });
+  const host = podOf({ containers: ["a"], spec: { hostNetwork: true } });
+  const kept = planPod(host, runtimeOf(host, { sandboxes: [{ ips: [], hostNetwork: true }] }), noProbeResults);
+  assert.equal(kept.createSandbox, undefined);
+});
+
+test("debug containers: started once, also while init containers run", () => {
+  const pod = podOf({ init: ["i"], containers: ["a"] });
+  pod.spec!.ephemeralContainers = [{ name: "e", image: "x" }];
+  const running = planPod(pod, runtimeOf(pod, { containers: { i: { state: "running" } } }), noProbeResults);
+  assert.deepEqual(running.startEphemeral, ["e"]);
+  const ended = runtimeOf(pod, {
+    containers: { i: { state: "running" }, e: { state: "exited", hash: containerHash({ name: "e" }) } },
+  });
+  assert.deepEqual(planPod(pod, ended, noProbeResults).startEphemeral, []);
+});
+
+test("deleted pod: nothing is started", () => {
+  const pod = podOf({ containers: ["a"] });
+  pod.metadata.deletionTimestamp = "2026-01-01T00:00:00Z";
+  const plan = planPod(pod, runtimeOf(pod, { containers: { a: { state: "exited" } } }), noProbeResults);
+  assert.deepEqual(plan.start, []);
+});

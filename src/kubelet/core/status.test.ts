@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { podStatus, type PodStatusInput } from "./pod-status.ts";
+import { computeQos } from "./qos.ts";
+import { containerResources, cpuShares, hugepageLimits, oomScoreAdj, podCgroupResources } from "./resources.ts";
+import { podOf, runtimeOf } from "./testing.ts";
+import { noProbeResults, type PodView } from "./types.ts";
+
+const input = (more: Partial<PodStatusInput> & Pick<PodStatusInput, "runtime">): PodStatusInput => ({
+  runtimeName: "containerd",
+  probes: noProbeResults,
+  problems: new Map(),
+  old: {},
+  hostIPs: ["192.168.0.1"],
+  now: 10_000,
+  ended: false,
+  verdict: undefined,
+  ...more,
+});
+
+/** Phase and the conditions as `Type=Status Reason`. */
+function view(pod: PodView, more: Partial<PodStatusInput> & Pick<PodStatusInput, "runtime">) {
+  const status = podStatus(pod, input(more));
+  const condition = (type: string) => {
+    const found = status.conditions?.find((one) => one.type === type);
+    return `${found?.status}${found?.reason ? ` ${found.reason}` : ""}`;
+  };
+  return [status.phase, condition("Initialized"), condition("Ready")];
+}
+
+test("phase and conditions: by policy and how containers ended", () => {
+  const exited = (exitCode: number) => ({ state: "exited", exitCode }) as const;
+  const cases: [string, Record<string, object>, string[]][] = [
+    ["Always", { a: { state: "running" } }, ["Running", "True", "True"]],
+    ["Always", { a: exited(0) }, ["Running", "True", "False ContainersNotReady"]],
+    ["OnFailure", { a: exited(1) }, ["Running", "True", "False ContainersNotReady"]],
+    ["OnFailure", { a: exited(0) }, ["Succeeded", "True PodCompleted", "False PodCompleted"]],
+    ["Never", { a: exited(0) }, ["Succeeded", "True PodCompleted", "False PodCompleted"]],
+    ["Never", { a: exited(3) }, ["Failed", "True", "False ContainersNotReady"]],
+  ];
+  for (const [restartPolicy, containers, expected] of cases) {
+    const pod = podOf({ containers: ["a"], spec: { restartPolicy } });
+    assert.deepEqual(view(pod, { runtime: runtimeOf(pod, { containers }) }), expected, restartPolicy);
+  }
+  const pod = podOf({ init: ["i"], containers: ["a"], spec: { restartPolicy: "Never" } });
+  assert.deepEqual(view(pod, { runtime: runtimeOf(pod, { containers: { i: exited(4) } }) }), [
+    "Failed",
+    "False ContainersNotInitialized",
+    "False ContainersNotReady",
+  ]);
+});
+
+test("new pod: waiting with the reason of what it waits for", () => {
+  const of = (pod: PodView) =>
+    podStatus(pod, input({ runtime: { uid: "", namespace: "", name: "", sandboxes: [], containers: [] } }));
+  assert.equal(of(podOf({ containers: ["a"] })).containerStatuses?.[0]?.state?.waiting?.reason, "ContainerCreating");
+  assert.equal(
+    of(podOf({ init: ["i"], containers: ["a"] })).containerStatuses?.[0]?.state?.waiting?.reason,
+    "PodInitializing",
+  );
+});
+
+test("crash loop: waiting, with the last run in lastState", () => {
+  const pod = podOf({ containers: ["a"] });
+  const status = podStatus(
+    pod,
+    input({
+      runtime: runtimeOf(pod, { containers: { a: { state: "exited", exitCode: 1 } } }),
+      problems: new Map([["a", { reason: "CrashLoopBackOff", message: "back-off 10s" }]]),
+    }),
+  );
+  const [container] = status.containerStatuses ?? [];
+  assert.deepEqual(container?.state, { waiting: { reason: "CrashLoopBackOff", message: "back-off 10s" } });
+  assert.equal(container?.lastState?.terminated?.exitCode, 1);
+  assert.equal(status.phase, "Running");
+});
+
+test("restarted container: the run before is lastState, also when the runtime has dropped it", () => {
+  const pod = podOf({ containers: ["a"] });
+  const both = runtimeOf(pod, { containers: { a: [{ state: "running" }, { state: "exited", exitCode: 7 }] } });
+  const first = podStatus(pod, input({ runtime: both }));
+  assert.equal(first.containerStatuses?.[0]?.restartCount, 1);
+  assert.equal(first.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 7);
+  const pruned = { ...both, containers: both.containers.slice(0, 1) };
+  const second = podStatus(pod, input({ runtime: pruned, old: first }));
+  assert.deepEqual(second.containerStatuses, first.containerStatuses);
+});
+
+test("probes: startup gates started, readiness gates ready, gates of others count too", () => {
+  const pod = podOf({ containers: ["a"], spec: { readinessGates: [{ conditionType: "x/y" }] } });
+  const [container] = pod.spec!.containers;
+  container!.startupProbe = { exec: {} };
+  container!.readinessProbe = { exec: {} };
+  const runtime = runtimeOf(pod, { containers: { a: { state: "running" } } });
+  const of = (probes: Record<string, boolean>) =>
+    podStatus(pod, input({ runtime, probes: { of: (type) => probes[type] } }));
+  const flags = (status: ReturnType<typeof of>) => [
+    status.containerStatuses?.[0]?.started,
+    status.containerStatuses?.[0]?.ready,
+  ];
+  assert.deepEqual(flags(of({})), [false, false]);
+  assert.deepEqual(flags(of({ startup: true })), [true, false]);
+  const ready = of({ startup: true, readiness: true });
+  assert.deepEqual(flags(ready), [true, true]);
+  const conditions = Object.fromEntries(
+    (ready.conditions ?? []).map(({ type, reason, status }) => [type, reason ?? status]),
+  );
+  assert.deepEqual([conditions.ContainersReady, conditions.Ready], ["True", "ReadinessGatesNotReady"]);
+  pod.status = { conditions: [{ type: "x/y", status: "True" }] };
+  assert.equal(of({ startup: true, readiness: true }).conditions?.find(({ type }) => type === "Ready")?.status, "True");
+});
+
+test("deletion: a pod that restarts always ends with a final phase", () => {
+  const pod = podOf({ containers: ["a"] });
+  const runtime = runtimeOf(pod, { containers: { a: { state: "exited", exitCode: 137 } } });
+  assert.equal(view(pod, { runtime, ended: true })[0], "Failed");
+});
+
+test("verdict: reported once the containers are gone", () => {
+  const pod = podOf({ containers: ["a"] });
+  const verdict = { phase: "Failed", reason: "DeadlineExceeded", message: "too long" } as const;
+  const running = podStatus(
+    pod,
+    input({ runtime: runtimeOf(pod, { containers: { a: { state: "running" } } }), verdict }),
+  );
+  assert.deepEqual([running.phase, running.reason], ["Running", undefined]);
+  const runtime = runtimeOf(pod, { containers: { a: { state: "exited", exitCode: 0 } } });
+  const gone = podStatus(pod, input({ runtime, verdict, ended: true }));
+  assert.deepEqual([gone.phase, gone.reason, gone.message], ["Failed", "DeadlineExceeded", "too long"]);
+  const later = podStatus(pod, input({ runtime, old: gone, ended: true }));
+  assert.deepEqual([later.phase, later.reason], ["Failed", "DeadlineExceeded"]);
+});
+
+test("transition times: kept while a condition keeps its status", () => {
+  const pod = podOf({ containers: ["a"] });
+  const runtime = runtimeOf(pod, { containers: { a: { state: "running" } } });
+  const first = podStatus(pod, input({ runtime, now: 1000 }));
+  const second = podStatus(pod, input({ runtime, now: 60_000, old: first }));
+  assert.deepEqual(second.conditions, first.conditions);
+});
+
+test("addresses: one of each family, the node's first; kept after the sandbox is gone", () => {
+  const pod = podOf({ containers: ["a"] });
+  const runtime = runtimeOf(pod, { sandboxes: [{ ips: ["fd00::2", "10.0.0.2", "10.0.0.3"] }], containers: {} });
+  const status = podStatus(pod, input({ runtime }));
+  assert.deepEqual(status.podIPs, [{ ip: "10.0.0.2" }, { ip: "fd00::2" }]);
+  const gone = podStatus(pod, input({ runtime: { ...runtime, sandboxes: [] }, old: status }));
+  assert.equal(gone.podIP, "10.0.0.2");
+  const host = podOf({ containers: ["a"], spec: { hostNetwork: true } });
+  assert.equal(podStatus(host, input({ runtime })).podIP, "192.168.0.1");
+});
+
+test("quality of service: as upstream classifies", () => {
+  const cases: [object[], string][] = [
+    [[{}], "BestEffort"],
+    [[{ requests: { cpu: "1" } }], "Burstable"],
+    [[{ requests: { cpu: "1", memory: "1Gi" }, limits: { cpu: "1000m", memory: "1024Mi" } }], "Guaranteed"],
+    [[{ limits: { cpu: "1", memory: "1Gi" }, requests: { cpu: "1", memory: "1Gi" } }, {}], "Burstable"],
+  ];
+  for (const [resources, qos] of cases) {
+    const pod = podOf({ containers: resources.map((_, at) => `c${at}`) });
+    for (const [at, container] of pod.spec!.containers.entries()) container.resources = resources[at]!; // same length
+    assert.equal(computeQos(pod), qos, JSON.stringify(resources));
+  }
+});
+
+test("kernel resources: shares, quota, memory, huge pages, OOM score", () => {
+  assert.deepEqual([0, 1, 1000, 1e9].map(cpuShares), [2, 2, 1024, 262_144]);
+  const container = {
+    name: "a",
+    resources: {
+      limits: { cpu: "1500m", memory: "32Mi", "hugepages-2Mi": "4Mi" },
+      requests: { cpu: "50m", memory: "16Mi" },
+    },
+  };
+  assert.deepEqual(containerResources(container), {
+    cpuShares: 51,
+    cpuPeriodUs: 100_000,
+    cpuQuotaUs: 150_000,
+    memoryLimitBytes: 33_554_432,
+  });
+  assert.deepEqual(hugepageLimits(container), [{ pageSize: "2MB", limit: 4_194_304 }]);
+  const pod = podOf({ containers: ["a", "b"] });
+  assert.equal(oomScoreAdj(pod, pod.spec!.containers[0]!, 2 ** 34), 1000);
+  pod.spec!.containers[0]!.resources = container.resources;
+  assert.equal(oomScoreAdj(pod, pod.spec!.containers[0]!, 2 ** 30), 985);
+  assert.deepEqual(podCgroupResources(pod), {
+    cpuShares: 51,
+    cpuPeriodUs: 100_000,
+    cpuQuotaUs: 0,
+    memoryLimitBytes: 0,
+  });
+});
