@@ -2,6 +2,7 @@
  * What an applied configuration owns: its leaves, the items of its lists and the entries of its maps, but not the structs
  * around them. And whether the configuration fits its type at all.
  */
+import { goQuote, goValue } from "../go-text.ts";
 import type { ListSchema, TypeSchema, ValueSchema } from "../schema.ts";
 import { compareElements, printElement } from "./element.ts";
 import { duplicateMessage, elementOf, isObject, type JsonObject, ShapeError } from "./item.ts";
@@ -171,19 +172,10 @@ function goSyntax(value: unknown): string {
   if (Array.isArray(value)) return `[]interface {}{${value.map(goSyntax).join(", ")}}`;
   if (isObject(value))
     return `map[string]interface {}{${Object.entries(value)
-      .map(([name, inner]) => `${JSON.stringify(name)}:${goSyntax(inner)}`)
+      .map(([name, inner]) => `${goQuote(name)}:${goSyntax(inner)}`)
       .join(", ")}}`;
-  return value === null ? "interface {}(nil)" : JSON.stringify(value);
+  if (value === null) return "interface {}(nil)";
+  return typeof value === "string" ? goQuote(value) : String(value);
 }
 
-function goPlain(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(goPlain).join(" ")}]`;
-  if (isObject(value))
-    return `map[${Object.keys(value)
-      .sort()
-      .map((name) => `${name}:${goPlain(value[name])}`)
-      .join(" ")}]`;
-  return value === null ? "<nil>" : String(value);
-}
-
-const goStruct = (value: unknown): string => `&{${goPlain(value)}}`;
+const goStruct = (value: unknown): string => `&{${goValue(value)}}`;

@@ -6,7 +6,7 @@ import type { KubernetesObject, ManagedFieldsEntry } from "../object.ts";
 import { type Status, StatusError, statusError } from "../status.ts";
 import { fieldsOfObject, misfits } from "./applied.ts";
 import { compareObjects } from "./compare.ts";
-import { type Conflicts, conflictError } from "./conflict.ts";
+import { type Conflict, type Conflicts, conflictError } from "./conflict.ts";
 import { decodeOwners, encodeOwners, identity, type Owners } from "./entries.ts";
 import { equalValues, type JsonObject, ShapeError } from "./item.ts";
 import { allowedByLastApplied, renewLastApplied } from "./last-applied.ts";
@@ -46,10 +46,13 @@ export function applyObject(request: ApplyRequest): ApplyResult {
   const { merged, unchanged } = outcome;
   const managedFields = encodeOwners(outcome.owners);
   const object: KubernetesObject = merged;
-  if (request.manager === kubectl) renewLastApplied(object, request.applied);
+  const annotated = request.manager === kubectl && renewLastApplied(object, request.applied);
   const before = request.live?.metadata?.managedFields;
   if (managedFields) object.metadata = { ...object.metadata, managedFields };
-  return { object, unchanged: unchanged && request.live !== undefined && equalValues(managedFields, before) };
+  return {
+    object,
+    unchanged: unchanged && !annotated && request.live !== undefined && equalValues(managedFields, before),
+  };
 }
 
 /** Errors that upstream doesn't name: 500 without a reason. */
@@ -162,7 +165,7 @@ function takeFromOthers(
   const compared = compareObjects(ownedPlan(request.schema), live, object);
   const own = compared && filter(request, compared);
   const differenceIn = differencesByVersion(request, { live, result: object, own });
-  const conflicts = new Map<string, { owner: Owners extends Map<string, infer O> ? O : never; fields: FieldSet }>();
+  const conflicts = new Map<string, Conflict>();
   const left: Owners = new Map();
   for (const [otherId, owner] of owners) {
     if (otherId === id) {
@@ -179,10 +182,7 @@ function takeFromOthers(
 }
 
 function withoutAllowed(conflicts: Conflicts, allowed: FieldSet): Conflicts {
-  const left = new Map<
-    string,
-    { owner: (typeof conflicts extends ReadonlyMap<string, infer C> ? C : never)["owner"]; fields: FieldSet }
-  >();
+  const left = new Map<string, Conflict>();
   for (const [id, { owner, fields }] of conflicts) {
     const rest = difference(fields, allowed);
     if (!isEmpty(rest)) left.set(id, { owner, fields: rest });

@@ -1,10 +1,17 @@
 /** Apply conflicts as clients see them. */
+import { goQuote } from "../go-text.ts";
 import { statusError, type StatusCause, type StatusError } from "../status.ts";
-import type { Owner, Owners } from "./entries.ts";
+import type { Owner } from "./entries.ts";
 import { type FieldSet, printPaths } from "./set.ts";
 
-/** What others own and an apply would change, by owner. */
-export type Conflicts = ReadonlyMap<string, { readonly owner: Owner; readonly fields: FieldSet }>;
+/** What another owns and an apply would change. */
+export interface Conflict {
+  readonly owner: Owner;
+  readonly fields: FieldSet;
+}
+
+/** By the owner's identity. */
+export type Conflicts = ReadonlyMap<string, Conflict>;
 
 export function conflictError(conflicts: Conflicts): StatusError {
   const causes: StatusCause[] = [];
@@ -28,9 +35,7 @@ export function conflictError(conflicts: Conflicts): StatusError {
 }
 
 function printOwner({ entry }: Owner): string {
-  const name = JSON.stringify(entry.manager ?? "");
-  const subresource = entry.subresource ? ` with subresource ${JSON.stringify(entry.subresource)}` : "";
+  const name = goQuote(entry.manager ?? "");
+  const subresource = entry.subresource ? ` with subresource ${goQuote(entry.subresource)}` : "";
   return name + subresource + (entry.operation === "Update" ? ` using ${entry.apiVersion}` : "");
 }
-
-export type { Owners };

@@ -3,14 +3,7 @@
  * `f:name` a field, `k:{"port":80}` an item of a list with keys, `v:"text"` an item of a set, `i:0` an item by position.
  * The text is canonical (keys sorted, JSON as Go writes it), so that equal steps are equal strings.
  */
-
-/** JSON as Go's encoder writes it: `<`, `>`, `&` and the two line separators are escaped. */
-export function goJson(value: unknown): string {
-  const text = JSON.stringify(value);
-  return /[<>&\u2028\u2029]/.test(text)
-    ? text.replaceAll(/[<>&\u2028\u2029]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`)
-    : text;
-}
+import { goJson, goNumber, goQuote } from "../go-text.ts";
 
 export const valueElement = (value: unknown): string => `v:${goJson(value)}`;
 
@@ -125,5 +118,6 @@ function printScalar(value: unknown): string {
     return Object.entries(value)
       .map(([name, inner]) => `${name}=${printScalar(inner)}`)
       .join("");
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (typeof value === "number") return goNumber(value);
+  return typeof value === "string" ? goQuote(value) : String(value);
 }

@@ -1,6 +1,6 @@
 /** `metadata.managedFields` as the owners it stands for, and back. */
+import { goJson, goQuote } from "../go-text.ts";
 import type { ManagedFieldsEntry } from "../object.ts";
-import { goJson } from "./element.ts";
 import { canonicalSet, type FieldSet, isEmpty } from "./set.ts";
 
 export interface Owner {
@@ -39,7 +39,7 @@ export function decodeOwners(entries: readonly ManagedFieldsEntry[]): Owners | s
     if (!entry.apiVersion) return "apiVersion must not be empty";
     if (!entry.fieldsType) return `missing fieldsType in managed fields entry ${i}`;
     if (entry.fieldsType !== "FieldsV1")
-      return `invalid fieldsType ${JSON.stringify(entry.fieldsType)} in managed fields entry ${i}`;
+      return `invalid fieldsType ${goQuote(entry.fieldsType)} in managed fields entry ${i}`;
     try {
       const fields = canonicalSet(entry.fieldsV1);
       owners.set(identity(entry), { entry, fields });

@@ -1,5 +1,6 @@
 /** Which item of a list is which: the path element of an item, or why it has none. */
-import { goJson, printElement, valueElement } from "./element.ts";
+import { goJson } from "../go-text.ts";
+import { printElement, valueElement } from "./element.ts";
 import type { ListPlan, SetPlan } from "./plan.ts";
 
 /** An object doesn't fit its type so that its fields can't be told apart; the message is upstream's. */

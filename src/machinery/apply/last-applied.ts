@@ -3,10 +3,10 @@
  * set, so conflicts over those are none; and it is kept up to date, so that the way back stays open.
  * Only for the manager named `kubectl`.
  */
+import { goJson } from "../go-text.ts";
 import type { KubernetesObject } from "../object.ts";
 import { fieldsOfObject } from "./applied.ts";
 import { compareObjects } from "./compare.ts";
-import { goJson } from "./element.ts";
 import { isObject, type JsonObject, ShapeError } from "./item.ts";
 import { ownedPlan } from "./plan.ts";
 import type { ApplyRequest } from "./request.ts";
@@ -46,18 +46,19 @@ function parse(text: string): JsonObject | undefined {
   }
 }
 
-/** Writes what was applied into the annotation, where there is one. Changes `object`. */
-export function renewLastApplied(object: KubernetesObject, applied: KubernetesObject): void {
+/** Writes what was applied into the annotation, where there is one. Changes `object`, returns whether it did. */
+export function renewLastApplied(object: KubernetesObject, applied: KubernetesObject): boolean {
   const annotations = object.metadata?.annotations;
-  if (!annotations?.[lastAppliedAnnotation]) return;
+  const old = annotations?.[lastAppliedAnnotation];
+  if (!annotations || !old) return false;
   const { [lastAppliedAnnotation]: _, ...others } = applied.metadata?.annotations ?? {};
   const { annotations: before, ...metadata } = applied.metadata ?? {};
-  // An emptied map is left out, as upstream's accessor does.
-  const kept = before && Object.keys(others).length > 0 ? { annotations: others } : {};
+  const kept = before ? { annotations: others } : {};
   annotations[lastAppliedAnnotation] = `${goJson(sorted({ ...applied, metadata: { ...metadata, ...kept } }))}\n`;
   let bytes = 0;
   for (const [name, value] of Object.entries(annotations)) bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
   if (bytes > annotationsBytesMax) delete annotations[lastAppliedAnnotation];
+  return annotations[lastAppliedAnnotation] !== old;
 }
 
 /** Go writes maps in the order of their keys. */

@@ -107,9 +107,10 @@ export function reconcileOwners(
   const out: Owners = new Map();
   for (const [id, owner] of owners) {
     const version = owner.entry.apiVersion;
-    const type = version === apiVersion || !otherVersion ? schema : otherVersion(version ?? "")?.schema;
-    if (!type) continue;
-    const fields = reconcile(ownedPlan(type), owner.fields);
+    const type = version === apiVersion ? schema : otherVersion?.(version ?? "")?.schema;
+    if (!type && otherVersion) continue;
+    // Without knowledge of other versions their entries are left alone.
+    const fields = type ? reconcile(ownedPlan(type), owner.fields) : owner.fields;
     out.set(id, fields === owner.fields ? owner : { ...owner, fields });
   }
   return out;

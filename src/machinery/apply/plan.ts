@@ -205,7 +205,8 @@ export function planOfValue(value: ValueSchema): Plan {
     case "list":
       return planOfList(value);
     case "any":
-      return deduced;
+      // A raw extension is owned as a whole, what a custom type leaves open is not.
+      return value.form === undefined ? deduced : { kind: "leaf", value };
     default:
       return { kind: "leaf", value };
   }

@@ -202,40 +202,50 @@ export function printPaths(set: FieldSet): string[] {
 }
 
 /**
- * A tree that a client sent, made canonical; itself when it already is. Throws when it isn't one.
+ * A tree that a client sent, made canonical; itself when it already is, as nearly all are. Throws when it isn't one.
  * "." at the root says nothing.
  */
 export function canonicalSet(tree: unknown): FieldSet {
-  return canonicalNode(tree, true) ?? leaf;
+  return isCanonical(tree) && !("." in tree) ? tree : (rebuild(tree, true) ?? leaf);
 }
 
-function canonicalNode(tree: unknown, root: boolean): FieldSet | undefined {
+function isCanonical(tree: unknown): tree is FieldSet {
+  if (typeof tree !== "object" || tree === null || Array.isArray(tree)) return false;
+  let previous = "";
+  for (const element in tree) {
+    const below = (tree as FieldSet)[element]; // an object; its values are checked here
+    if (element === ".") {
+      if (previous !== "" || typeof below !== "object" || below === null || !isEmpty(below)) return false;
+      continue;
+    }
+    if (element.charCodeAt(1) !== colon) return false;
+    if (element.charCodeAt(0) === plainField) {
+      // Most steps are fields, and their order is that of their texts.
+      if (previous !== "" && (previous.charCodeAt(0) !== plainField || previous >= element)) return false;
+    } else if (!isCanonicalStep(element, previous)) return false;
+    if (!isCanonical(below)) return false;
+    previous = element;
+  }
+  return previous !== "" || !("." in tree);
+}
+
+const colon = 58;
+const plainField = 102; // f
+
+function isCanonicalStep(element: string, previous: string): boolean {
+  return canonicalElement(element) === element && (previous === "" || compareElements(previous, element) < 0);
+}
+
+function rebuild(tree: unknown, root: boolean): FieldSet | undefined {
   if (tree === null || tree === undefined) return leaf;
   if (typeof tree !== "object" || Array.isArray(tree)) throw new Error("expect { or n, but found something else");
   const found: [string, FieldSet][] = [];
-  let same = true;
-  let member = false;
   for (const [element, below] of Object.entries(tree)) {
-    if (element === ".") {
-      member = true;
-      if (root || found.length > 0 || !isPlainLeaf(below)) same = false;
-      continue;
-    }
-    const canonical = canonicalElement(element);
-    const node = canonical === undefined ? undefined : canonicalNode(below, false);
-    if (canonical === undefined || node === undefined) {
-      same = false;
-      continue;
-    }
-    const previous = found.at(-1);
-    if (canonical !== element || node !== below || (previous && compareElements(previous[0], element) > 0))
-      same = false;
-    found.push([canonical, node]);
+    const canonical = element === "." ? undefined : canonicalElement(element);
+    const node = canonical === undefined ? undefined : rebuild(below, false);
+    if (canonical !== undefined && node !== undefined) found.push([canonical, node]);
   }
-  if (found.length === 0) return same && !member ? (tree as FieldSet) : leaf; // an object without keys is a set
-  if (same) return tree as FieldSet; // every key and child was checked above
+  if (found.length === 0) return leaf;
   found.sort(([a], [b]) => compareElements(a, b));
-  return { ...(member && !root ? { ".": leaf } : {}), ...Object.fromEntries(found) };
+  return { ...("." in tree && !root ? { ".": leaf } : {}), ...Object.fromEntries(found) };
 }
-
-const isPlainLeaf = (tree: unknown): boolean => typeof tree === "object" && tree !== null && isEmpty(tree as FieldSet);
