@@ -43,6 +43,8 @@ export interface SqliteStoreOptions {
   readonly log?: Logger;
   /** Where commits run; a thread unless it is ":memory:". "inline" saves 10 MB, and blocks the event loop for each fsync. */
   readonly commitIn?: "thread" | "inline";
+  /** For tests: stands between the store and its disk. */
+  readonly aroundCommitter?: (committer: Committer) => Committer;
 }
 
 /** Opens or creates a store. Fails with "locked", "damaged", "newer-format", "no-space" or "io". */
@@ -84,8 +86,8 @@ interface Parts extends SqliteStoreOptions {
 }
 
 function assemble({ path, db, index, loaded, lock, inMemory, ...options }: Parts): Store {
-  const { clock = realClock, log = silentLogger, commitIn = "thread" } = options;
-  const committer = commitPlace();
+  const { clock = realClock, log = silentLogger, commitIn = "thread", aroundCommitter = (inner) => inner } = options;
+  const committer = aroundCommitter(commitPlace());
   const reader = new Reader(db, path);
   const leases = new Leases(clock, expire);
   const hub = new WatchHub({ reader, durableRevision, endReason: (revision) => compactor.reasonAgainst(revision) });
