@@ -4,7 +4,15 @@
  * unknown and repeated fields. Which kinds there are and their types come from the caller.
  */
 import { DecodeError } from "./decode-error.ts";
-import { JsonSyntaxError, jsonComplaint, jsonDepthMax, jsonText, measureJson, parseJson } from "./json-text.ts";
+import {
+  countMembers,
+  JsonSyntaxError,
+  jsonComplaint,
+  jsonDepthMax,
+  jsonText,
+  measureJson,
+  parseJson,
+} from "./json-text.ts";
 import type { KubernetesObject } from "./object.ts";
 import { QuantityError } from "./quantity.ts";
 import type { TypeSchema } from "./schema.ts";
@@ -67,6 +75,13 @@ export function decodeJsonObject(body: Uint8Array, options: DecodeOptions): Deco
   if (depth > jsonDepthMax) throw unreadable(jsonComplaint(text));
   return finish({ value, body, source: { text, members } }, options);
 }
+
+/** The same for a value that needs no parsing (callers in this process). Changes and keeps it. */
+export function decodeValue(value: unknown, options: DecodeOptions): Decoded {
+  return finish({ value, body: noBody }, options);
+}
+
+const noBody = new Uint8Array();
 
 interface Parsed {
   readonly value: unknown;
@@ -157,13 +172,6 @@ function uniqueJsonObject(text: string): Json | undefined {
   }
   const { members, depth } = measureJson(text);
   return depth <= jsonDepthMax && members === countMembers(value) ? (value as Json) : undefined;
-}
-
-function countMembers(value: unknown): number {
-  if (typeof value !== "object" || value === null) return 0;
-  const children = Object.values(value);
-  const own = Array.isArray(value) ? 0 : children.length;
-  return children.reduce((sum: number, child) => sum + countMembers(child), own);
 }
 
 /** What Go's messages call a value. */

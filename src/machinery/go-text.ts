@@ -57,3 +57,18 @@ export function goValue(value: unknown): string {
 export function goNumber(value: number): string {
   return String(value).replace(/e([+-])(\d)$/, "e$10$2");
 }
+
+/** `%T` of a decoded JSON value. */
+export function goTypeName(value: unknown): string {
+  if (value === null || value === undefined) return "%!s(<nil>)";
+  if (Array.isArray(value)) return "[]interface {}";
+  if (typeof value === "object") return "map[string]interface {}";
+  if (typeof value === "number") return Number.isInteger(value) ? "int64" : "float64";
+  return typeof value === "boolean" ? "bool" : "string";
+}
+
+/** The reflect kind of a decoded JSON value. */
+export function goKindName(value: unknown): string {
+  if (Array.isArray(value)) return "slice";
+  return typeof value === "object" && value !== null ? "map" : goTypeName(value);
+}

@@ -56,6 +56,14 @@ export function measureJson(text: string): { members: number; depth: number } {
   return { members, depth };
 }
 
+/** The members of all objects in a parsed value; fewer than its text has when a key stands twice. */
+export function countMembers(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const children = Object.values(value);
+  const own = Array.isArray(value) ? 0 : children.length;
+  return children.reduce((sum: number, child) => sum + countMembers(child), own);
+}
+
 /** The position of the closing quote of the string that starts at `start`. */
 function endOfString(text: string, start: number): number {
   let end = text.indexOf('"', start + 1);
@@ -212,9 +220,9 @@ class Complainer {
       if (byte < " ") throw this.#invalid("in string literal");
       if (byte !== "\\") continue;
       this.#at++;
-      const escape = this.#need();
-      if (escape === "u") this.#hex();
-      else if (!stringEscapes.has(escape)) throw this.#invalid("in string escape code");
+      const letter = this.#need();
+      if (letter === "u") this.#hex();
+      else if (!stringEscapes.has(letter)) throw this.#invalid("in string escape code");
     }
     this.#at++;
   }

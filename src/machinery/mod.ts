@@ -5,10 +5,12 @@ export {
   decodeApplyPatch,
   decodeJsonObject,
   decodeObject,
+  decodeValue,
   type FieldValidation,
   summarize,
 } from "./decode.ts";
 export { DecodeError } from "./decode-error.ts";
+export { cloneJson, jsonEqual, semanticEqual } from "./deep.ts";
 export {
   type ApplyRequest,
   type ApplyResult,
@@ -45,7 +47,7 @@ export {
   fieldSelectorOf,
   parseFieldSelector,
 } from "./field-selector.ts";
-export { goJson, goQuote, goValue } from "./go-text.ts";
+export { goJson, goQuote, goValue, isPrintable } from "./go-text.ts";
 export { JsonSyntaxError, jsonComplaint, jsonDepthMax, jsonText, measureJson, parseJson } from "./json-text.ts";
 export {
   compileLabelSelector,
@@ -72,6 +74,18 @@ export type {
   ObjectMeta,
   OwnerReference,
 } from "./object.ts";
+export { applyJsonPatch, type JsonPatchOperation } from "./patch/json-patch.ts";
+export { createMergePatch, createThreeWayMergePatch, mergePatch } from "./patch/merge-patch.ts";
+export {
+  type Patch,
+  type Patched,
+  type PatchMediaType,
+  type PatchOptions,
+  patchStatus,
+  readPatch,
+} from "./patch/patch.ts";
+export { PatchError } from "./patch/patch-error.ts";
+export { strategicPatch } from "./patch/strategic-patch.ts";
 export {
   createProtobufCodec,
   decodeEnvelope,

@@ -67,7 +67,7 @@ function failure(code: number, reason: string, message: string, details?: Status
     metadata: {},
     status: "Failure",
     message,
-    reason,
+    ...(reason ? { reason } : {}),
     ...(details ? { details } : {}),
     code,
   });
@@ -188,5 +188,7 @@ export const statusError = {
     ];
     return failure(code, reason, message ?? serverMessage, {});
   },
+  /** What upstream answers for an error of its own that is no status: 500 with the bare text. */
+  unknown: (message: string) => failure(500, "", message),
   serviceUnavailable: (message: string) => failure(503, "ServiceUnavailable", message),
 };

@@ -5,7 +5,7 @@
  * Complaints are Go's, with the struct and the path it would name. Custom resources have no structs: see prune.ts.
  */
 import { DecodeError } from "./decode-error.ts";
-import { goNumber } from "./go-text.ts";
+import { goKindName, goNumber, goTypeName } from "./go-text.ts";
 import { type JsonPath, jsonMembers } from "./json-text.ts";
 import { canonicalQuantity } from "./quantity.ts";
 import type { FieldSchema, TypeSchema, ValueSchema } from "./schema.ts";
@@ -25,6 +25,8 @@ interface State {
   mismatch: DecodeError | undefined;
   /** Members seen, dropped ones included. */
   members: number;
+  /** See TypedOptions. */
+  readonly fromMap: boolean;
 }
 
 /** Gets a value that is not null, answers what to store; undefined: nothing. */
@@ -317,6 +319,7 @@ function zeroOf(schema: ValueSchema): unknown {
 }
 
 function mismatch(value: unknown, schema: ValueSchema, state: State): undefined {
+  if (state.fromMap) throw new DecodeError(mapMismatch(value, schema));
   if (state.mismatch) return undefined;
   const exact = typeof value === "number" && schema.kind === "integer" ? ` ${goNumber(value)}` : "";
   const { struct, fields } = whereIn(state.root, state.path);
@@ -325,6 +328,20 @@ function mismatch(value: unknown, schema: ValueSchema, state: State): undefined 
     `json: cannot unmarshal ${goKind(value)}${exact} into ${target} of type ${goType(schema)}`,
   );
   return undefined;
+}
+
+function mapMismatch(value: unknown, schema: ValueSchema): string {
+  switch (schema.kind) {
+    case "object":
+      return `cannot restore struct from: ${goKindName(value)}`;
+    case "map":
+      return `cannot restore map from ${goKindName(value)}`;
+    case "list":
+    case "bytes":
+      return `cannot restore slice from ${goKindName(value)}`;
+    default:
+      return `cannot convert ${goTypeName(value)} to ${goType(schema)}`;
+  }
 }
 
 const goKind = (value: unknown): string =>
@@ -393,11 +410,17 @@ export interface TypedOptions {
    * found; without it (YAML, protobuf, patches) they are not looked for.
    */
   readonly source?: { readonly text: string; readonly members: number };
+  /** Complain as upstream does when it fills a struct from a map (after a strategic merge patch), not from JSON. */
+  readonly fromMap?: boolean;
 }
 
 /** Checks and changes `object` in place. Throws DecodeError, QuantityError or TimeError. */
-export function checkTyped(object: Json, type: TypeSchema, { source }: TypedOptions = {}): TypedResult {
-  const state: State = { root: type, path: [], unknown: [], mismatch: undefined, members: 0 };
+export function checkTyped(
+  object: Json,
+  type: TypeSchema,
+  { source, fromMap = false }: TypedOptions = {},
+): TypedResult {
+  const state: State = { root: type, path: [], unknown: [], mismatch: undefined, members: 0, fromMap };
   checkObject(object, planOf(type), state);
   if (state.mismatch) throw state.mismatch;
   if (source && source.members !== state.members) return { strictErrors: readAgain(source.text, type, state.unknown) };
