@@ -54,6 +54,8 @@ export interface FieldSchema {
   readonly patchMergeKey?: string;
   /** `x-kubernetes-map-type: atomic` on an object or map field. */
   readonly atomic: boolean;
+  /** `x-kubernetes-map-type: granular`: owned field by field here, though its type is atomic elsewhere. */
+  readonly granular?: boolean;
   readonly default?: unknown;
   /**
    * What an unset field is, for types that Go declares; without it `unset`.

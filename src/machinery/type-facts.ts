@@ -137,6 +137,7 @@ function parseField(first: string, second: string, plain: ValueSchema, options: 
   const required = first.endsWith("!");
   let value = plain;
   let atomic = false;
+  let granular = false;
   let patchMergeKey: string | undefined;
   let defaultValue: { default?: unknown } = {};
   const patchStrategy: ("merge" | "replace" | "retainKeys")[] = [];
@@ -146,6 +147,7 @@ function parseField(first: string, second: string, plain: ValueSchema, options: 
     if (word === "set" && value.kind === "list") value = { ...value, listType: "set" };
     else if (word === "map" && value.kind === "list") value = { ...value, listType: "map", mapKeys: rest.split(",") };
     else if (word === "atomic") atomic = true;
+    else if (word === "granular") granular = true;
     else if (word === "merge" || word === "replace" || word === "retainKeys") {
       patchStrategy.push(word);
       if (rest !== "") patchMergeKey = rest;
@@ -161,6 +163,7 @@ function parseField(first: string, second: string, plain: ValueSchema, options: 
     patchStrategy,
     ...(patchMergeKey === undefined ? {} : { patchMergeKey }),
     atomic,
+    ...(granular ? { granular } : {}),
     ...defaultValue,
     zero: mode === "*" ? "unset" : mode === "=" ? "printed" : "omitted",
   };

@@ -7,7 +7,7 @@
  * mode: `*` pointer (absent differs from zero), `=` zero is printed, nothing: zero is left out.
  * type: string bytes int32 int64 number bool time microtime quantity intstr raw/fieldsv1/... `[]T` `{}T` (map), `[=]T` (a list
  * that protobuf wraps in a message with `items`), or a type name: without a dot of the same package.
- * option: `set`, `map:key,key`, `atomic`, `merge[:key]`, `retainKeys`, `replace`, `default:JSON`.
+ * option: `set`, `map:key,key`, `atomic`, `granular`, `merge[:key]`, `retainKeys`, `replace`, `default:JSON`.
  * The reader is `src/machinery/type-facts.ts`.
  */
 export interface CompactField {

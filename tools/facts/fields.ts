@@ -223,7 +223,10 @@ function optionsOfSchema(schema: OpenApiSchema): string[] {
   const listType = schema["x-kubernetes-list-type"];
   if (listType === "set") options.push("set");
   if (listType === "map") options.push(`map:${schema["x-kubernetes-list-map-keys"]?.join() ?? ""}`);
-  if (schema["x-kubernetes-map-type"] === "atomic") options.push("atomic");
+  const mapType = schema["x-kubernetes-map-type"];
+  if (mapType === "atomic") options.push("atomic");
+  // Maps are granular anyway; said of a type of its own, it overrides what the type says.
+  if (mapType === "granular" && schema.$ref !== undefined) options.push("granular");
   for (const strategy of schema["x-kubernetes-patch-strategy"]?.split(",") ?? []) {
     const key = schema["x-kubernetes-patch-merge-key"];
     options.push(strategy === "merge" && key !== undefined ? `merge:${key}` : strategy);

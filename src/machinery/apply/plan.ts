@@ -78,8 +78,7 @@ export const emptyObject: Readonly<Record<string, never>> = Object.freeze({});
 const plans = new WeakMap<TypeSchema, StructPlan | LeafPlan | DeducedPlan>();
 const ownedRoots = new WeakMap<TypeSchema, StructPlan>();
 
-export function planOfType(type: TypeSchema, granular = false): StructPlan | LeafPlan | DeducedPlan {
-  if (granular) return new LazyStruct(type);
+export function planOfType(type: TypeSchema): StructPlan | LeafPlan | DeducedPlan {
   let plan = plans.get(type);
   if (!plan) {
     plan = type.atomic
@@ -190,10 +189,14 @@ function fieldPlan(field: FieldSchema): FieldPlan {
   return {
     name: field.name,
     key: `f:${field.name}`,
-    plan: field.atomic ? { kind: "leaf", value: field.value } : planOfValue(field.value),
+    plan: field.atomic ? { kind: "leaf", value: field.value } : planOfField(field),
     zero: field.zero === "printed" ? zeroOf(field.value) : undefined,
     default: field.default,
   };
+}
+
+function planOfField({ value, granular = false }: FieldSchema): Plan {
+  return granular && value.kind === "object" ? new LazyStruct(value.type) : planOfValue(value);
 }
 
 export function planOfValue(value: ValueSchema): Plan {
