@@ -65,6 +65,27 @@ export {
   SelectorError,
   selectorFromLabels,
 } from "./label-selector.ts";
+export {
+  annotationsBytesMax,
+  type Condition,
+  fieldImmutableMessage,
+  type LabelSelectorOptions,
+  missingResourceVersion,
+  negativeMessage,
+  type ObjectMetaOptions,
+  type ObjectMetaUpdateOptions,
+  validateAnnotations,
+  validateConditions,
+  validateFieldManager,
+  validateFinalizers,
+  validateImmutable,
+  validateLabelSelector,
+  validateLabels,
+  validateManagedFields,
+  validateObjectMeta,
+  validateObjectMetaUpdate,
+  validateOwnerReferences,
+} from "./meta-validation.ts";
 export * from "./names.ts";
 export type {
   DeepReadonly,
@@ -74,6 +95,15 @@ export type {
   ObjectMeta,
   OwnerReference,
 } from "./object.ts";
+export {
+  type DeleteOptionsLike,
+  type PatchWriteOptions,
+  validateDeleteOptions,
+  validateDryRun,
+  validatePatchOptions,
+  validateWriteOptions,
+  type WriteOptions,
+} from "./options-validation.ts";
 export { applyJsonPatch, type JsonPatchOperation } from "./patch/json-patch.ts";
 export { createMergePatch, createThreeWayMergePatch, mergePatch } from "./patch/merge-patch.ts";
 export {
