@@ -90,12 +90,14 @@ export function createEventRecorder(options: EventRecorderOptions): ClosableEven
 
 /** Series remembered; one that is forgotten starts anew. */
 const seriesMax = 4096;
+/** One event for each pod of a burst of thousands. */
+const burst = { waitingMax: 20_000, sendersMax: 16 };
 const finishMs = 360_000;
 const refreshMs = 1_800_000;
 
 export function createSeriesRecorder(options: EventRecorderOptions): ClosableEventRecorder {
   const { client, component, host = "", clock = realClock, log = silentLogger } = options;
-  const writer = createEventWriter({ client, clock, log });
+  const writer = createEventWriter({ client, clock, log, ...burst });
   const known = new LruMap<
     string,
     { event: Event; count: number; writtenCount: number; at: number; writtenAt: number }

@@ -8,10 +8,6 @@ import { isStatusError } from "#machinery";
 import { delay } from "./delay.ts";
 import type { Client } from "./types.ts";
 
-/** Events waiting to be sent; more are dropped, because events must never cost a component its memory. */
-const waitingMax = 1000;
-/** Requests under way; one would make a burst of events lag, many would compete with the component's own requests. */
-const sendersMax = 4;
 const triesMax = 12;
 const retryMs = 10_000;
 const closeMsMax = 2_000;
@@ -30,8 +26,18 @@ export interface EventWriter {
   close(): Promise<void>;
 }
 
-export function createEventWriter(options: { client: Client; clock: Clock; log: Logger }): EventWriter {
-  const { client, clock, log } = options;
+export interface EventWriterOptions {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Events waiting to be sent; more are dropped, because events must never cost a component its memory. */
+  readonly waitingMax?: number;
+  /** Requests under way; one would make a burst of events lag, many would compete with the component's own requests. */
+  readonly sendersMax?: number;
+}
+
+export function createEventWriter(options: EventWriterOptions): EventWriter {
+  const { client, clock, log, waitingMax = 1_000, sendersMax = 4 } = options;
   const waiting = new Map<string, WriteRequest>();
   const sending = new Set<string>();
   const closing = new AbortController();

@@ -26,6 +26,11 @@ export class TimerHeap {
     return this.#heap.length;
   }
 
+  /** The key that is due first. */
+  get first(): string | undefined {
+    return this.#heap[0]?.key;
+  }
+
   add(key: string, at: number): void {
     const known = this.#entries.get(key);
     if (known) {
