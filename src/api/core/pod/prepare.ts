@@ -1,0 +1,86 @@
+/** What the server fills into a new pod beside the defaults: status, labels taken over into selectors, AppArmor's old annotations. */
+import { firstGeneration } from "../../strategy.ts";
+import type { AppArmorProfile, LabelSelector, Pod, PodAffinityTerm, PodSpec } from "../../types.d.ts";
+import { semanticEqual } from "../../equality.ts";
+import { appArmorPrefix } from "../../pod-spec/annotations.ts";
+import { containersOf } from "../../pod-spec/containers-of.ts";
+import { computeQosClass } from "./qos.ts";
+
+export function prepareNewPod(pod: Pod, now: number): void {
+  pod.spec ??= { containers: [] };
+  firstGeneration(pod);
+  pod.status = { phase: "Pending", qosClass: computeQosClass(pod.spec) };
+  if (pod.spec.schedulingGates?.length) markGated(pod, now);
+  takeOverLabels(pod.spec, pod.metadata?.labels ?? {});
+  takeOverAppArmor(pod);
+}
+
+function markGated(pod: Pod, now: number): void {
+  pod.status = {
+    ...pod.status,
+    conditions: [
+      {
+        type: "PodScheduled",
+        status: "False",
+        reason: "SchedulingGated",
+        message: "Scheduling is blocked due to non-empty scheduling gates",
+        lastTransitionTime: `${new Date(now).toISOString().slice(0, 19)}Z`,
+      },
+    ],
+  };
+}
+
+const required = "requiredDuringSchedulingIgnoredDuringExecution";
+const preferred = "preferredDuringSchedulingIgnoredDuringExecution";
+type Labels = Readonly<Record<string, string>>;
+
+/** matchLabelKeys mean the pod's own values: they become expressions of the selector. */
+function takeOverLabels(spec: PodSpec, labels: Labels): void {
+  for (const affinity of [spec.affinity?.podAffinity, spec.affinity?.podAntiAffinity]) {
+    for (const term of affinity?.[preferred] ?? []) takeOverIntoTerm(term.podAffinityTerm, labels);
+    for (const term of affinity?.[required] ?? []) takeOverIntoTerm(term, labels);
+  }
+  for (const { labelSelector, matchLabelKeys } of spec.topologySpreadConstraints ?? []) {
+    addExpressions(labelSelector, { keys: matchLabelKeys, operator: "In", labels });
+  }
+}
+
+function takeOverIntoTerm({ labelSelector, matchLabelKeys, mismatchLabelKeys }: PodAffinityTerm, labels: Labels): void {
+  addExpressions(labelSelector, { keys: matchLabelKeys, operator: "In", labels });
+  addExpressions(labelSelector, { keys: mismatchLabelKeys, operator: "NotIn", labels });
+}
+
+function addExpressions(
+  selector: LabelSelector | undefined,
+  { keys, operator, labels }: { keys: string[] | undefined; operator: string; labels: Labels },
+): void {
+  if (!selector || !keys) return;
+  for (const key of keys) {
+    const value = labels[key];
+    if (value === undefined) continue;
+    selector.matchExpressions = [...(selector.matchExpressions ?? []), { key, operator, values: [value] }];
+  }
+}
+
+const localhost = "localhost/";
+
+/** The profile that an annotation names; undefined for what no field can say. */
+function profileOfAnnotation(text: string): AppArmorProfile | undefined {
+  if (text === "unconfined") return { type: "Unconfined" };
+  if (text === "runtime/default") return { type: "RuntimeDefault" };
+  const name = text.startsWith(localhost) ? text.slice(localhost.length) : "";
+  return name !== "" && name.trim() === name ? { type: "Localhost", localhostProfile: name } : undefined;
+}
+
+/** Containers with an annotation and no field of their own. */
+function takeOverAppArmor({ spec, metadata }: Pod): void {
+  const annotations = metadata?.annotations;
+  if (!spec || !annotations || spec.os?.name === "windows") return;
+  for (const container of containersOf(spec)) {
+    const text = annotations[`${appArmorPrefix}${container.name}`];
+    if (text === undefined || container.securityContext?.appArmorProfile) continue;
+    const profile = profileOfAnnotation(text);
+    if (!profile || semanticEqual(profile, spec.securityContext?.appArmorProfile)) continue;
+    container.securityContext = { ...container.securityContext, appArmorProfile: profile };
+  }
+}
