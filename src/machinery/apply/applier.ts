@@ -94,7 +94,7 @@ function withoutManagedFields(live: KubernetesObject | undefined): JsonObject {
 }
 
 function currentOwners(request: ApplyRequest, live: JsonObject): Owners {
-  const owners = decodeOwners(request.live?.metadata?.managedFields ?? []);
+  const owners = decodeOwners(request.live?.metadata?.managedFields ?? [], true);
   if (typeof owners === "string") throw failure(`failed to decode managed fields: ${owners}`);
   if (owners.size > 0 || !request.live) return owners;
   return shaped("failed to create manager for existing fields", () =>

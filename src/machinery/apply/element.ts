@@ -5,7 +5,13 @@
  */
 import { goJson, goNumber, goQuote } from "../go-text.ts";
 
-export const valueElement = (value: unknown): string => `v:${goJson(value)}`;
+export const valueElement = (value: unknown): string => `v:${scalarJson(value)}`;
+
+/** Most names need no escaping, and asking is quicker than encoding. */
+export function scalarJson(value: unknown): string {
+  if (typeof value === "string" && /^[\w./:-]*$/.test(value)) return `"${value}"`;
+  return goJson(value);
+}
 
 /** Position of a step among its siblings: fields, then keys, values and positions; byte order inside fields. */
 export function compareElements(a: string, b: string): number {
@@ -14,6 +20,8 @@ export function compareElements(a: string, b: string): number {
   const kindB = b.charCodeAt(0);
   if (kindA !== kindB) return rank(kindA) - rank(kindB);
   if (kindA === field) return a < b ? -1 : 1;
+  const order = compareTexts(a, b);
+  if (order !== undefined) return order;
   const valueA = parse(a);
   const valueB = parse(b);
   return kindA === key ? compareKeys(valueA, valueB) : compareScalars(valueA, valueB);
@@ -26,6 +34,49 @@ const dot = 46;
 function rank(kind: number): number {
   return kind === dot ? 0 : kind === field ? 1 : kind === key ? 2 : kind === 118 ? 3 : 4;
 }
+
+const quote = 34;
+const backslash = 92;
+const closing = 125; // }
+
+/** Compares keys and values by their JSON where that is enough: up to the first difference they are the same. */
+function compareTexts(a: string, b: string): number | undefined {
+  let at = 2;
+  let inText = false;
+  for (; at < a.length && a.charCodeAt(at) === b.charCodeAt(at); at++) {
+    const char = a.charCodeAt(at);
+    if (char === backslash) return undefined;
+    if (char === quote) inText = !inText;
+  }
+  const left = a.charCodeAt(at);
+  const right = b.charCodeAt(at);
+  if (left === backslash || right === backslash) return undefined;
+  // The end of a text comes before anything that may follow in a longer one.
+  if (inText) return left === quote ? -1 : right === quote ? 1 : left - right;
+  const start = startOfDigits(a, at);
+  const lengthA = digitsFrom(a, start);
+  const lengthB = digitsFrom(b, start);
+  if (lengthA === 0 || lengthB === 0) return undefined;
+  if (lengthA !== lengthB) return lengthA - lengthB;
+  if (isDigit(left)) return left - right;
+  return left === closing ? -1 : 1;
+}
+
+function startOfDigits(text: string, from: number): number {
+  let at = from;
+  while (isDigit(text.charCodeAt(at - 1))) at--;
+  return at;
+}
+
+/** How many digits; 0 for a number that isn't a plain one. */
+function digitsFrom(text: string, start: number): number {
+  let at = start;
+  while (isDigit(text.charCodeAt(at))) at++;
+  const next = text[at];
+  return text[start - 1] !== "-" && (next === "," || next === "}" || next === undefined) ? at - start : 0;
+}
+
+const isDigit = (char: number): boolean => char >= 48 && char <= 57;
 
 function parse(element: string): unknown {
   return JSON.parse(element.slice(2));

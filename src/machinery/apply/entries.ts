@@ -1,7 +1,7 @@
 /** `metadata.managedFields` as the owners it stands for, and back. */
 import { goJson, goQuote } from "../go-text.ts";
 import type { ManagedFieldsEntry } from "../object.ts";
-import { canonicalSet, type FieldSet, isEmpty } from "./set.ts";
+import { canonicalSet, type FieldSet, isEmpty, leaf } from "./set.ts";
 
 export interface Owner {
   readonly entry: ManagedFieldsEntry;
@@ -31,8 +31,8 @@ export function managedFieldsProblem(entries: readonly ManagedFieldsEntry[]): st
   return typeof owners === "string" ? owners : undefined;
 }
 
-/** The owners, or why there are none. */
-export function decodeOwners(entries: readonly ManagedFieldsEntry[]): Owners | string {
+/** The owners, or why there are none. `stored`: the sets are taken as they are, because this server wrote them. */
+export function decodeOwners(entries: readonly ManagedFieldsEntry[], stored = false): Owners | string {
   const owners: Owners = new Map();
   for (const [i, entry] of entries.entries()) {
     if (entry.operation !== "Apply" && entry.operation !== "Update") return "operation must be `Apply` or `Update`";
@@ -41,7 +41,7 @@ export function decodeOwners(entries: readonly ManagedFieldsEntry[]): Owners | s
     if (entry.fieldsType !== "FieldsV1")
       return `invalid fieldsType ${goQuote(entry.fieldsType)} in managed fields entry ${i}`;
     try {
-      const fields = canonicalSet(entry.fieldsV1);
+      const fields = stored ? storedSet(entry.fieldsV1) : canonicalSet(entry.fieldsV1);
       owners.set(identity(entry), { entry, fields });
     } catch (error) {
       return `error decoding versioned set from ${JSON.stringify(entry)}: error decoding set: ${(error as Error).message}`; // canonicalSet throws Errors only
@@ -49,6 +49,9 @@ export function decodeOwners(entries: readonly ManagedFieldsEntry[]): Owners | s
   }
   return owners;
 }
+
+const storedSet = (tree: unknown): FieldSet =>
+  typeof tree === "object" && tree !== null && !Array.isArray(tree) ? (tree as FieldSet) : leaf; // encodeOwners wrote it
 
 /** undefined when there is none, as the field is left out then. */
 export function encodeOwners(owners: Owners): ManagedFieldsEntry[] | undefined {

@@ -1,6 +1,5 @@
 /** Which item of a list is which: the path element of an item, or why it has none. */
-import { goJson } from "../go-text.ts";
-import { printElement, valueElement } from "./element.ts";
+import { printElement, scalarJson, valueElement } from "./element.ts";
 import type { ListPlan, SetPlan } from "./plan.ts";
 
 /** An object doesn't fit its type so that its fields can't be told apart; the message is upstream's. */
@@ -30,7 +29,7 @@ export function elementOf(plan: ListPlan | SetPlan, item: unknown): string {
   for (const key of plan.keys) {
     const value = item[key.name] ?? key.default;
     if (value === undefined) continue;
-    text += `${text === "" ? "k:{" : ","}${key.prefix}${typeof value === "number" ? value : goJson(value)}`;
+    text += `${text === "" ? "k:{" : ","}${key.prefix}${scalarJson(value)}`;
   }
   if (text === "") {
     const names = plan.keys.map(({ name }) => JSON.stringify(name)).join(" ");

@@ -5,7 +5,7 @@
  */
 import { goJson } from "../go-text.ts";
 import type { KubernetesObject } from "../object.ts";
-import { fieldsOfObject } from "./applied.ts";
+import { fieldsOfObject, misfits } from "./applied.ts";
 import { compareObjects } from "./compare.ts";
 import { isObject, type JsonObject, ShapeError } from "./item.ts";
 import { ownedPlan } from "./plan.ts";
@@ -21,7 +21,7 @@ export function allowedByLastApplied({ schema, apiVersion, live }: ApplyRequest)
   const text = live?.metadata?.annotations?.[lastAppliedAnnotation];
   if (!live || !text) return undefined;
   const last = parse(text);
-  if (!last || last.apiVersion !== apiVersion) return undefined;
+  if (!last || last.apiVersion !== apiVersion || misfits(schema, last) !== undefined) return undefined;
   const plan = ownedPlan(schema);
   try {
     const compared = compareObjects(plan, last, live as JsonObject); // wire objects are plain JSON

@@ -5,7 +5,7 @@
 import type { ManagedFieldsEntry } from "../object.ts";
 import { compareObjects, type Difference } from "./compare.ts";
 import { asksForReset, decodeOwners, encodeOwners, identity, type Owner, type Owners, seconds } from "./entries.ts";
-import { type JsonObject, ShapeError } from "./item.ts";
+import { equalValues, type JsonObject, ShapeError } from "./item.ts";
 import { emptyObject, ownedPlan } from "./plan.ts";
 import { reconcile } from "./remove.ts";
 import type { ApplyRequest, ManagedFields, UpdateRequest } from "./request.ts";
@@ -40,12 +40,13 @@ function ownersOfUpdate(
   sent: readonly ManagedFieldsEntry[] | undefined,
   isSubresource: boolean,
 ): Owners {
-  if (!isSubresource && sent) {
+  // Most clients send back what they got.
+  if (!isSubresource && sent && sent !== live && !equalValues(sent, live)) {
     if (asksForReset(sent)) return new Map();
     const owners = decodeOwners(sent);
     if (typeof owners !== "string" && owners.size > 0) return owners;
   }
-  const owners = decodeOwners(live ?? []);
+  const owners = decodeOwners(live ?? [], true);
   return typeof owners === "string" ? new Map() : owners;
 }
 

@@ -17,7 +17,7 @@ const hasPath = (owners: Owners, id: string, path: readonly string[]): boolean =
 
 /** Entries that can't be read count as none. */
 const ownersOf = (entries: readonly ManagedFieldsEntry[] | undefined): Owners => {
-  const owners = decodeOwners(entries ?? []);
+  const owners = decodeOwners(entries ?? [], true);
   return typeof owners === "string" ? new Map() : owners;
 };
 

@@ -107,3 +107,56 @@ test("set: what clients send is made canonical", () => {
   assert.throws(() => canonicalSet({ "f:a": 1 }), /expect/);
   assert.throws(() => canonicalSet({ "k:{": {} }));
 });
+
+/** Small random sets as lists of paths, the plain form that the trees are checked against. */
+function randomPaths(random: () => number): string[] {
+  const steps = ["f:a", "f:b", 'k:{"n":1}', 'k:{"n":2}', "v:1"];
+  return Array.from({ length: Math.floor(random() * 8) }, () =>
+    Array.from({ length: 1 + Math.floor(random() * 3) }, () => steps[Math.floor(random() * steps.length)]).join("/"),
+  );
+}
+
+const treeOf = (paths: readonly string[]): FieldSet =>
+  paths.reduce<FieldSet>(
+    (set, path) =>
+      union(
+        set,
+        path.split("/").reduceRight<FieldSet>((below, step) => ({ [step]: below }), leaf),
+      ),
+    leaf,
+  );
+
+function pathsOf(set: FieldSet, prefix = ""): string[] {
+  return Object.entries(set).flatMap(([step, below]) => {
+    if (step === ".") return [];
+    const path = prefix + step;
+    return [...(has({ x: below }, "x") ? [path] : []), ...pathsOf(below, `${path}/`)];
+  });
+}
+
+test("set: operations agree with lists of paths", () => {
+  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
+  let state = seed;
+  const random = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  for (let round = 0; round < 400; round++) {
+    const a = [...new Set(randomPaths(random))];
+    const b = [...new Set(randomPaths(random))];
+    const [treeA, treeB] = [treeOf(a), treeOf(b)];
+    const below = (path: string): boolean => b.some((other) => path === other || path.startsWith(`${other}/`));
+    const results: [string, FieldSet, string[]][] = [
+      ["union", union(treeA, treeB), [...new Set([...a, ...b])]],
+      ["intersection", intersection(treeA, treeB), a.filter((path) => b.includes(path))],
+      ["difference", difference(treeA, treeB), a.filter((path) => !b.includes(path))],
+      ["deep difference", difference(treeA, treeB, true), a.filter((path) => !below(path))],
+    ];
+    for (const [name, actual, expected] of results) {
+      const where = `${name} of ${JSON.stringify([a, b])}, SEED=${seed}`;
+      assert.deepEqual(pathsOf(actual).sort(), expected.sort(), where);
+      assert.equal(canonicalSet(actual), actual, `canonical: ${where}`);
+      assert.ok(equals(actual, treeOf(expected)), `equal: ${where}`);
+    }
+  }
+});

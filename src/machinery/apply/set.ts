@@ -85,7 +85,10 @@ export function union(a: FieldSet, b: FieldSet, nested = false): FieldSet {
     const name = (order <= 0 ? nameA : nameB) as string; // the loop goes on only while one of them has a name
     const left = a[name];
     const right = b[name];
-    out[name] = order === 0 && left && right ? union(left, right, name !== ".") : ((order < 0 ? left : right) ?? leaf);
+    const node = order === 0 && left && right ? union(left, right, name !== ".") : ((order < 0 ? left : right) ?? leaf);
+    // Where keys aren't in order a name can come twice; nothing may be lost then.
+    const met = out[name];
+    out[name] = met === undefined ? node : union(met, node, name !== ".");
     if (order <= 0) i++;
     if (order >= 0) j++;
   }
