@@ -1,5 +1,5 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { configureConnection, pragma, rowId } from "./schema.ts";
+import { configureConnection, pageBytes, pragma, rowId } from "./schema.ts";
 
 /** One write, as the commit sees it. A deletion has version 0 and no value. */
 export interface CommitRow {
@@ -100,7 +100,7 @@ export class CommitEngine {
         else this.#deleteLease.run(id);
       }
     });
-    this.#bytesSinceCheckpoint += 2 * 8192; // The last page of each table is written again by every commit.
+    this.#bytesSinceCheckpoint += 2 * pageBytes; // The last page of each table is written again by every commit.
   }
 
   markCompacted(revision: number): void {
@@ -128,6 +128,7 @@ export class CommitEngine {
   #deleteRow(id: number): void {
     this.#deleteRevision.run(id);
     this.#deleteContent.run(id);
+    this.#bytesSinceCheckpoint += pageBytes;
   }
 
   /** Gives some free pages back to the file system. Answers whether more is left. */
@@ -136,7 +137,10 @@ export class CommitEngine {
     const keep = Math.max(freePagesMin, Math.floor(pragma(this.#db, "page_count") * freePagesShare));
     if (free <= keep) return false;
     this.#db.exec(`PRAGMA incremental_vacuum(${Math.min(free - keep, reclaimPagesMax)})`);
-    return free - keep > reclaimPagesMax;
+    const more = free - keep > reclaimPagesMax;
+    // The file becomes shorter when the log is copied into it.
+    this.#bytesSinceCheckpoint += more ? 2 * reclaimPagesMax * pageBytes : checkpointBytes;
+    return more;
   }
 
   /** Call after the answer went out: copying the log into the file takes milliseconds that no writer should wait for. */

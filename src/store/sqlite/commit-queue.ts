@@ -36,6 +36,7 @@ export class CommitQueue<Unit extends CommitUnit> {
   #busy = false;
   #scheduled = false;
   #idleWaiters: (() => void)[] = [];
+  #maintenanceEnd: StoreError | undefined;
 
   constructor(options: CommitQueueOptions<Unit>) {
     this.#options = options;
@@ -48,10 +49,17 @@ export class CommitQueue<Unit extends CommitUnit> {
 
   /** Runs a step between commits. Answers whether there is more to do. */
   maintain(job: CommitJob): Promise<boolean> {
+    if (this.#maintenanceEnd) return Promise.reject(this.#maintenanceEnd);
     return new Promise((resolve, reject) => {
       this.#maintenance.push({ job, resolve, reject });
       this.#schedule();
     });
+  }
+
+  /** Lets the step under way finish, and no other: what is left of a long job must not hold up a close. */
+  endMaintenance(reason: StoreError): void {
+    this.#maintenanceEnd = reason;
+    for (const { reject } of this.#maintenance.splice(0)) reject(reason);
   }
 
   /** Everything not durable yet, in order. */

@@ -11,8 +11,10 @@ export function lockFile(path: string): { release: () => void } {
   const db = new DatabaseSync(`${path}-lock`, { timeout: 0 });
   const me = `process ${process.pid} on ${hostname()} (since ${new Date().toISOString()})`;
   try {
-    // Nothing in this file has to survive a power failure.
-    db.exec("PRAGMA synchronous = OFF; CREATE TABLE IF NOT EXISTS holder(description TEXT); BEGIN IMMEDIATE");
+    // Nothing in this file has to survive a power failure, and a full disk must not keep a store from opening: no journal.
+    db.exec(
+      "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; CREATE TABLE IF NOT EXISTS holder(description TEXT); BEGIN IMMEDIATE",
+    );
     // From here on the lock is ours; others may be reading the old name for a moment, so wait for them.
     db.exec("PRAGMA busy_timeout = 1000; DELETE FROM holder");
     db.prepare("INSERT INTO holder VALUES (?)").run(me);

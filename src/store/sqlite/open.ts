@@ -90,7 +90,11 @@ function assemble({ path, db, index, loaded, lock, inMemory, ...options }: Parts
   const committer = aroundCommitter(commitPlace());
   const reader = new Reader(db, path);
   const leases = new Leases(clock, expire);
-  const hub = new WatchHub({ reader, durableRevision, endReason: (revision) => compactor.reasonAgainst(revision) });
+  const hub = new WatchHub({
+    reader,
+    durableRevision,
+    endReason: (revision) => (closing ? closed() : compactor.reasonAgainst(revision)),
+  });
   const onEvents: WatchHub["deliver"] = (events, revision) => hub.deliver(events, revision);
   const writer = new Writer({ index, reader, leases, committer, path, revision: loaded.revision, onEvents });
   const compactor = new Compactor({ queue: writer.queue, durableRevision, compacted: loaded.compacted });
@@ -99,7 +103,9 @@ function assemble({ path, db, index, loaded, lock, inMemory, ...options }: Parts
   for (const { id, ttlSeconds } of loaded.leases) leases.add(id, ttlSeconds);
   for (const { key, lease } of index.range("", "\u{10ffff}")) leases.move(key, { from: 0, to: lease });
   if (loaded.sweptRevision < loaded.compacted - 1) {
-    compactor.sweep(loaded.compacted).catch((error) => log.warn("store: could not finish a compaction", { error }));
+    compactor.sweep(loaded.compacted).catch((error) => {
+      if (!closing) log.warn("store: could not finish a compaction", { error });
+    });
   }
 
   function durableRevision(): number {
@@ -140,6 +146,7 @@ function assemble({ path, db, index, loaded, lock, inMemory, ...options }: Parts
 
   async function shutDown(): Promise<void> {
     leases.close();
+    writer.queue.endMaintenance(closed());
     await writer.queue.idle();
     hub.close(closed());
     await committer.close();
@@ -155,7 +162,6 @@ function assemble({ path, db, index, loaded, lock, inMemory, ...options }: Parts
       return writer.transact(transaction);
     },
     watch(request) {
-      check();
       return hub.add(request);
     },
     async compact(revision) {

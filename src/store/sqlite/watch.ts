@@ -38,10 +38,10 @@ export class WatchHub {
 
   add(request: WatchRequest): () => void {
     const { start, end = `${start}\0`, fromRevision } = request;
-    const next = fromRevision ?? this.#source.durableRevision() + 1;
+    const next = fromRevision || this.#source.durableRevision() + 1; // 0 is "now" as well, as in etcd.
     const watcher: Watcher = { start, end, request, next, cancelled: false, batch: [] };
     this.#all.add(watcher);
-    if (next > this.#source.durableRevision()) this.#goLive(watcher);
+    if (next > this.#source.durableRevision() && !this.#source.endReason(next)) this.#goLive(watcher);
     else void this.#catchUp(watcher);
     return () => this.#remove(watcher);
   }
