@@ -13,9 +13,15 @@
  *   managedFieldsToScale(...), managedFieldsFromScale(...)  // the scale subresource
  *
  * Order of a write, as upstream: decode, default, updateManagedFields, mutating admission, strategy, validation, store.
- * Of an apply: applyObject, default, mutating admission, strategy, validation, store.
- * `resetFields` come from `fieldSet(["status"])`: paths of field names.
- * A type for "any JSON, merged field by field" (preserve unknown fields) is an object type without fields and with preserveUnknown.
+ * Of an apply: applyObject, decode (the merged object still has the nulls and zero values of the body), default, mutating
+ * admission, strategy, validation, store. After mutating admission changed entries, `managedFieldsProblem` tells whether
+ * they can stay. `live` and `result` are as decoding leaves them: null only where upstream prints it.
+ * `resetFields` come from `fieldSet(["status"])`: paths of field names. A Scale's `metadata.managedFields` are what
+ * managedFieldsToScale says, the parent's after the write what managedFieldsFromScale says.
+ *
+ * The type of a custom kind has `apiVersion`, `kind` and `metadata` as fields; fields with preserved unknown fields and no
+ * type or properties are object types without fields and with preserveUnknown, or `any` without a form: any JSON, owned
+ * field by field. `any` with a form is owned as a whole.
  */
 export type { ApplyRequest, ApplyResult, ManagedFields, OtherVersion, UpdateRequest } from "./request.ts";
 export { applyObject } from "./applier.ts";
