@@ -53,8 +53,8 @@ export interface ApplyRequest extends WriteRequest {
 
 export interface ApplyResult {
   /**
-   * The merged object with its new `metadata.managedFields`, not yet defaulted. Parts are shared with `live` and
-   * `applied`: change it only along paths that you copied.
+   * The merged object with its new `metadata.managedFields`, not yet decoded and defaulted. It shares nothing with
+   * `live` and `applied` but entries of managed fields, which are never changed in place.
    */
   readonly object: KubernetesObject;
   /** True when neither the object nor who owns what has changed: there is nothing to write. */
