@@ -7,6 +7,7 @@ import type { Binding, Node, Pod, PodCondition } from "#api";
 import { type Clock, type Logger, realClock, silentLogger } from "#base";
 import { type Client, type ClosableEventRecorder, createSeriesRecorder, type InformerSet, secondTime } from "#client";
 import { type DeepReadonly, isStatusError } from "#machinery";
+import { createClusterObjects } from "./cluster-objects.ts";
 import { ClusterState } from "./core/cluster-state.ts";
 import { defaultPlugins } from "./core/default-plugins.ts";
 import { printFitFailure } from "./core/fit-error.ts";
@@ -51,13 +52,14 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   // Asked for here, so that the caller may start the informers before or after `run`.
   const pods = informers.of("v1/pods", podSelector);
   const nodes = informers.of("v1/nodes");
+  const objects = createClusterObjects(informers);
 
   return {
     async run(signal) {
       const events = createSeriesRecorder({ client, component: schedulerName, host, clock, log });
-      const state = new ClusterState();
+      const state = new ClusterState(objects);
       let wake: () => void = () => undefined;
-      const pending = createPendingPods({ filters: plugins.filters, clock, onReady: () => wake() });
+      const pending = createPendingPods({ filters: plugins.filters, state, clock, onReady: () => wake() });
       const decider = createDecider(plugins, random);
       const writer = createWriter({ client, events, clock, log, onIdle: () => wake() });
 
@@ -158,7 +160,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       });
       try {
         // Placing pods without knowing all nodes, or what is on them, would place them badly.
-        await Promise.race([Promise.all([nodes.synced(), pods.synced()]), aborted]);
+        await Promise.race([Promise.all([nodes.synced(), pods.synced(), objects.synced()]), aborted]);
         while (!signal.aborted) {
           const woken = new Promise<void>((resolve) => {
             wake = resolve;

@@ -4,11 +4,22 @@
  * a decision runs to its end before the next event, so it needs no snapshot either (upstream's is parallel and does).
  */
 import type { Node, Pod } from "#api";
-import type { DeepReadonly } from "#machinery";
+import type { DeepReadonly, LabelMatcher } from "#machinery";
 import { NodeInfo } from "./node-info.ts";
+import { type NodeCounts, PodCounts, type PodQuery } from "./pod-counts.ts";
 import { createPodInfo, type PodInfo } from "./pod-info.ts";
 
+/** What rules ask about other objects than nodes and pods. */
+export interface ClusterObjects {
+  namespaceLabels(name: string): Readonly<Record<string, string>> | undefined;
+  /** The pods that belong together with this one: those of its Services and its owner. Undefined when there are none. */
+  selectorOf(pod: DeepReadonly<Pod>): LabelMatcher | undefined;
+}
+
+const noObjects: ClusterObjects = { namespaceLabels: () => undefined, selectorOf: () => undefined };
+
 export class ClusterState {
+  readonly objects: ClusterObjects;
   readonly #infos = new Map<string, NodeInfo>();
   /** Which node each counted pod is on. */
   readonly #nodeOfPod = new Map<string, NodeInfo>();
@@ -16,6 +27,13 @@ export class ClusterState {
   /** How many nodes have an image. */
   readonly #imageNodes = new Map<string, number>();
   #order: readonly NodeInfo[] | undefined;
+  readonly #counts = new PodCounts();
+  /** Nodes with pods that have wishes about other pods; few in most clusters. */
+  readonly #nodesWithTerms = new Set<NodeInfo>();
+
+  constructor(objects: ClusterObjects = noObjects) {
+    this.objects = objects;
+  }
 
   /** Nodes that exist, alternating between zones so that looking at some of them looks at all zones. */
   get nodes(): readonly NodeInfo[] {
@@ -26,6 +44,15 @@ export class ClusterState {
   node(name: string): NodeInfo | undefined {
     const info = this.#infos.get(name);
     return info?.node ? info : undefined;
+  }
+
+  get nodesWithTerms(): ReadonlySet<NodeInfo> {
+    return this.#nodesWithTerms;
+  }
+
+  /** Matching pods on each node. */
+  count(query: PodQuery): NodeCounts {
+    return this.#counts.get(query, this.#infos.values());
   }
 
   imageNodes(image: string): number {
@@ -74,9 +101,7 @@ export class ClusterState {
     const node = this.#nodeOfPod.get(uid);
     if (!node) return undefined;
     this.#nodeOfPod.delete(uid);
-    const pod = node.removePod(uid);
-    this.#dropIfEmpty(node);
-    return pod;
+    return this.#takeOff(uid, node);
   }
 
   pod(uid: string): PodInfo | undefined {
@@ -85,13 +110,20 @@ export class ClusterState {
 
   #place(pod: PodInfo, nodeName: string): void {
     const before = this.#nodeOfPod.get(pod.uid);
-    if (before && before.name !== nodeName) {
-      before.removePod(pod.uid);
-      this.#dropIfEmpty(before);
-    }
+    if (before) this.#takeOff(pod.uid, before);
     const node = this.#info(nodeName);
     this.#nodeOfPod.set(pod.uid, node);
     node.addPod(pod);
+    this.#counts.change(pod, node, 1);
+    if (node.podsWithTerms.size > 0) this.#nodesWithTerms.add(node);
+  }
+
+  #takeOff(uid: string, node: NodeInfo): PodInfo | undefined {
+    const pod = node.removePod(uid);
+    if (pod) this.#counts.change(pod, node, -1);
+    if (node.podsWithTerms.size === 0) this.#nodesWithTerms.delete(node);
+    this.#dropIfEmpty(node);
+    return pod;
   }
 
   #info(name: string): NodeInfo {

@@ -1,14 +1,33 @@
 /** The rules of the default scheduler, in upstream's order: a node is rejected by the first that objects. */
 import type { Plugins } from "./framework.ts";
 import { imageLocality } from "./plugins/image-locality.ts";
+import { interPodAffinityFilter, interPodAffinityScore } from "./plugins/inter-pod-affinity.ts";
 import { nodeAffinityFilter, nodeAffinityScore } from "./plugins/node-affinity.ts";
 import { nodeName } from "./plugins/node-name.ts";
 import { nodePorts } from "./plugins/node-ports.ts";
 import { balancedAllocation, nodeResourcesFit, nodeResourcesScore } from "./plugins/node-resources.ts";
 import { nodeUnschedulable } from "./plugins/node-unschedulable.ts";
 import { taintTolerationFilter, taintTolerationScore } from "./plugins/taint-toleration.ts";
+import { topologySpreadFilter, topologySpreadScore } from "./plugins/topology-spread.ts";
 
 export const defaultPlugins: Plugins = {
-  filters: [nodeUnschedulable, nodeName, taintTolerationFilter, nodeAffinityFilter, nodePorts, nodeResourcesFit],
-  scores: [taintTolerationScore, nodeAffinityScore, nodeResourcesScore, balancedAllocation, imageLocality],
+  filters: [
+    nodeUnschedulable,
+    nodeName,
+    taintTolerationFilter,
+    nodeAffinityFilter,
+    nodePorts,
+    nodeResourcesFit,
+    topologySpreadFilter,
+    interPodAffinityFilter,
+  ],
+  scores: [
+    taintTolerationScore,
+    nodeAffinityScore,
+    nodeResourcesScore,
+    topologySpreadScore,
+    interPodAffinityScore,
+    balancedAllocation,
+    imageLocality,
+  ],
 };

@@ -55,7 +55,7 @@ export interface FilterPlugin {
   /** What may change its mind; `helps` is asked about nothing else. */
   readonly events: readonly ClusterEvent["kind"][];
   /** Whether the event may let a pod fit that this rule rejected. When in doubt, yes. */
-  helps(event: ClusterEvent, pod: PodInfo): boolean;
+  helps(event: ClusterEvent, pod: PodInfo, state: ClusterState): boolean;
 }
 
 /** Scores are whole numbers from 0 to 100 after `normalize`. */

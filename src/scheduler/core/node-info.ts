@@ -1,6 +1,7 @@
 /** A node and what is on it, kept up to date pod by pod. */
 import type { Node, Taint } from "#api";
 import type { DeepReadonly } from "#machinery";
+import { noTerms } from "./affinity-terms.ts";
 import type { HostPort, PodInfo } from "./pod-info.ts";
 import { addResources, type Allocatable, noResources, nodeAllocatable, type Resources } from "./resources.ts";
 
@@ -23,6 +24,9 @@ export class NodeInfo {
   readonly requested: Resources = noResources();
   readonly assumed = { milliCpu: 0, memory: 0 };
   readonly hostPorts = new Set<HostPort>();
+  /** Those with wishes about other pods, and of these those that must be away from some. */
+  readonly podsWithTerms = new Set<PodInfo>();
+  readonly podsWithRequiredAnti = new Set<PodInfo>();
 
   constructor(name: string) {
     this.name = name;
@@ -44,10 +48,11 @@ export class NodeInfo {
   }
 
   addPod(pod: PodInfo): void {
-    this.removePod(pod.uid);
     this.pods.set(pod.uid, pod);
     this.#count(pod, 1);
     for (const port of pod.hostPorts) this.hostPorts.add(port);
+    if (pod.terms !== noTerms) this.podsWithTerms.add(pod);
+    if (pod.terms.requiredAnti.length > 0) this.podsWithRequiredAnti.add(pod);
   }
 
   removePod(uid: string): PodInfo | undefined {
@@ -56,6 +61,8 @@ export class NodeInfo {
     this.pods.delete(uid);
     this.#count(pod, -1);
     for (const port of pod.hostPorts) this.hostPorts.delete(port);
+    this.podsWithTerms.delete(pod);
+    this.podsWithRequiredAnti.delete(pod);
     return pod;
   }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeClock } from "#base";
+import { ClusterState } from "./cluster-state.ts";
 import { defaultPlugins } from "./default-plugins.ts";
 import { makeNode, makePod } from "./fixtures.ts";
 import type { ClusterEvent } from "./framework.ts";
@@ -10,7 +11,12 @@ import { createPodInfo } from "./pod-info.ts";
 
 function setUp() {
   const clock = new FakeClock();
-  const queue = createPendingPods({ filters: defaultPlugins.filters, clock, onReady: () => undefined });
+  const queue = createPendingPods({
+    filters: defaultPlugins.filters,
+    state: new ClusterState(),
+    clock,
+    onReady: () => undefined,
+  });
   const add = (name: string, options = {}) => queue.set(createPodInfo(makePod(name, options)));
   const drain = () => {
     const names: string[] = [];

@@ -8,6 +8,7 @@
  */
 import type { Clock } from "#base";
 import { TimerHeap } from "#client";
+import type { ClusterState } from "./cluster-state.ts";
 import type { ClusterEvent, FilterPlugin } from "./framework.ts";
 import { Heap } from "./heap.ts";
 import type { PodInfo } from "./pod-info.ts";
@@ -52,10 +53,11 @@ export interface PendingPods {
 /** `onReady` is called when `next` has something to answer. */
 export function createPendingPods(options: {
   filters: readonly FilterPlugin[];
+  state: ClusterState;
   clock: Clock;
   onReady: () => void;
 }): PendingPods {
-  const { filters, clock, onReady } = options;
+  const { filters, state, clock, onReady } = options;
   const entries = new Map<string, PendingPod>();
   const active = new Heap<PendingPod>(
     (a, b) =>
@@ -184,7 +186,7 @@ export function createPendingPods(options: {
       for (const { name, events, helps } of filters) {
         const set = waiting.get(name);
         if (!set || set.size === 0 || !events.includes(event.kind)) continue;
-        for (const entry of [...set]) if (helps(event, entry.pod)) requeue(entry);
+        for (const entry of [...set]) if (helps(event, entry.pod, state)) requeue(entry);
       }
     },
     get size() {

@@ -1,6 +1,7 @@
 /** What scheduling needs to know of a pod, worked out once instead of for each node. */
 import type { Pod } from "#api";
 import type { DeepReadonly } from "#machinery";
+import { type AffinityTerms, affinityTermsOf } from "./affinity-terms.ts";
 import { isSidecar, podRequests, type Resources } from "./resources.ts";
 
 export interface HostPort {
@@ -21,6 +22,7 @@ export interface PodInfo {
   /** With a little assumed for containers that ask for nothing; only for comparing nodes. */
   readonly assumed: { readonly milliCpu: number; readonly memory: number };
   readonly hostPorts: readonly HostPort[];
+  readonly terms: AffinityTerms;
 }
 
 export function createPodInfo(pod: DeepReadonly<Pod>): PodInfo {
@@ -36,6 +38,7 @@ export function createPodInfo(pod: DeepReadonly<Pod>): PodInfo {
     requests: podRequests(pod),
     assumed: { milliCpu, memory },
     hostPorts: hostPortsOf(pod),
+    terms: affinityTermsOf(pod),
   };
 }
 

@@ -6,7 +6,7 @@ const mismatch = rejection(false, "node(s) didn't match Pod's node affinity/sele
 const conflict = rejection(false, "pod affinity terms conflict");
 
 /** `spec.nodeSelector` and required node affinity; undefined when the pod has neither. */
-function compileRequired({ pod }: PodInfo): NodeMatcher | undefined {
+export function compileRequired({ pod }: PodInfo): NodeMatcher | undefined {
   const selector = Object.entries(pod.spec?.nodeSelector ?? {});
   const required = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   if (selector.length === 0) return required && compileNodeSelector(required);

@@ -1,0 +1,197 @@
+/**
+ * Spreads like pods evenly over zones, nodes or whatever a label tells apart. Hard constraints reject nodes where the difference to the
+ * emptiest domain would become too large; soft ones prefer emptier domains. Pods without constraints of their own are spread softly over
+ * nodes (skew 3) and zones (skew 5) together with the pods of their Services and owner, as upstream's defaults do.
+ */
+import type { TopologySpreadConstraint } from "#api";
+import { type DeepReadonly, type LabelMatcher, parseLabelSelector } from "#machinery";
+import { compileSelector } from "../affinity-terms.ts";
+import type { ClusterState } from "../cluster-state.ts";
+import { type FilterPlugin, rejection, type ScorePlugin, scoreMax } from "../framework.ts";
+import type { NodeInfo } from "../node-info.ts";
+import type { NodeCounts } from "../pod-counts.ts";
+import type { PodInfo } from "../pod-info.ts";
+import { compileRequired } from "./node-affinity.ts";
+import { areTolerated } from "./tolerations.ts";
+
+const uneven = rejection(true, "node(s) didn't match pod topology spread constraints");
+const unlabelled = rejection(false, "node(s) didn't match pod topology spread constraints (missing required label)");
+
+const hostname = "kubernetes.io/hostname";
+const defaults = [
+  { topologyKey: hostname, maxSkew: 3 },
+  { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5 },
+];
+
+interface Constraint {
+  readonly topologyKey: string;
+  readonly maxSkew: number;
+  readonly minDomains: number;
+  readonly selector: LabelMatcher;
+  /** Whether the node's pods count and its domain exists for this constraint. */
+  readonly includes: (node: NodeInfo) => boolean;
+}
+
+function constraintsOf(info: PodInfo, whenUnsatisfiable: string): Constraint[] {
+  return (info.pod.spec?.topologySpreadConstraints ?? [])
+    .filter((constraint) => constraint.whenUnsatisfiable === whenUnsatisfiable)
+    .map((constraint) => ({
+      topologyKey: constraint.topologyKey,
+      maxSkew: constraint.maxSkew,
+      minDomains: constraint.minDomains ?? 1,
+      selector: selectorOf(constraint, info),
+      includes: inclusion(constraint, info),
+    }));
+}
+
+/** With the pod's own values of `matchLabelKeys`, which tell one rollout from the next. */
+function selectorOf(constraint: DeepReadonly<TopologySpreadConstraint>, { pod }: PodInfo): LabelMatcher {
+  const selector = compileSelector(constraint.labelSelector);
+  const own = (constraint.matchLabelKeys ?? []).flatMap((key) => {
+    const value = pod.metadata.labels?.[key];
+    return value === undefined ? [] : [`${key}=${value}`];
+  });
+  if (own.length === 0 || selector.nothing) return selector;
+  return parseLabelSelector([...own, ...(selector.everything ? [] : [selector.toString()])].join(","));
+}
+
+function inclusion(constraint: DeepReadonly<TopologySpreadConstraint>, info: PodInfo): (node: NodeInfo) => boolean {
+  const { nodeAffinityPolicy = "Honor", nodeTaintsPolicy = "Ignore" } = constraint;
+  const required = nodeAffinityPolicy === "Honor" ? compileRequired(info) : undefined;
+  const tolerations = info.pod.spec?.tolerations;
+  return (node) =>
+    (!required || required(node)) && (nodeTaintsPolicy !== "Honor" || areTolerated(node.hardTaints, tolerations));
+}
+
+const countsFor = ({ selector }: Constraint, { namespace }: PodInfo, state: ClusterState): NodeCounts =>
+  state.count({ namespace, selector, terminating: false });
+
+const hasAllKeys = (node: NodeInfo, constraints: readonly Constraint[]): boolean =>
+  constraints.every(({ topologyKey }) => node.labels[topologyKey] !== undefined);
+
+export const topologySpreadFilter: FilterPlugin = {
+  name: "PodTopologySpread",
+  prepare(info, state) {
+    const constraints = constraintsOf(info, "DoNotSchedule");
+    if (constraints.length === 0) return undefined;
+    const eligible = state.nodes.filter((node) => hasAllKeys(node, constraints));
+    const checks = constraints.map((constraint) => {
+      const { topologyKey, maxSkew, minDomains, selector, includes } = constraint;
+      const counts = countsFor(constraint, info, state);
+      const domains = new Map<string, number>();
+      for (const node of eligible) {
+        const value = node.labels[topologyKey];
+        if (value !== undefined && includes(node))
+          domains.set(value, (domains.get(value) ?? 0) + (counts.get(node) ?? 0));
+      }
+      const min = domains.size < minDomains ? 0 : Math.min(...domains.values());
+      const self = selector.matches(info.pod.metadata.labels) ? 1 : 0;
+      return { topologyKey, allows: (value: string) => (domains.get(value) ?? 0) + self - min <= maxSkew };
+    });
+    return {
+      filter({ labels }) {
+        for (const { topologyKey, allows } of checks) {
+          const value = labels[topologyKey];
+          if (value === undefined) return unlabelled;
+          if (!allows(value)) return uneven;
+        }
+        return undefined;
+      },
+    };
+  },
+  events: ["node-added", "node-updated", "pod-added", "pod-updated", "pod-deleted"],
+  helps(event, info) {
+    const constraints = constraintsOf(info, "DoNotSchedule");
+    switch (event.kind) {
+      case "node-added":
+        return hasAllKeys(event.node, constraints);
+      case "node-updated":
+        return event.changed.labels || event.changed.taints;
+      case "pod-updated":
+        return event.changed.labels && event.pod.namespace === info.namespace;
+      default:
+        return (
+          event.pod.namespace === info.namespace &&
+          constraints.some(({ selector }) => selector.matches(event.pod.pod.metadata.labels))
+        );
+    }
+  },
+};
+
+function softConstraints(info: PodInfo, state: ClusterState): { constraints: Constraint[]; areDefaults: boolean } {
+  if ((info.pod.spec?.topologySpreadConstraints ?? []).length > 0) {
+    return { constraints: constraintsOf(info, "ScheduleAnyway"), areDefaults: false };
+  }
+  const selector = state.objects.selectorOf(info.pod);
+  if (!selector) return { constraints: [], areDefaults: true };
+  const includes = compileRequired(info) ?? (() => true);
+  return { constraints: defaults.map((each) => ({ ...each, minDomains: 1, selector, includes })), areDefaults: true };
+}
+
+export const topologySpreadScore: ScorePlugin = {
+  name: "PodTopologySpread",
+  weight: 2,
+  prepare(info, state, nodes) {
+    const { constraints, areDefaults } = softConstraints(info, state);
+    if (constraints.length === 0) return undefined;
+    // Of the defaults a node without zone still takes part in spreading over nodes.
+    const isScored = (node: NodeInfo) => areDefaults || hasAllKeys(node, constraints);
+    const scored = nodes.filter(isScored);
+
+    const parts = constraints.map((constraint) => {
+      const { topologyKey, maxSkew } = constraint;
+      const counts = countsFor(constraint, info, state);
+      if (topologyKey === hostname) {
+        return {
+          topologyKey,
+          maxSkew,
+          weight: weightOf(scored.length),
+          count: (node: NodeInfo) => counts.get(node) ?? 0,
+        };
+      }
+      const domains = new Map<string, number>();
+      for (const node of scored) domains.set(node.labels[topologyKey] ?? "", 0);
+      for (const [node, pods] of counts) {
+        const value = node.labels[topologyKey] ?? "";
+        const sum = domains.get(value);
+        if (sum === undefined || !node.node || !constraint.includes(node) || !isScored(node)) continue;
+        domains.set(value, sum + pods);
+      }
+      const count = ({ labels }: NodeInfo) => domains.get(labels[topologyKey] ?? "") ?? 0;
+      return { topologyKey, maxSkew, weight: weightOf(domains.size), count };
+    });
+
+    return {
+      score(node) {
+        if (!isScored(node)) return ignored;
+        let sum = 0;
+        for (const { topologyKey, maxSkew, weight, count } of parts) {
+          // Small skews are watered down by those that the constraint allows.
+          if (node.labels[topologyKey] !== undefined) sum += count(node) * weight + maxSkew - 1;
+        }
+        return Math.round(sum);
+      },
+      normalize: normalizeFewestBest,
+    };
+  },
+};
+
+const ignored = -1;
+
+/** Domains of a key with many values hold fewer pods each; this makes keys comparable. */
+const weightOf = (domains: number): number => Math.log(domains + 2);
+
+function normalizeFewestBest(scores: Float64Array): void {
+  let min = Infinity;
+  let max = 0;
+  for (const score of scores) {
+    if (score === ignored) continue;
+    min = Math.min(min, score);
+    max = Math.max(max, score);
+  }
+  for (let index = 0; index < scores.length; index++) {
+    const score = scores[index] ?? 0;
+    if (score === ignored) scores[index] = 0;
+    else scores[index] = max === 0 ? scoreMax : Math.trunc((scoreMax * (max + min - score)) / max);
+  }
+}
