@@ -114,20 +114,22 @@ export class Writer {
     const { index, leases, reader } = this.#options;
     const removed = leases.remove(id);
     if (!removed) throw unknownLease(id);
+    const restore = () => leases.restore(id, removed.lease);
     const attached = removed.keys.flatMap((key) => live(index.get(key)) ?? []).filter(({ lease }) => lease === id);
+    let states: KeyValue[];
+    try {
+      states = attached.map((entry) => reader.keyValue(entry));
+    } catch (error) {
+      restore(); // Nothing is decided yet.
+      throw error;
+    }
     const done: Promise<unknown>[] = [];
-    for (let at = 0; at < attached.length; at += slotsMax) {
-      const entries = attached.slice(at, at + slotsMax);
-      const operations = entries.map(({ key }) => ({ type: "delete", key }) as const);
-      done.push(
-        this.#write(
-          operations,
-          entries.map((entry) => reader.keyValue(entry)),
-        ),
-      );
+    for (let at = 0; at < states.length; at += slotsMax) {
+      const previous = states.slice(at, at + slotsMax);
+      const operations = previous.map(({ key }) => ({ type: "delete", key }) as const);
+      done.push(this.#write(operations, previous));
     }
     // The lease goes last: if the process dies in between, it expires again after the restart.
-    const restore = () => leases.restore(id, removed.lease);
     done.push(this.#enqueue({ ...noWrites, leases: [{ id, ttlSeconds: 0 }] }, restore));
     await Promise.all(done);
   }
