@@ -8,6 +8,7 @@ import {
   type Transaction,
   type TransactionResult,
 } from "../store.ts";
+import { checkOperations } from "./check-operations.ts";
 import type { CommitRow } from "./commit-engine.ts";
 import { CommitQueue, type CommitUnit } from "./commit-queue.ts";
 import type { Committer } from "./committer.ts";
@@ -43,9 +44,6 @@ export interface WriterOptions {
   /** Called for each commit, in order, before the writers get their answers. */
   readonly onEvents: (events: readonly StoreEvent[], revision: number) => void;
 }
-
-/** etcd's limit for a request (--max-request-bytes); clients know it, and larger values would stall everything behind them. */
-export const transactionBytesMax = 1.5 * 1024 * 1024;
 
 const noValue = new Uint8Array(0);
 const noWrites = { rows: [], writes: [], leases: [], bytes: 0, revision: 0 };
@@ -235,24 +233,6 @@ export class Writer {
 
 function live(entry: Entry | undefined): Entry | undefined {
   return entry && entry.version > 0 ? entry : undefined;
-}
-
-function checkOperations(operations: readonly Operation[]): void {
-  let bytes = 0;
-  for (const operation of operations) {
-    assert(operation.key.isWellFormed(), `store keys are Unicode text, got ${JSON.stringify(operation.key)}`);
-    bytes += operation.key.length + (operation.type === "put" ? operation.value.length : 0);
-    if (bytes > transactionBytesMax) {
-      throw new StoreError(
-        { code: "too-large", key: operation.key, sizeBytes: bytes, sizeBytesMax: transactionBytesMax },
-        `the write of ${operation.key} has ${bytes} bytes, a transaction at most ${transactionBytesMax}`,
-      );
-    }
-  }
-  if (operations.length < 2) return;
-  assert(operations.length <= slotsMax, `a transaction has at most ${slotsMax} operations, got ${operations.length}`);
-  const keys = new Set(operations.map(({ key }) => key));
-  assert(keys.size === operations.length, "a transaction writes each key at most once");
 }
 
 function unknownLease(lease: number): StoreError {
