@@ -13,8 +13,8 @@ export const dns1035LabelLengthMax = 63;
 export const labelValueLengthMax = 63;
 const labelKeyNameLengthMax = 63;
 const portNameLengthMax = 15;
-/** Linux's uid_t and gid_t. */
-const userIdMax = 0xffff_ffff;
+/** What libcontainer takes, which is less than Linux has. */
+const userIdMax = 2 ** 31 - 1;
 
 interface Format {
   readonly text: string;

@@ -2,7 +2,7 @@
  * Checks a freshly parsed object against its type, as Go's decoder does while it fills a struct, and makes it what upstream
  * would print after decoding: unknown fields gone, null and zero values as the field's `zero` says, times in UTC,
  * quantities canonical. One pass that changes the object in place; a type is compiled into closures once.
- * Complaints are Go's, with the struct and the path it would name. Custom resources have no structs: see prune.ts.
+ * Complaints are Go's, with the struct and the path it would name. Not for custom resources, which upstream never decodes into structs.
  */
 import { DecodeError } from "./decode-error.ts";
 import { goKindName, goNumber, goTypeName } from "./go-text.ts";

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { countMembers, jsonComplaint, jsonMembers, measureJson, parseJson } from "./json-text.ts";
+
+test("json: complaints are Go's", () => {
+  const cases: [text: string, message: string][] = [
+    ["", "unexpected end of JSON input"],
+    ['{"a":', "unexpected end of JSON input"],
+    ['{"a', "unexpected end of JSON input"],
+    ["{", "unexpected end of JSON input"],
+    ["\ufeff{}", "invalid character 'ï' looking for beginning of value"],
+    ["x", "invalid character 'x' looking for beginning of value"],
+    ["[1,]", "invalid character ']' looking for beginning of value"],
+    ["{a}", "invalid character 'a' looking for beginning of object key string"],
+    ['{"a":1,}', "invalid character '}' looking for beginning of object key string"],
+    ['{"a" 1}', "invalid character '1' after object key"],
+    ['{"a":1 "b"}', "invalid character '\"' after object key:value pair"],
+    ["[1 2]", "invalid character '2' after array element"],
+    ["{}{", "invalid character '{' after top-level value"],
+    ["'a'", "invalid character '\\'' looking for beginning of value"],
+    ['"a\nb"', "invalid character '\\n' in string literal"],
+    ['"\\x"', "invalid character 'x' in string escape code"],
+    ['"\\u12g4"', "invalid character 'g' in \\u hexadecimal character escape"],
+    ["-a", "invalid character 'a' in numeric literal"],
+    ["01", "invalid character '1' after top-level value"],
+    ["1.a", "invalid character 'a' after decimal point in numeric literal"],
+    ["1ea", "invalid character 'a' in exponent of numeric literal"],
+    ["trux", "invalid character 'x' in literal true (expecting 'e')"],
+    ["nil", "invalid character 'i' in literal null (expecting 'u')"],
+    ["[".repeat(1001), "invalid character '[' exceeded max depth"],
+  ];
+  for (const [text, message] of cases) {
+    assert.equal(jsonComplaint(text), message, text.slice(0, 20));
+    if (text.length < 1000) assert.throws(() => parseJson(text), { name: "JsonSyntaxError", message }, text);
+  }
+});
+
+test("json: members and depth of a text", () => {
+  const cases: [text: string, members: number, depth: number][] = [
+    ["1", 0, 0],
+    ["{}", 0, 1],
+    ['{"a":{"b":[{"c":":"}]},"d\\":":1}', 4, 4],
+    ['{"a\\\\":1,"b":"\\\\\\"{"}', 2, 1],
+  ];
+  for (const [text, members, depth] of cases) {
+    assert.deepEqual(measureJson(text), { members, depth }, text);
+    assert.equal(countMembers(JSON.parse(text)), members, text);
+  }
+});
+
+test("json: where keys stand, and which stand twice", () => {
+  const text = '{"a":1,"b":[{"x":"a","x":2},{"x" : 3}],"\\u0061":{"a":4},"n":[[],{"k":1}]}';
+  assert.deepEqual(
+    [...jsonMembers(text)],
+    [
+      { path: ["a"], again: false },
+      { path: ["b"], again: false },
+      { path: ["b", 0, "x"], again: false },
+      { path: ["b", 0, "x"], again: true },
+      { path: ["b", 1, "x"], again: false },
+      { path: ["a"], again: true },
+      { path: ["a", "a"], again: false },
+      { path: ["n"], again: false },
+      { path: ["n", 1, "k"], again: false },
+    ],
+  );
+  assert.equal(measureJson(text).members - countMembers(JSON.parse(text)), 2);
+});
