@@ -1,49 +1,51 @@
 /**
- * Validation's walk through an object: a place knows its path and where errors go. The path is a chain of parts that is printed
- * only when something is wrong, so a valid object costs one small allocation for each level that is visited.
+ * Validation's walk through an object: a place knows its path and where errors go. Paths are printed only when something is
+ * wrong, so a valid object costs two small allocations for each level that is visited.
  * Rejected: lists of errors that are concatenated on the way up, as upstream does; most objects have none.
  */
-import { type FieldError, fieldError } from "#machinery";
+import { type FieldError, FieldPath, fieldError } from "#machinery";
 
 export class Place {
+  readonly path: FieldPath;
   readonly errors: FieldError[];
-  readonly #parent: Place | undefined;
-  readonly #part: string | number;
 
-  private constructor(parent: Place | undefined, part: string | number, errors: FieldError[]) {
-    this.#parent = parent;
-    this.#part = part;
+  private constructor(path: FieldPath, errors: FieldError[]) {
+    this.path = path;
     this.errors = errors;
   }
 
   /** A walk of its own that starts at a field of the object, e.g. "spec". */
   static root(name: string, errors: FieldError[] = []): Place {
-    return new Place(undefined, name, errors);
+    return new Place(FieldPath.root(name), errors);
   }
 
   child(name: string): Place {
-    return new Place(this, `.${name}`, this.errors);
+    return new Place(this.path.child(name), this.errors);
   }
 
   index(position: number): Place {
-    return new Place(this, position, this.errors);
+    return new Place(this.path.index(position), this.errors);
   }
 
   key(key: string): Place {
-    return new Place(this, `[${key}]`, this.errors);
+    return new Place(this.path.key(key), this.errors);
   }
 
   toString(): string {
-    const part = typeof this.#part === "number" ? `[${this.#part}]` : this.#part;
-    return this.#parent ? `${this.#parent}${part}` : part;
+    return this.path.toString();
   }
 
   required(detail = ""): void {
-    this.errors.push(fieldError.required(this, detail));
+    this.errors.push(fieldError.required(this.path, detail));
   }
 
   invalid(value: unknown, detail: string): void {
-    this.errors.push(fieldError.invalid(this, value, detail));
+    this.errors.push(fieldError.invalid(this.path, value, detail));
+  }
+
+  /** What a check of the machinery's found. */
+  add(errors: readonly FieldError[]): void {
+    for (const error of errors) this.errors.push(error);
   }
 
   /** One error for each message of a format check. */
@@ -52,31 +54,31 @@ export class Place {
   }
 
   forbidden(detail: string): void {
-    this.errors.push(fieldError.forbidden(this, detail));
+    this.errors.push(fieldError.forbidden(this.path, detail));
   }
 
   notSupported(value: unknown, supported: readonly string[]): void {
-    this.errors.push(fieldError.notSupported(this, value, supported));
+    this.errors.push(fieldError.notSupported(this.path, value, supported));
   }
 
   duplicate(value: unknown, detail = ""): void {
-    this.#add(fieldError.duplicate(this, value), detail);
+    this.#add(fieldError.duplicate(this.path, value), detail);
   }
 
   notFound(value: unknown, detail = ""): void {
-    this.#add(fieldError.notFound(this, value), detail);
+    this.#add(fieldError.notFound(this.path, value), detail);
   }
 
   tooLong(bytesMax: number): void {
-    this.errors.push(fieldError.tooLong(this, bytesMax));
+    this.errors.push(fieldError.tooLong(this.path, bytesMax));
   }
 
   tooMany(count: number, countMax: number): void {
-    this.errors.push(fieldError.tooMany(this, count, countMax));
+    this.errors.push(fieldError.tooMany(this.path, count, countMax));
   }
 
   internal(detail: string): void {
-    this.errors.push(fieldError.internal(this, detail));
+    this.errors.push(fieldError.internal(this.path, detail));
   }
 
   #add(error: FieldError, detail: string): void {

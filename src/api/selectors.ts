@@ -1,53 +1,30 @@
-/** Labels and label selectors inside specs: what upstream's apis/meta/v1/validation checks. */
-import { isLabelValue, isQualifiedName } from "#machinery";
+/** Labels, annotations and label selectors inside specs: the machinery's checks, at a place. */
+import {
+  isLabelValue,
+  type LabelSelectorOptions,
+  validateAnnotations as checkAnnotations,
+  validateLabels as checkLabels,
+  validateLabelSelector as checkSelector,
+} from "#machinery";
 import type { Place } from "./place.ts";
-import type { LabelSelector, LabelSelectorRequirement } from "./types.d.ts";
+import type { LabelSelector } from "./types.d.ts";
 
-export function validateLabels(labels: Readonly<Record<string, string>> | undefined, at: Place): void {
-  for (const key in labels) {
-    at.invalidEach(key, isQualifiedName(key));
-    at.invalidEach(labels[key], isLabelValue(labels[key] ?? ""));
-  }
+type Texts = Readonly<Record<string, string>> | undefined;
+
+export function validateLabels(labels: Texts, at: Place): void {
+  if (labels) at.add(checkLabels(labels, at.path));
 }
 
-export interface SelectorOptions {
-  /** Values that are no label values match nothing; an older release let them in. */
-  readonly anyValue?: boolean;
-  /** Operators that only the receiver knows. */
-  readonly anyOperator?: boolean;
+export function validateAnnotations(annotations: Texts, at: Place): void {
+  if (annotations) at.add(checkAnnotations(annotations, at.path));
 }
 
 export function validateLabelSelector(
   selector: LabelSelector | undefined,
   at: Place,
-  options: SelectorOptions = {},
+  options: LabelSelectorOptions = {},
 ): void {
-  if (!selector) return;
-  validateLabels(selector.matchLabels, at.child("matchLabels"));
-  selector.matchExpressions?.forEach((each, i) => {
-    validateRequirement(each, at.child("matchExpressions").index(i), options);
-  });
-}
-
-function validateRequirement(
-  { key, operator, values = [] }: LabelSelectorRequirement,
-  at: Place,
-  { anyValue, anyOperator }: SelectorOptions,
-): void {
-  if (operator === "In" || operator === "NotIn") {
-    if (values.length === 0) at.child("values").required("must be specified when `operator` is 'In' or 'NotIn'");
-  } else if (operator === "Exists" || operator === "DoesNotExist") {
-    if (values.length > 0) {
-      at.child("values").forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-    }
-  } else if (!anyOperator) {
-    at.child("operator").invalid(operator ?? "", "not a valid selector operator");
-  }
-  at.child("key").invalidEach(key ?? "", isQualifiedName(key ?? ""));
-  if (anyValue) return;
-  values.forEach((value, i) => {
-    at.child("values").index(i).invalidEach(value, isLabelValue(value));
-  });
+  if (selector) at.add(checkSelector(selector, at.path, options));
 }
 
 /** Whether an expression has a value that no label can have. */

@@ -20,7 +20,6 @@ export const podKind = defineKind<Pod>({
   kind: "Pod",
   resource: "pods",
   storageVersion: "v1",
-  returnsDeleted: true,
   resetFields: ["status"],
 
   defaults(pod) {

@@ -1,8 +1,7 @@
 /** What a claim asks for: of persistent volume claims, and of the templates in ephemeral volumes and stateful sets. */
 import { isDns1123Label, isDns1123Subdomain, nameIsDnsSubdomain, quantitySign } from "#machinery";
-import { validateAnnotations } from "../annotations.ts";
 import type { Place } from "../place.ts";
-import { validateLabelSelector, validateLabels } from "../selectors.ts";
+import { validateAnnotations, validateLabelSelector, validateLabels } from "../selectors.ts";
 import type {
   ObjectMeta,
   PersistentVolumeClaimSpec,

@@ -17,13 +17,10 @@ const searchPathsMax = 32;
 const searchCharactersMax = 2048;
 
 export function validateDnsConfig({ dnsConfig, dnsPolicy }: PodSpec, at: Place): void {
-  if (dnsPolicy === "None") {
-    if (!dnsConfig) return at.required("must provide `dnsConfig` when `dnsPolicy` is None");
-    if (!dnsConfig.nameservers?.length) {
-      return at.child("nameservers").required("must provide at least one DNS nameserver when `dnsPolicy` is None");
-    }
-  }
-  if (dnsConfig) validateConfig(dnsConfig, at);
+  if (dnsPolicy === "None" && !dnsConfig) at.required("must provide `dnsConfig` when `dnsPolicy` is None");
+  else if (dnsPolicy === "None" && !dnsConfig?.nameservers?.length) {
+    at.child("nameservers").required("must provide at least one DNS nameserver when `dnsPolicy` is None");
+  } else if (dnsConfig) validateConfig(dnsConfig, at);
 }
 
 function validateConfig({ nameservers = [], searches = [], options = [] }: PodDNSConfig, at: Place): void {

@@ -25,22 +25,31 @@ const convertible: ReadonlySet<string> = new Set([
 const subscripted = /^(.+?)\['(.*)'\]$/s;
 
 export function validateFieldRef(ref: ObjectFieldSelector, at: Place, supported: ReadonlySet<string>): void {
-  if (!ref.apiVersion) return at.child("apiVersion").required();
-  if (!ref.fieldPath) return at.child("fieldPath").required();
-  const refuse = (why: string) => at.child("fieldPath").invalid(ref.fieldPath, `error converting fieldPath: ${why}`);
-  if (ref.apiVersion !== "v1") return refuse(`unsupported pod version: ${ref.apiVersion}`);
+  if (!ref.apiVersion) at.child("apiVersion").required();
+  else if (!ref.fieldPath) at.child("fieldPath").required();
+  else {
+    const refusal =
+      ref.apiVersion === "v1"
+        ? validateField(ref.fieldPath, at, supported)
+        : `unsupported pod version: ${ref.apiVersion}`;
+    if (refusal) at.child("fieldPath").invalid(ref.fieldPath, `error converting fieldPath: ${refusal}`);
+  }
+}
 
-  const [, path, key] = subscripted.exec(ref.fieldPath) ?? [];
+/** Answers why the API doesn't know the field at all. */
+function validateField(fieldPath: string, at: Place, supported: ReadonlySet<string>): string | undefined {
+  const [, path, key] = subscripted.exec(fieldPath) ?? [];
   if (path !== undefined && key !== undefined) {
     if (path === "metadata.annotations") at.invalidEach(key.toLowerCase(), isQualifiedName(key.toLowerCase()));
     else if (path === "metadata.labels") at.invalidEach(key, isQualifiedName(key));
-    else refuse(`field label does not support subscript: ${ref.fieldPath}`);
-    return;
+    else return `field label does not support subscript: ${fieldPath}`;
+    return undefined;
   }
   // Clients of the first v1 say spec.host.
-  const field = ref.fieldPath === "spec.host" ? "spec.nodeName" : ref.fieldPath;
-  if (!convertible.has(field)) return refuse(`field label not supported: ${field}`);
+  const field = fieldPath === "spec.host" ? "spec.nodeName" : fieldPath;
+  if (!convertible.has(field)) return `field label not supported: ${field}`;
   if (!supported.has(field)) at.child("fieldPath").notSupported(field, [...supported].sort());
+  return undefined;
 }
 
 const resources = [

@@ -1,7 +1,6 @@
 /** Pod templates: of workloads, and of PodTemplate itself. */
 import type { Place } from "../place.ts";
-import { validateAnnotations } from "../annotations.ts";
-import { validateLabels } from "../selectors.ts";
+import { validateAnnotations, validateLabels } from "../selectors.ts";
 import type { PodTemplateSpec } from "../types.d.ts";
 import { validateAnnotationsMatch, validatePodAnnotations } from "./annotations.ts";
 import { templateOptions, type Tolerance, tolerateNothing } from "./check.ts";

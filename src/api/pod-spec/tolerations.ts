@@ -1,5 +1,5 @@
 /** Tolerations of pods, and the taints of nodes that they answer. */
-import { isDecimalInteger, isLabelValue, isQualifiedName } from "#machinery";
+import { goQuote, isDecimalInteger, isLabelValue, isQualifiedName } from "#machinery";
 import type { Place } from "../place.ts";
 import type { Taint, Toleration } from "../types.d.ts";
 
@@ -46,10 +46,10 @@ function validateOperator({ operator, value }: { operator: string; value: string
 
 /** In the words of Go's strconv, which upstream passes on. */
 function validateInt64(value: string, at: Place): void {
-  const fail = (why: string) => at.invalid(value, `strconv.ParseInt: parsing ${JSON.stringify(value)}: ${why}`);
-  if (!/^[+-]?[0-9]+$/.test(value)) return fail("invalid syntax");
-  const number = BigInt(value.replace("+", ""));
-  if (number > int64Max || number < -int64Max - 1n) fail("value out of range");
+  const number = /^[+-]?[0-9]+$/.test(value) ? BigInt(value.replace("+", "")) : undefined;
+  if (number !== undefined && number <= int64Max && number >= -int64Max - 1n) return;
+  const why = number === undefined ? "invalid syntax" : "value out of range";
+  at.invalid(value, `strconv.ParseInt: parsing ${goQuote(value)}: ${why}`);
 }
 
 /** Unique by key and effect. */

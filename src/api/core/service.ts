@@ -1,0 +1,120 @@
+/**
+ * Service: one name and address for a changing set of pods.
+ * Follows upstream's registry/core/service; addresses and ports are allocated by the API server's registry, after validation.
+ */
+import { nameIsDns1035Label } from "#machinery";
+import { warningForIp } from "../ip.ts";
+import { defineKind } from "../kind.ts";
+import { Place } from "../place.ts";
+import type { Service, ServiceSpec } from "../types.d.ts";
+import { serviceColumns } from "./service/columns.ts";
+import { completeFamilies } from "./service/families.ts";
+import { isExternal, isHeadless, specOf } from "./service/rules.ts";
+import { serviceStatusStrategy } from "./service/status.ts";
+import { dropUnused, keepAllocated, shareClusterIp } from "./service/transitions.ts";
+import { validateServiceUpdate } from "./service/update.ts";
+import { validateService } from "./service/validate.ts";
+
+const affinitySeconds = 10800;
+
+function defaultService(service: Service): void {
+  service.spec ??= {};
+  const { spec } = service;
+  spec.sessionAffinity ||= "None";
+  if (spec.sessionAffinity === "None") delete spec.sessionAffinityConfig;
+  if (spec.sessionAffinity === "ClientIP" && spec.sessionAffinityConfig?.clientIP?.timeoutSeconds === undefined) {
+    spec.sessionAffinityConfig = { clientIP: { timeoutSeconds: affinitySeconds } };
+  }
+  spec.type ||= "ClusterIP";
+  for (const port of spec.ports ?? []) {
+    port.protocol ||= "TCP";
+    // Zero as well: Go can't tell it from nothing.
+    port.targetPort ||= port.port ?? 0;
+  }
+  if (isExternal(spec)) spec.externalTrafficPolicy ||= "Cluster";
+  const hasAddress = spec.type === "NodePort" || spec.type === "LoadBalancer" || spec.type === "ClusterIP";
+  if (hasAddress) spec.internalTrafficPolicy ??= "Cluster";
+  if (spec.type !== "LoadBalancer") return;
+  spec.allocateLoadBalancerNodePorts ??= true;
+  for (const ingress of service.status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";
+}
+
+function serviceWarnings({ spec = {}, metadata }: Service): string[] {
+  const warnings: string[] = [];
+  const hints = "service.kubernetes.io/topology-aware-hints";
+  if (metadata.annotations?.[hints] !== undefined) {
+    const mode = "service.kubernetes.io/topology-mode";
+    warnings.push(`metadata.annotations[${hints}]: annotation ${hints} is deprecated, please use ${mode} instead`);
+  }
+  if (isHeadless(spec)) warnings.push(...headlessWarnings(spec));
+  const at = Place.root("spec");
+  const check = (address: string, place: Place) => {
+    const warning = address === "None" ? "" : warningForIp(address, place);
+    if (warning !== "") warnings.push(warning);
+  };
+  spec.clusterIPs?.forEach((address, i) => {
+    check(address, at.child("clusterIPs").index(i));
+  });
+  spec.externalIPs?.forEach((address, i) => {
+    check(address, at.child("externalIPs").index(i));
+  });
+  if (spec.loadBalancerIP) check(spec.loadBalancerIP, at.child("loadBalancerIP"));
+  return warnings;
+}
+
+function headlessWarnings({ loadBalancerIP, externalIPs, sessionAffinity }: ServiceSpec): string[] {
+  const ignored = [
+    loadBalancerIP ? "loadBalancerIP" : "",
+    externalIPs?.length ? "externalIPs" : "",
+    sessionAffinity !== "None" ? "SessionAffinity" : "",
+  ];
+  return ignored.filter(Boolean).map((field) => `spec.${field} is ignored when spec.clusterIP is "None"`);
+}
+
+export const serviceKind = defineKind<Service>({
+  group: "",
+  kind: "Service",
+  resource: "services",
+  storageVersion: "v1",
+  allowCreateOnUpdate: true,
+  resetFields: ["status"],
+  validateName: (name, prefix) => [...nameIsDns1035Label(name, prefix)],
+
+  defaults: defaultService,
+  prepareForCreate(service) {
+    service.status = { loadBalancer: {} };
+    const spec = specOf(service);
+    service.spec = spec;
+    shareClusterIp(spec, undefined);
+    completeFamilies(spec, undefined); // what it refuses, validation says
+  },
+  prepareForUpdate(service, old) {
+    if (old.status) service.status = old.status;
+    else delete service.status;
+    const spec = specOf(service);
+    service.spec = spec;
+    const before = specOf(old);
+    keepAllocated(spec, before);
+    shareClusterIp(spec, before);
+    completeFamilies(spec, before); // likewise
+    dropUnused(spec, before);
+    if (spec.type !== "LoadBalancer") service.status = { ...service.status, loadBalancer: {} };
+  },
+  validate(service) {
+    const errors = completeFamilies(specOf(service), undefined);
+    return errors.length > 0 ? errors : validateService(service);
+  },
+  validateUpdate(service, old) {
+    const errors = completeFamilies(specOf(service), specOf(old));
+    return errors.length > 0 ? errors : validateServiceUpdate(service, old);
+  },
+  warningsOnCreate: serviceWarnings,
+  warningsOnUpdate: serviceWarnings,
+
+  subresources: { status: serviceStatusStrategy },
+
+  selectableFieldNames: ["spec.clusterIP", "spec.type"],
+  selectableFields: ({ spec }) => ({ "spec.clusterIP": spec?.clusterIP ?? "", "spec.type": spec?.type ?? "" }),
+  unknownField: (field) => `field label not supported: ${field}`,
+  columns: serviceColumns,
+});
