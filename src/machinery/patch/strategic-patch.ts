@@ -87,11 +87,8 @@ function mergeMember(merged: Json, { key: patchKey, value, schema }: Member): vo
     setOwn(merged, key, strategyOf(field) === "replace" ? value : mergeMap(current, value, field.value));
   } else if (Array.isArray(current) && Array.isArray(value)) {
     const list = listOf(schema, key);
-    setOwn(
-      merged,
-      key,
-      isDeletion || list.strategy === "merge" ? mergeLists(current, value, { ...list, isDeletion }) : value,
-    );
+    const merges = isDeletion || list.strategy === "merge";
+    setOwn(merged, key, merges ? mergeLists(current, value, { ...list, isDeletion }).items : value);
   } else put(merged, key, value);
 }
 
@@ -127,10 +124,13 @@ function mergeOrderedLists(merged: Json, patch: Json, schema: ValueSchema): void
     const list = listOf(schema, key);
     checkOrder(changes ?? [], order, list.mergeKey);
     if (!current && !changes) continue;
-    const items = current && changes ? mergeWithStrategy(current, changes, list) : (current ?? cleanList(changes));
+    const { items, serverOrder } =
+      current && changes
+        ? mergeWithStrategy(current, changes, list)
+        : { items: current ?? cleanList(changes), serverOrder: current ?? [] };
     const [ordered, others] = partition(items, order, list.mergeKey);
     elementKind([current ?? [], changes ?? []]);
-    setOwn(merged, key, arrange({ ordered, others, order, serverOrder: current ?? [] }, list.mergeKey));
+    setOwn(merged, key, arrange({ ordered, others, order, serverOrder }, list.mergeKey));
     delete patch[key];
   }
 }
@@ -144,26 +144,39 @@ function ownList(object: Json, key: string): unknown[] | undefined {
 
 const cleanList = (list: unknown[] | undefined): unknown[] => withoutDirectives(list ?? []) as unknown[]; // lists stay lists
 
-function mergeWithStrategy(current: unknown[], changes: unknown[], list: ListMeta): unknown[] {
-  return list.strategy === "merge" ? mergeLists(current, changes, { ...list, isDeletion: false }) : changes;
+interface MergedList {
+  readonly items: unknown[];
+  /**
+   * What upstream then takes for the order on the server. It deletes from the original slice and appends to what is left
+   * in place, so new items appear in as many places as were freed; its own tests expect the order that follows.
+   */
+  readonly serverOrder: readonly unknown[];
 }
 
-function mergeLists(current: unknown[], changes: unknown[], list: ListMeta & { isDeletion: boolean }): unknown[] {
-  if (current.length === 0 && changes.length === 0) return current;
-  const { mergeKey, isDeletion } = list;
-  let patch = changes;
-  let merged: unknown[];
-  if (elementKind([current, changes]) !== "map") {
-    if (isDeletion) return current.filter((item) => !changes.includes(item));
-    merged = [...new Set([...current, ...changes])];
-  } else {
-    if (mergeKey === "") throw internal("cannot merge lists without merge key for struct");
-    const { items, rest } = applyItemDirectives(current, changes, mergeKey);
-    patch = rest;
-    merged = mergeItems(items, rest, list);
-  }
-  const [ordered, others] = partition(merged, patch, mergeKey);
-  return arrange({ ordered, others, order: patch, serverOrder: current }, mergeKey);
+function mergeWithStrategy(current: unknown[], changes: unknown[], list: ListMeta): MergedList {
+  if (list.strategy === "merge") return mergeLists(current, changes, { ...list, isDeletion: false });
+  return { items: changes, serverOrder: current };
+}
+
+function mergeLists(current: unknown[], changes: unknown[], list: ListMeta & { isDeletion: boolean }): MergedList {
+  if (current.length === 0 && changes.length === 0) return { items: current, serverOrder: current };
+  if (elementKind([current, changes]) === "map") return mergeMapLists(current, changes, list);
+  if (list.isDeletion) return { items: current.filter((item) => !changes.includes(item)), serverOrder: current };
+  const [ordered, others] = partition([...new Set([...current, ...changes])], changes, "");
+  return { items: arrange({ ordered, others, order: changes, serverOrder: current }, ""), serverOrder: current };
+}
+
+function mergeMapLists(current: unknown[], changes: unknown[], list: ListMeta): MergedList {
+  const { mergeKey } = list;
+  if (mergeKey === "") throw internal("cannot merge lists without merge key for struct");
+  const { items, rest } = applyItemDirectives(current, changes, mergeKey);
+  const merged = mergeItems(items, rest, list);
+  const [ordered, others] = partition(merged, rest, mergeKey);
+  const freed = Math.max(0, current.length - items.length);
+  return {
+    items: arrange({ ordered, others, order: rest, serverOrder: items }, mergeKey),
+    serverOrder: merged.slice(0, items.length + freed),
+  };
 }
 
 /** `$patch: delete` and `$patch: replace` among the items. */
