@@ -15,8 +15,12 @@ const inputs = [...globSync("src/**/*.{ts,json}", { cwd: root }), "package-lock.
 if (inputs.some((file) => modified(path.join(root, file)) > modified(bundle))) {
   mkdirSync(path.dirname(bundle), { recursive: true });
   await build({
-    entryPoints: [path.join(root, "src/cmd/main.ts")],
-    outfile: bundle,
+    // The store's commit thread is a file of its own: a worker starts from a file.
+    entryPoints: {
+      main: path.join(root, "src/cmd/main.ts"),
+      "store-commit-worker": path.join(root, "src/store/sqlite/commit-worker.ts"),
+    },
+    outdir: path.dirname(bundle),
     bundle: true,
     platform: "node",
     target: "node26",

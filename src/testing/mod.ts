@@ -1,1 +1,10 @@
-export { FakeTransport, type Intercept } from "./fake-transport.ts";
+export { createFakeInformers, type FakeInformers } from "./informers.ts";
+export {
+  insideNamespace,
+  ip,
+  makeBridge,
+  makePod,
+  runInNamespace,
+  type TestPod,
+  whyNoNamespaces,
+} from "./network.ts";
