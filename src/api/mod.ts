@@ -1,3 +1,19 @@
-export { type Facts, facts, type GroupVersionFacts, type ResourceFacts, type SubresourceFacts, splitGroupVersion } from "./facts.ts";
-export { type Column, defineKind, type GracefulDeletion, type Kind, type RequestUser, type Strategy, type WriteContext } from "./kind.ts";
+export {
+  type Facts,
+  facts,
+  type GroupVersionFacts,
+  type ResourceFacts,
+  type SubresourceFacts,
+  splitGroupVersion,
+} from "./facts.ts";
+export {
+  type Column,
+  defineKind,
+  type GracefulDeletion,
+  type Kind,
+  type RequestUser,
+  type Strategy,
+  type WriteContext,
+} from "./kind.ts";
 export type * from "./types.d.ts";
+export { kinds } from "./kinds.ts";

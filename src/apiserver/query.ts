@@ -1,42 +1,59 @@
-/** Query parameters as Go reads them: the first value counts, booleans by strconv, unknown ones are ignored. */
+/**
+ * Query parameters as Go reads them: the first value counts, a pair that can't be read is left out, booleans are anything but an
+ * explicit no.
+ */
 
 export class Query {
-  readonly #values: URLSearchParams | undefined;
+  /** Most requests have no parameters: no map for them. */
+  readonly #values: ReadonlyMap<string, readonly string[]> | undefined;
 
   constructor(text: string) {
-    // Most requests have none: no object for them.
-    this.#values = text === "" ? undefined : new URLSearchParams(text);
+    this.#values = text === "" ? undefined : parse(text);
   }
 
   get(name: string): string {
-    return this.#values?.get(name) ?? "";
+    return this.#values?.get(name)?.[0] ?? "";
   }
 
   has(name: string): boolean {
     return this.#values?.has(name) ?? false;
   }
 
-  all(name: string): string[] {
-    return this.#values?.getAll(name) ?? [];
+  all(name: string): readonly string[] {
+    return this.#values?.get(name) ?? [];
   }
 
-  /** Anything but an explicit no is a yes when the parameter is there. */
   boolean(name: string): boolean {
-    if (!this.#values?.has(name)) return false;
-    return !/^(0|false)$/i.test(this.get(name));
+    return this.has(name) && !/^(0|false)$/i.test(this.get(name));
   }
 
   optionalBoolean(name: string): boolean | undefined {
     return this.has(name) ? this.boolean(name) : undefined;
   }
+}
 
-  /** Undefined when missing or not a whole number. */
-  integer(name: string): number | undefined {
-    const text = this.get(name);
-    return /^[+-]?\d+$/.test(text) ? Number(text) : undefined;
+function parse(text: string): ReadonlyMap<string, readonly string[]> {
+  const values = new Map<string, string[]>();
+  for (const pair of text.split("&")) {
+    if (pair === "" || pair.includes(";")) continue;
+    const equals = pair.indexOf("=");
+    const name = decode(equals < 0 ? pair : pair.slice(0, equals));
+    const value = equals < 0 ? "" : decode(pair.slice(equals + 1));
+    if (name === undefined || value === undefined) continue;
+    const list = values.get(name);
+    if (list) list.push(value);
+    else values.set(name, [value]);
   }
+  return values;
+}
 
-  entries(): IterableIterator<[string, string]> {
-    return (this.#values ?? new URLSearchParams()).entries();
+function decode(text: string): string | undefined {
+  const spaced = text.includes("+") ? text.replaceAll("+", " ") : text;
+  if (!spaced.includes("%")) return spaced;
+  try {
+    return decodeURIComponent(spaced);
+  } catch (error) {
+    if (error instanceof URIError) return undefined;
+    throw error;
   }
 }

@@ -1,90 +1,89 @@
 /**
  * What a path means: `/api/v1/namespaces/x/pods/y/log` → core/v1 pods "y" in "x", subresource log.
  * Parsed once; authorization, admission and the registry see the same answer, so no trick of encoding can make them differ.
- * Follows apiserver's request info resolver.
+ * Follows apiserver's request info resolver and what go-restful's routes make of odd paths.
  */
 
 export interface ResourceTarget {
   readonly type: "resource";
   readonly group: string;
   readonly version: string;
-  /** "" for cluster-scoped objects and for requests over all namespaces. */
+  /** "" for cluster-scoped objects and for requests over all namespaces; a namespace is inside itself. */
   readonly namespace: string;
   readonly resource: string;
   /** "": the collection. */
   readonly name: string;
   readonly subresource: string;
-  /** Behind the subresource, for proxies: `a/b`. */
+  /** Behind the subresource, for proxies, still encoded: `a/b`. */
   readonly rest: string;
   /** Came through the old `/watch/` prefix. */
   readonly legacyWatch: boolean;
+  /** The path speaks of a namespace: `namespaces/x/…`. */
+  readonly inNamespace: boolean;
 }
 
 export interface PathTarget {
   readonly type: "path";
-  /** Decoded parts. */
+  /** Decoded. */
   readonly parts: readonly string[];
 }
 
-export type Target = ResourceTarget | PathTarget;
+/** Nothing is served under such a path, whatever the rest of it says. */
+export interface OddTarget {
+  readonly type: "odd";
+  readonly parts: readonly string[];
+}
 
-/** Undefined: no path that may be served. */
+export type Target = ResourceTarget | PathTarget | OddTarget;
+
+/** Undefined: escapes that mean nothing. */
 export function parseTarget(path: string): Target | undefined {
   const parts = splitPath(path);
   if (!parts) return undefined;
-  const grouped = parts[0] === "apis";
-  const first = grouped ? 3 : 2;
-  if ((parts[0] !== "api" && !grouped) || parts.length <= first) return { type: "path", parts };
-  const group = grouped ? parts[1]! : ""; // there are more than `first` parts
-  const version = parts[first - 1]!; // the same
+  const first = parts[0] === "apis" ? 3 : 2;
+  const odd = parts.some(isOdd);
+  if ((parts[0] !== "api" && parts[0] !== "apis") || parts.length <= first) return { type: odd ? "odd" : "path", parts };
+  return parseResource(path, parts, first) ?? { type: "odd", parts };
+}
+
+/** Segments that a client could use to reach another key or file. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+const isOdd = (part: string): boolean => part === "" || part === "." || part === ".." || /[/\u0000-\u001f\u007f]/.test(part);
+
+function parseResource(path: string, parts: readonly string[], first: number): ResourceTarget | undefined {
+  const group = first === 3 ? (parts[1] ?? "") : "";
+  const version = parts[first - 1] ?? "";
   let at = first;
   const legacyWatch = parts[at] === "watch" && parts.length > at + 1;
   if (legacyWatch) at++;
   let namespace = "";
-  if (parts[at] === "namespaces" && parts.length > at + 2 && !namespaceSubresources.has(parts[at + 2]!)) {
-    namespace = parts[at + 1]!; // there is one more
+  const inNamespace = parts[at] === "namespaces" && parts.length > at + 2 && !namespaceSubresources.has(parts[at + 2] ?? "");
+  if (inNamespace) {
+    namespace = parts[at + 1] ?? "";
     at += 2;
   }
   const [resource = "", name = "", subresource = ""] = parts.slice(at, at + 3);
-  // A namespace counts as being inside itself, for authorization and admission.
+  // An empty namespace gets a refusal of its own; what is behind a subresource belongs to whoever serves it.
+  const own = parts.slice(0, at + 3);
+  if (own.some((part, position) => isOdd(part) && !(inNamespace && position === at - 1 && part === ""))) return undefined;
   if (group === "" && resource === "namespaces") namespace = name;
   const rest = subresource === "" ? "" : restOf(path, at + 3);
-  return { type: "resource", group, version, namespace, resource, name, subresource, rest, legacyWatch };
+  return { type: "resource", group, version, namespace, resource, name, subresource, rest, legacyWatch, inNamespace };
 }
 
 const namespaceSubresources = new Set(["status", "finalize"]);
 
-/** Segments that a client could use to reach another key or file are refused whole. */
 function splitPath(path: string): string[] | undefined {
-  const parts: string[] = [];
-  let start = 1;
-  while (start <= path.length) {
-    let end = path.indexOf("/", start);
-    if (end < 0) end = path.length;
-    const raw = path.slice(start, end);
-    start = end + 1;
-    if (raw === "") {
-      // A trailing slash means nothing; an empty segment elsewhere is no path of ours.
-      if (start <= path.length) return undefined;
-      break;
-    }
-    const part = decodeSegment(raw);
-    if (part === undefined) return undefined;
-    parts.push(part);
-  }
-  return parts;
-}
-
-function decodeSegment(raw: string): string | undefined {
-  if (!raw.includes("%")) return raw === "." || raw === ".." ? undefined : raw;
-  let part: string;
+  const raw = path.slice(1).split("/");
+  // A trailing slash means nothing.
+  if (raw.at(-1) === "") raw.pop();
+  if (!path.includes("%")) return raw;
   try {
-    part = decodeURIComponent(raw);
-  } catch {
-    return undefined; // malformed escapes
+    return raw.map(decodeURIComponent);
+  } catch (error) {
+    if (error instanceof URIError) return undefined;
+    throw error;
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-  return part === "." || part === ".." || /[/\u0000-\u001f\u007f]/.test(part) ? undefined : part;
 }
 
 /** Everything behind the first `count` segments, still encoded. */

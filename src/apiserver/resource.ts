@@ -3,6 +3,7 @@
  * Several resources may show one stored kind: autoscaling/v1 and v2, events of the core group and of events.k8s.io.
  * Built-in resources come from the API facts, custom ones are added and removed while the server runs.
  */
+import { plainKind } from "./registry/plain-kind.ts";
 import type { Kind, ResourceFacts, SubresourceFacts } from "#api";
 import type { GroupResource, KubernetesObject, TypeSchema } from "#machinery";
 
@@ -69,15 +70,26 @@ const storedAs: Readonly<Record<string, GroupResource>> = {
 };
 
 export interface ResourceTableSource {
+  readonly groupVersions: readonly GroupVersion[];
   readonly resources: readonly ResourceFacts[];
   readonly kinds: readonly Kind[];
   typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
+}
+
+/** A version of a group, and where discovery puts it. */
+export interface GroupVersion {
+  readonly group: string;
+  readonly version: string;
+  /** Higher ones first; upstream's groupPriorityMinimum. */
+  readonly groupPriority: number;
+  readonly versionPriority: number;
 }
 
 /** All that is served. `generation` moves with every change, so that discovery documents can be kept. */
 export class ResourceTable {
   readonly #resources = new Map<string, Resource>();
   readonly #stored = new Map<string, StoredKind>();
+  readonly #groupVersions = new Map<string, GroupVersion>();
   #generation = 0;
 
   get generation(): number {
@@ -96,10 +108,34 @@ export class ResourceTable {
     return undefined;
   }
 
-  has(group: string, version: string): boolean {
-    const prefix = `${printGroupVersion(group, version)}/`;
-    for (const key of this.#resources.keys()) if (key.startsWith(prefix) && !key.slice(prefix.length).includes("/")) return true;
+  /** In the order of discovery: groups by priority and name, versions by priority. The core group is among them. */
+  groupVersions(): readonly GroupVersion[] {
+    return [...this.#groupVersions.values()].sort(
+      (a, b) =>
+        b.groupPriority - a.groupPriority ||
+        (a.group < b.group ? -1 : a.group > b.group ? 1 : 0) ||
+        b.versionPriority - a.versionPriority ||
+        (a.version < b.version ? -1 : 1),
+    );
+  }
+
+  hasGroup(group: string): boolean {
+    for (const each of this.#groupVersions.values()) if (each.group === group) return true;
     return false;
+  }
+
+  hasVersion(group: string, version: string): boolean {
+    return this.#groupVersions.has(printGroupVersion(group, version));
+  }
+
+  declare(groupVersion: GroupVersion): void {
+    this.#groupVersions.set(printGroupVersion(groupVersion.group, groupVersion.version), groupVersion);
+    this.#generation++;
+  }
+
+  withdraw(group: string, version: string): void {
+    this.#groupVersions.delete(printGroupVersion(group, version));
+    this.#generation++;
   }
 
   /** The stored kind of a group and plural, whatever the version. */
@@ -128,8 +164,9 @@ export class ResourceTable {
 }
 
 /** The built-in resources of the facts, with the behaviour of their kinds. */
-export function builtInResources({ resources, kinds, typeOf }: ResourceTableSource): ResourceTable {
+export function builtInResources({ groupVersions, resources, kinds, typeOf }: ResourceTableSource): ResourceTable {
   const table = new ResourceTable();
+  for (const each of groupVersions) table.declare(each);
   const behaviours = new Map(kinds.map((kind) => [routeOf(kind), kind]));
   const storedKinds = new Map<string, StoredKind>();
   const storedKindOf = (facts: ResourceFacts): StoredKind | undefined => {
@@ -189,11 +226,6 @@ export function builtInResources({ resources, kinds, typeOf }: ResourceTableSour
     });
   }
   return table;
-}
-
-/** A resource without behaviour of its own: any valid object is fine. */
-function plainKind(at: GroupResource, { kind, version }: ResourceFacts): Kind {
-  return { ...at, kind, storageVersion: version };
 }
 
 /** Facts name a type for everything they list; this only keeps an unknown one from breaking the start. */

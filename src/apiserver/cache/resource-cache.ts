@@ -6,6 +6,7 @@
  * a list that takes long to send is consistent and costs nothing. Rejected: a persistent tree (slower to read, more code) and copying
  * for each list.
  */
+import type { Clock } from "#base";
 import type { DecodedPool } from "./decoded-pool.ts";
 import { CacheEvent } from "./cache-event.ts";
 import { EventHistory } from "./history.ts";
@@ -16,6 +17,8 @@ import { type Watcher, WatcherIndex } from "./watcher-index.ts";
 
 /** Lists in pages keep what they started with this many times for each kind; older ones are read from the store. */
 const snapshotsMax = 8;
+/** Old ones keep old objects alive; a client that comes back later is answered from the store. */
+const snapshotMs = 60_000;
 
 export interface Change {
   readonly key: string;
@@ -30,7 +33,9 @@ export class ResourceCache {
   readonly #byKey = new Map<string, StoredObject>();
   readonly #pool: DecodedPool;
   readonly #indexedField: string | undefined;
-  readonly #snapshots = new Map<number, readonly StoredObject[]>();
+  readonly #clock: Clock;
+  /** In the order of their making. */
+  readonly #snapshots = new Map<number, { objects: readonly StoredObject[]; until: number }>();
   readonly #loadedAt: number;
   #byIndex: Map<string, Map<string, StoredObject>> | undefined;
   #sorted: StoredObject[];
@@ -40,6 +45,7 @@ export class ResourceCache {
     this.kind = options.kind;
     this.#sorted = options.objects;
     this.#pool = options.pool;
+    this.#clock = options.clock;
     this.#loadedAt = options.revision;
     this.#history = new EventHistory(options.revision);
     this.#indexedField = indexedFieldOf(options.kind);
@@ -75,12 +81,12 @@ export class ResourceCache {
   /** Keeps the present state for later pages of a list at this revision. */
   keepSnapshot(revision: number): void {
     if (this.#snapshots.has(revision)) return;
-    if (this.#snapshots.size >= snapshotsMax) this.#snapshots.delete(this.#snapshots.keys().next().value ?? 0);
-    this.#snapshots.set(revision, this.all());
+    if (this.#snapshots.size >= snapshotsMax) this.#dropSnapshot();
+    this.#snapshots.set(revision, { objects: this.all(), until: this.#clock.now() + snapshotMs });
   }
 
   snapshot(revision: number): readonly StoredObject[] | undefined {
-    return this.#snapshots.get(revision);
+    return this.#snapshots.get(revision)?.objects;
   }
 
   /** Undefined: that far back is not here. */
@@ -96,12 +102,26 @@ export class ResourceCache {
     if (revision <= this.#loadedAt) return undefined;
     const previous = this.#byKey.get(key);
     if (!object && !previous) return undefined;
+    this.#expireSnapshots();
     if (object) this.#put(object, previous);
     else if (previous) this.#remove(previous);
     const event = new CacheEvent({ revision, object, previous, pool: this.#pool });
     this.#history.add(event);
     this.watchers.dispatch(event, touched);
     return event;
+  }
+
+  #expireSnapshots(): void {
+    if (this.#snapshots.size === 0) return;
+    const now = this.#clock.now();
+    for (const [revision, { until }] of this.#snapshots) if (until < now) this.#snapshots.delete(revision);
+  }
+
+  #dropSnapshot(): void {
+    for (const revision of this.#snapshots.keys()) {
+      this.#snapshots.delete(revision);
+      return;
+    }
   }
 
   #put(object: StoredObject, previous: StoredObject | undefined): void {
@@ -166,6 +186,7 @@ export interface ResourceCacheOptions {
   /** At which they were read. */
   readonly revision: number;
   readonly pool: DecodedPool;
+  readonly clock: Clock;
 }
 
 /** Objects of a sorted array that a selection picks; a bare namespace is a slice. */

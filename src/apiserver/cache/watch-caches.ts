@@ -212,7 +212,7 @@ export class WatchCaches {
     }
     // The store may be ahead of its watch: what the cache holds must not be newer than the revision it answers with.
     if (this.#revision < revision) await this.#reach(revision);
-    const cache = new ResourceCache({ kind, objects, revision, pool: this.pool });
+    const cache = new ResourceCache({ kind, objects, revision, pool: this.pool, clock: this.#clock });
     const nobody = new Set<Watcher>();
     for (const event of waiting) this.#apply(cache, event, nobody);
     // In the same step as the last event, or the next one is lost.

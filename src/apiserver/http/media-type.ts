@@ -1,11 +1,10 @@
-/**
- * What a client wants to get: `Accept`, in its order of preference, against what can be produced. */
+/** What a client wants to get: `Accept`, in its order of preference, against what can be produced. */
 
 export type Format = "json" | "yaml";
 
 /** A shape other than the object's own: `as=Table;g=meta.k8s.io;v=v1`. */
 export interface Transform {
-  readonly kind: "Table" | "PartialObjectMetadata" | "PartialObjectMetadataList" | "APIGroupDiscoveryList";
+  readonly kind: string;
   readonly group: string;
   readonly version: string;
 }
@@ -36,47 +35,53 @@ function parseClause(text: string): AcceptClause {
   const parameters = new Map<string, string>();
   for (const part of rest) {
     const equals = part.indexOf("=");
-    if (equals > 0) parameters.set(part.slice(0, equals).trim().toLowerCase(), part.slice(equals + 1).trim().replace(/^"(.*)"$/, "$1"));
+    if (equals <= 0) continue;
+    const value = part.slice(equals + 1).trim();
+    parameters.set(part.slice(0, equals).trim().toLowerCase(), value.replace(/^"(.*)"$/, "$1"));
   }
   const quality = Number(parameters.get("q") ?? "1");
   return { type: type.toLowerCase(), quality: Number.isNaN(quality) ? 1 : quality, parameters };
 }
 
-const formats: Readonly<Record<string, Format>> = {
-  "application/json": "json",
-  "application/yaml": "yaml",
-  "application/*": "json",
-  "*/*": "json",
-};
+const formats: ReadonlyMap<string, Format> = new Map([
+  ["application/json", "json"],
+  ["application/yaml", "yaml"],
+  ["*/*", "json"],
+]);
 
-/** What a whole answer can be; protobuf is known to clients, so a header that lists only it is refused in the same words. */
+/** What upstream names when nothing fits. */
 export const acceptedMediaTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
+const plainJson: MediaType = { format: "json", transform: undefined, pretty: false };
 
 /** The best type that can be produced and whose transform `allows`; undefined: none. */
 export function negotiate(
   header: string | undefined,
   allows: (transform: Transform) => boolean,
 ): MediaType | undefined {
-  if (header === undefined || header === "" || header === "*/*" || header === "application/json") return plainJson;
+  if (!header || header === "*/*" || header === "application/json") return plainJson;
   for (const { type, parameters } of parseAccept(header)) {
-    const format = formats[type];
+    const format = formats.get(type);
     if (!format) continue;
-    const as = parameters.get("as");
+    const kind = parameters.get("as") ?? "";
+    const group = parameters.get("g") ?? "";
+    const version = parameters.get("v") ?? "";
     const pretty = parameters.get("pretty") === "1";
-    if (as === undefined) return { format, transform: undefined, pretty };
-    // The header's word becomes a kind only if it is one that `allows` knows.
-    const transform = { kind: as as Transform["kind"], group: parameters.get("g") ?? "", version: parameters.get("v") ?? "" };
+    if (kind === "" && group === "" && version === "") return { format, transform: undefined, pretty };
+    const transform = { kind, group, version };
     if (allows(transform)) return { format, transform, pretty };
   }
   return undefined;
 }
 
-const plainJson: MediaType = { format: "json", transform: undefined, pretty: false };
-
-/** Whether any clause asks for a type we know at all: routes refuse the others before anything else. */
+/** Whether any clause names a type that routes know at all: the router refuses the others before anything else. */
 export function isKnownAccept(header: string | undefined): boolean {
-  if (header === undefined || header === "") return true;
-  return parseAccept(header).some(
-    ({ type }) => type in formats || type === "application/vnd.kubernetes.protobuf" || type === "application/cbor",
-  );
+  if (!header || header === "application/json") return true;
+  return parseAccept(header).some(({ type }) => formats.has(type) || type === "application/vnd.kubernetes.protobuf");
+}
+
+/** Media type of a body, without parameters. */
+export function contentTypeOf(header: string | undefined): string {
+  const end = header?.indexOf(";") ?? -1;
+  return (end < 0 ? (header ?? "") : (header?.slice(0, end) ?? "")).trim().toLowerCase();
 }

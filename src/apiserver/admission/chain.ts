@@ -1,0 +1,72 @@
+/**
+ * Admission: plain functions that change or refuse a write after it was decoded and before it is stored. Mutating ones run first, in order;
+ * then the strategy of the kind; then the validating ones.
+ */
+import type { RequestUser } from "#api";
+import type { DeepReadonly, KubernetesObject } from "#machinery";
+import type { Resource, StoredKind } from "../resource.ts";
+
+export type AdmissionOperation = "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
+
+export interface AdmissionRequest {
+  readonly operation: AdmissionOperation;
+  /** As in the URL; for subresources that take another kind (eviction, scale), `object` is of that kind. */
+  readonly resource: Resource;
+  readonly subresource: string;
+  readonly namespace: string;
+  /** "" while it is to be generated. */
+  readonly name: string;
+  readonly user: RequestUser;
+  readonly dryRun: boolean;
+  readonly now: number;
+  /** In the stored version. Mutating functions change it in place; undefined for DELETE and CONNECT. */
+  readonly object: KubernetesObject | undefined;
+  readonly old: DeepReadonly<KubernetesObject> | undefined;
+  /** CreateOptions, UpdateOptions, DeleteOptions… as sent, for webhooks. */
+  readonly options: object;
+  /** Texts for Warning headers. */
+  readonly warnings: string[];
+}
+
+export interface AdmissionPlugin {
+  readonly name: string;
+  /** So that a request which concerns nobody costs nothing. */
+  handles(request: Pick<AdmissionRequest, "operation" | "resource" | "subresource">): boolean;
+  /** Throws a StatusError to refuse. */
+  mutate?(request: AdmissionRequest, lookup: Lookup): void | Promise<void>;
+  validate?(request: AdmissionRequest, lookup: Lookup): void | Promise<void>;
+}
+
+/** Stored objects that admission needs to know. Answers are shared: read-only. */
+export interface Lookup {
+  kind(group: string, resource: string): StoredKind;
+  get<T extends KubernetesObject>(kind: StoredKind, namespace: string, name: string): Promise<DeepReadonly<T> | undefined>;
+  /** `namespace` "": all. */
+  list<T extends KubernetesObject>(kind: StoredKind, namespace: string): Promise<readonly DeepReadonly<T>[]>;
+}
+
+export class AdmissionChain {
+  readonly #plugins: readonly AdmissionPlugin[];
+  readonly #lookup: Lookup;
+
+  constructor(plugins: readonly AdmissionPlugin[], lookup: Lookup) {
+    this.#plugins = plugins;
+    this.#lookup = lookup;
+  }
+
+  async mutate(request: AdmissionRequest): Promise<void> {
+    for (const plugin of this.#plugins) {
+      if (!plugin.mutate || !plugin.handles(request)) continue;
+      const wait = plugin.mutate(request, this.#lookup);
+      if (wait) await wait;
+    }
+  }
+
+  async validate(request: AdmissionRequest): Promise<void> {
+    for (const plugin of this.#plugins) {
+      if (!plugin.validate || !plugin.handles(request)) continue;
+      const wait = plugin.validate(request, this.#lookup);
+      if (wait) await wait;
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/** HTTP in front of the pipeline: who is calling, the negotiated shape, headers, deadlines, and every error as an answer. */
+import { randomUUID } from "node:crypto";
+import type { Clock, Logger } from "#base";
+import { type Status, StatusError, statusError } from "#machinery";
+import { bodyBytesMax, type Handler, type ResponseHeaders, type ResponseSink, type ServerRequest } from "./http/exchange.ts";
+import { contentTypeOf, type Format, negotiate } from "./http/media-type.ts";
+import { type ResponseContext, respond, respondError } from "./http/respond.ts";
+import type { Pipeline, Route } from "./pipeline.ts";
+import { negotiateShape, presenterFor } from "./present/shape.ts";
+import { Query } from "./query.ts";
+import { parseTarget } from "./request-target.ts";
+import type { Authenticator } from "./security.ts";
+
+/** As upstream's --request-timeout; watches and streams are exempt. */
+export const requestTimeoutMs = 60_000;
+
+export interface HttpServerOptions {
+  readonly pipeline: Pipeline;
+  readonly authenticator: Authenticator;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export function createHandler(options: HttpServerOptions): Handler {
+  return (request, sink) => {
+    void handle(options, request, sink);
+  };
+}
+
+async function handle(options: HttpServerOptions, request: ServerRequest, sink: ResponseSink): Promise<void> {
+  const { headers } = request;
+  const auditId = headers["audit-id"];
+  const base: ResponseHeaders = {
+    "audit-id": typeof auditId === "string" ? auditId : randomUUID(),
+    "cache-control": "no-cache, private",
+  };
+  const exchange: Exchange = { options, request, sink, base, query: new Query(request.query) };
+  try {
+    await serve(exchange);
+  } catch (error) {
+    await fail(exchange, error);
+  }
+}
+
+interface Exchange {
+  readonly options: HttpServerOptions;
+  readonly request: ServerRequest;
+  readonly sink: ResponseSink;
+  readonly base: ResponseHeaders;
+  readonly query: Query;
+}
+
+async function serve(exchange: Exchange): Promise<void> {
+  const { options, request, sink, query, base } = exchange;
+  const { headers, method, path } = request;
+  const target = parseTarget(path);
+  if (!target) return sink.respond(400, { "content-type": "text/plain; charset=utf-8", connection: "close" }, "400 Bad Request");
+  const found = options.authenticator.authenticate(request);
+  const user = found instanceof Promise ? await found : found;
+  if (!user) throw statusError.unauthorized();
+  const route = await options.pipeline.route({
+    method,
+    path,
+    target,
+    query,
+    user,
+    accept: headers.accept,
+    etag: headers["if-none-match"],
+    host: headers[":authority"]?.toString() ?? headers.host ?? "",
+  });
+  if (route.type === "answer") return respond(contextOf(exchange, errorFormat(exchange)), route.answer, noPresenter);
+  const media = negotiateShape(headers.accept);
+  const warnings: string[] = [];
+  const now = options.clock.now();
+  const answer = await withDeadline(exchange, route, () =>
+    route.run({
+      body: { contentType: contentTypeOf(headers["content-type"]), bytes: () => request.body(bodyBytesMax) },
+      userAgent: headers["user-agent"] ?? "",
+      warnings,
+      now,
+    }),
+  );
+  const shape = answer.type === "list" || answer.type === "watch" ? answer.type : "object";
+  const context: ResponseContext = {
+    request,
+    sink,
+    headers: warnings.length > 0 ? { ...base, warning: warnings.map(warningHeader) } : base,
+    format: media.format,
+    pretty: media.pretty || isPretty(exchange),
+  };
+  await respond(context, answer, () => presenterFor(media, { resource: route.resource, query, now, answer: shape }));
+}
+
+/** A 504 instead of an answer that takes too long; what it was doing goes on and is forgotten. */
+function withDeadline<T>({ options, query }: Exchange, { longRunning }: Extract<Route, { type: "resource" }>, run: () => Promise<T>): Promise<T> {
+  if (longRunning) return run();
+  const asked = secondsOf(query.get("timeout"));
+  const timeoutMs = asked === undefined ? requestTimeoutMs : Math.min(requestTimeoutMs, asked * 1000);
+  return new Promise((resolve, reject) => {
+    const cancel = options.clock.after(timeoutMs, () => {
+      reject(statusError.timeout("Timeout: request did not complete within the allotted timeout"));
+    });
+    run().then(resolve, reject).finally(cancel);
+  });
+}
+
+/** A Go duration in its common forms: `30s`, `1m`, `500ms`. */
+function secondsOf(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
+  if (!match) return undefined;
+  const unit = { ms: 0.001, s: 1, m: 60, h: 3600 }[match[2] as "ms" | "s" | "m" | "h"]; // as in the pattern
+  return Number(match[1]) * unit;
+}
+
+async function fail(exchange: Exchange, error: unknown): Promise<void> {
+  const { sink, request, options } = exchange;
+  const status = statusOf(error, exchange);
+  if (sink.started) {
+    // Too late to say anything: an answer that was cut off must not look complete.
+    sink.abort();
+    return;
+  }
+  try {
+    await respondError(contextOf(exchange, errorFormat(exchange)), status);
+  } catch (failure) {
+    options.log.error("an error could not be answered", { path: request.path, failure });
+    sink.abort();
+  }
+}
+
+function statusOf(error: unknown, { request, options }: Exchange): Status {
+  if (error instanceof StatusError) return error.status;
+  options.log.error("request failed", { method: request.method, path: request.path, error, stack: error instanceof Error ? error.stack : "" });
+  return statusError.internal(error instanceof Error ? error.message : String(error)).status;
+}
+
+function contextOf(exchange: Exchange, format: Format): ResponseContext {
+  const { request, sink, base } = exchange;
+  return { request, sink, headers: base, format, pretty: isPretty(exchange) };
+}
+
+/** Errors come in the format that was asked for, whatever shape. */
+function errorFormat({ request }: Exchange): Format {
+  return negotiate(request.headers.accept, () => true)?.format ?? "json";
+}
+
+/** People with curl and a browser get indented JSON. */
+function isPretty({ query, request }: Exchange): boolean {
+  if (query.has("pretty")) return query.boolean("pretty");
+  return /^(curl|Wget|Mozilla\/5\.0)/.test(request.headers["user-agent"] ?? "");
+}
+
+const warningHeader = (text: string): string => `299 - ${JSON.stringify(text.replace(/[\r\n]+/g, " "))}`;
+
+function noPresenter(): never {
+  throw new Error("an answer to a path needs no presenter");
+}

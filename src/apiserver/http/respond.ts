@@ -1,0 +1,122 @@
+/** An answer as bytes on the wire: status, headers, format, compression, slices. */
+import { setImmediate } from "node:timers/promises";
+import { type Status, StatusError } from "#machinery";
+import type { Answer } from "../answer.ts";
+import type { ListBytes, Presenter } from "../present/presenter.ts";
+import { HttpWatchConsumer } from "../present/watch-consumer.ts";
+import { acceptsGzip, gzipBytesMin, writeGzip } from "./compress.ts";
+import type { ResponseHeaders, ResponseSink, ServerRequest } from "./exchange.ts";
+import type { Format } from "./media-type.ts";
+
+/** Bytes written between two turns of the event loop: a few milliseconds of encryption. */
+const turnBytesMax = 1024 * 1024;
+/** Larger answers are not indented, whoever asks. */
+const prettyBytesMax = 2 * 1024 * 1024;
+
+export interface ResponseContext {
+  readonly request: ServerRequest;
+  readonly sink: ResponseSink;
+  /** On every answer of this request. */
+  readonly headers: ResponseHeaders;
+  readonly format: Format;
+  readonly pretty: boolean;
+}
+
+const contentTypes: Readonly<Record<Format, string>> = { json: "application/json", yaml: "application/yaml" };
+
+export async function respond(context: ResponseContext, answer: Answer, presenter: () => Presenter): Promise<void> {
+  const { request, sink } = context;
+  switch (answer.type) {
+    case "object":
+      return sendBody(context, answer.status, presenter().one(answer.object));
+    case "value":
+      return sendBody(context, answer.status, Buffer.from(JSON.stringify(answer.value)));
+    case "list":
+      return sendList(context, presenter().list(answer.objects, answer.metadata));
+    case "raw":
+      return sink.respond(answer.status, { ...context.headers, ...answer.headers }, answer.body);
+    case "stream":
+      return answer.run(request, sink);
+    case "watch": {
+      sink.head(200, { ...context.headers, "content-type": "application/json" });
+      const stream = answer.open(new HttpWatchConsumer(sink, presenter()));
+      request.signal.addEventListener("abort", () => stream.cancel(), { once: true });
+      return stream.done;
+    }
+  }
+}
+
+export async function respondError(context: ResponseContext, status: Status): Promise<void> {
+  const code = status.code ?? 500;
+  const retry = status.details?.retryAfterSeconds;
+  const headers = retry ? { ...context.headers, "retry-after": String(retry) } : context.headers;
+  await sendBody({ ...context, headers }, code, Buffer.from(JSON.stringify(status)));
+}
+
+async function sendBody(context: ResponseContext, status: number, json: Buffer): Promise<void> {
+  const { request, sink, headers, format } = context;
+  const type = { ...headers, "content-type": contentTypes[format] };
+  if (format === "yaml" || context.pretty) return sink.respond(status, type, await reprint(context, json));
+  if (json.length >= gzipBytesMin && acceptsGzip(request.headers["accept-encoding"])) {
+    sink.head(status, { ...type, ...gzipHeaders });
+    await writeGzip([json], sink);
+    return sink.end();
+  }
+  sink.respond(status, { ...type, "content-length": String(json.length) }, json);
+}
+
+const gzipHeaders = { "content-encoding": "gzip", vary: "Accept-Encoding" };
+
+async function sendList(context: ResponseContext, list: ListBytes): Promise<void> {
+  const { request, sink, headers, format } = context;
+  const iterator = list.pieces[Symbol.iterator]();
+  const first = iterator.next();
+  const second = first.done ? first : iterator.next();
+  // One piece: a small list, answered like an object.
+  if (second.done) return sendBody(context, 200, first.done ? Buffer.alloc(0) : first.value);
+  const pieces = chain([first.value as Buffer, second.value], iterator); // neither is done
+  if (format === "yaml" || (context.pretty && (list.length ?? Number.POSITIVE_INFINITY) <= prettyBytesMax)) {
+    return sendBody(context, 200, Buffer.concat([...pieces]));
+  }
+  const type = { ...headers, "content-type": contentTypes.json };
+  if (acceptsGzip(request.headers["accept-encoding"])) {
+    sink.head(200, { ...type, ...gzipHeaders });
+    await writeGzip(pieces, sink);
+    return sink.end();
+  }
+  sink.head(200, list.length === undefined ? type : { ...type, "content-length": String(list.length) });
+  await writePieces(sink, pieces);
+  sink.end();
+}
+
+function* chain(first: readonly Buffer[], rest: Iterator<Buffer>): Iterable<Buffer> {
+  yield* first;
+  for (let next = rest.next(); !next.done; next = rest.next()) yield next.value;
+}
+
+async function writePieces(sink: ResponseSink, pieces: Iterable<Buffer>): Promise<void> {
+  let sinceTurn = 0;
+  for (const piece of pieces) {
+    if (sink.closed) return;
+    sinceTurn += piece.length;
+    if (!sink.write(piece)) {
+      await sink.drained();
+      sinceTurn = 0;
+    } else if (sinceTurn >= turnBytesMax) {
+      await setImmediate();
+      sinceTurn = 0;
+    }
+  }
+}
+
+async function reprint({ format }: ResponseContext, json: Buffer): Promise<string> {
+  const value: unknown = JSON.parse(json.toString("utf8"));
+  if (format === "json") return `${JSON.stringify(value, null, 2)}\n`;
+  const { stringify } = await import("yaml");
+  return stringify(value, { aliasDuplicateObjects: false, lineWidth: 0, sortMapEntries: true });
+}
+
+/** The status that any failure is answered with; undefined: not one of ours, a fault of the server. */
+export function statusOf(error: unknown): Status | undefined {
+  return error instanceof StatusError ? error.status : undefined;
+}

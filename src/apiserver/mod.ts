@@ -1,0 +1,1 @@
+export { createApiServer, type ApiServer, type ApiServerDependencies, type ApiServerOptions } from "./server.ts";

@@ -1,0 +1,166 @@
+/**
+ * The way of a request, whoever carried it: what is asked for, may this user do it, who serves it. Callers authenticate before and
+ * present the answer after; HTTP and the in-memory transport both come through here.
+ */
+import type { RequestUser } from "#api";
+import { type FieldRequirement, parseFieldSelector, SelectorError, statusError } from "#machinery";
+import type { Answer } from "./answer.ts";
+import { attributesOf } from "./authorize.ts";
+import { type PathHandlers, pageNotFound } from "./paths.ts";
+import type { Query } from "./query.ts";
+import type { RequestBody } from "./registry/call.ts";
+import type { Registry } from "./registry/registry.ts";
+import type { OddTarget, PathTarget, ResourceTarget, Target } from "./request-target.ts";
+import type { Resource, ResourceTable } from "./resource.ts";
+import type { Authorizer } from "./security.ts";
+import { forbiddenError } from "./security/forbidden.ts";
+
+export interface PipelineOptions {
+  readonly table: ResourceTable;
+  readonly registry: Registry;
+  readonly authorizer: Authorizer;
+  readonly paths: PathHandlers;
+}
+
+export interface PipelineRequest {
+  readonly method: string;
+  /** As in the URL. */
+  readonly path: string;
+  readonly target: Target;
+  readonly query: Query;
+  readonly user: RequestUser;
+  readonly accept?: string | undefined;
+  readonly etag?: string | undefined;
+  readonly host?: string;
+}
+
+export interface CallInput {
+  readonly body: RequestBody;
+  readonly userAgent: string;
+  readonly warnings: string[];
+  readonly now: number;
+}
+
+/** A request that was let through and has someone who serves it. */
+export type Route =
+  | { readonly type: "answer"; readonly answer: Answer }
+  | {
+      readonly type: "resource";
+      readonly resource: Resource;
+      readonly verb: string;
+      /** May take as long as it takes: watches, exec, proxies. */
+      readonly longRunning: boolean;
+      run(input: CallInput): Promise<Answer>;
+    };
+
+export class Pipeline {
+  readonly #options: PipelineOptions;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+  }
+
+  /** Throws a StatusError: forbidden, not found, method not allowed. */
+  async route(request: PipelineRequest): Promise<Route> {
+    const { target, query, user, path, method } = request;
+    const verb = verbOf(method, target, query);
+    await this.#authorize({ target: selectedTarget(target, verb, query), user, path, verb, fieldSelector: selectorOf(verb, query) });
+    if (target.type !== "resource") return { type: "answer", answer: await this.#servePath(request, target) };
+    const resource = this.#find(target);
+    if (!resource) return { type: "answer", answer: this.#nowhere(target.group) };
+    checkMethod(resource, target, { verb, method });
+    return {
+      type: "resource",
+      resource,
+      verb,
+      longRunning: verb === "watch" || streams.has(target.subresource),
+      run: (input) => this.#options.registry.serve({ ...input, user, verb, resource, target, query }),
+    };
+  }
+
+  async #authorize(question: Parameters<typeof attributesOf>[0]): Promise<void> {
+    const attributes = attributesOf(question);
+    const decision = this.#options.authorizer.authorize(attributes);
+    const { allowed, reason } = decision instanceof Promise ? await decision : decision;
+    if (!allowed) throw forbiddenError(attributes, reason);
+  }
+
+  #find({ group, version, resource }: ResourceTarget): Resource | undefined {
+    return this.#options.table.find(group, version, resource);
+  }
+
+  async #servePath(request: PipelineRequest, target: PathTarget | OddTarget): Promise<Answer> {
+    const { method, query, user, accept, etag, host = "" } = request;
+    const { parts } = target;
+    if (target.type === "path") {
+      const handler = this.#options.paths.get(parts[0] ?? "");
+      const answer = await handler?.({ method, parts, query, user, accept, etag, host });
+      if (answer) return answer;
+    }
+    if (parts[0] === "api" && parts.length > 1) throw statusError.unknownPath();
+    return parts[0] === "apis" && parts.length > 2 ? this.#nowhere(parts[1] ?? "") : pageNotFound();
+  }
+
+  /** A group that is served answers with a Status, one that isn't with a page. */
+  #nowhere(group: string): Answer {
+    if (group === "" || this.#options.table.hasGroup(group)) throw statusError.unknownPath();
+    return pageNotFound();
+  }
+}
+
+const streams = new Set(["exec", "attach", "portforward", "proxy", "log"]);
+
+const verbs: Readonly<Record<string, string>> = { POST: "create", PUT: "update", PATCH: "patch", DELETE: "delete", GET: "get", HEAD: "get" };
+
+export function verbOf(method: string, target: Target, query: Query): string {
+  if (target.type !== "resource") return method.toLowerCase();
+  const verb = verbs[method] ?? "";
+  const collection = target.name === "";
+  if (verb === "delete" && collection) return "deletecollection";
+  if (verb !== "get" || target.subresource !== "") return verb;
+  if (target.legacyWatch || (collection && query.boolean("watch"))) return "watch";
+  return collection ? "list" : "get";
+}
+
+/** A list or watch of one name is authorized as being about that name, as upstream does. */
+function selectedTarget(target: Target, verb: string, query: Query): Target {
+  if (target.type !== "resource" || target.name !== "" || !collectionVerbs.has(verb)) return target;
+  const name = selectorOf(verb, query)?.find(({ field, operator }) => field === "metadata.name" && operator === "=")?.value;
+  return name ? { ...target, name } : target;
+}
+
+const collectionVerbs = new Set(["list", "watch", "deletecollection"]);
+
+function selectorOf(verb: string, query: Query): readonly FieldRequirement[] | undefined {
+  if (!collectionVerbs.has(verb) || !query.has("fieldSelector")) return undefined;
+  try {
+    return parseFieldSelector(query.get("fieldSelector")).requirements;
+  } catch (error) {
+    // The registry refuses it in its own words.
+    if (error instanceof SelectorError) return undefined;
+    throw error;
+  }
+}
+
+/** Routes that don't exist are not found; routes that exist for other methods don't allow this one. */
+function checkMethod(resource: Resource, target: ResourceTarget, { verb, method }: { verb: string; method: string }): void {
+  const { name, subresource, namespace, inNamespace, rest, legacyWatch } = target;
+  const isNamespace = resource.group === "" && resource.resource === "namespaces";
+  if (inNamespace && !resource.namespaced && !isNamespace) throw statusError.unknownPath();
+  if (resource.namespaced && !inNamespace && name !== "") throw statusError.unknownPath();
+  if (rest !== "" && !streams.has(subresource)) throw statusError.unknownPath();
+  if (method === "HEAD" && subresource !== "proxy") throw statusError.methodNotAllowed();
+  if (subresource !== "") {
+    const found = resource.subresources.find((each) => each.name === subresource);
+    if (!found) throw statusError.unknownPath();
+    // OpenAPI has no verbs for what proxies pass on.
+    if (!found.verbs.includes(verb) && !(streams.has(subresource) && found.verbs.includes("get"))) throw statusError.methodNotAllowed();
+    return;
+  }
+  const everywhere = resource.namespaced && namespace === "" && !inNamespace;
+  if (everywhere && verb !== "list" && verb !== "watch") throw statusError.methodNotAllowed();
+  if (name !== "" && verb === "create") throw statusError.methodNotAllowed();
+  if (name === "" && (verb === "update" || verb === "patch")) throw statusError.methodNotAllowed();
+  if (legacyWatch && method !== "GET") throw statusError.methodNotAllowed();
+  if (!resource.verbs.includes(verb)) throw statusError.methodNotAllowed();
+}

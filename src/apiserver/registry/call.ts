@@ -1,0 +1,28 @@
+/** One request to a resource, as the registry sees it: parsed, authenticated and authorized. */
+import type { RequestUser } from "#api";
+import type { Query } from "../query.ts";
+import type { ResourceTarget } from "../request-target.ts";
+import type { Resource } from "../resource.ts";
+
+export interface RequestBody {
+  /** Media type without parameters, in lower case; "" when the client sent none. */
+  readonly contentType: string;
+  /** Rejects with 413 when it is too large. */
+  bytes(): Promise<Buffer>;
+  /** From callers in this process: the object itself, already a copy that may be changed. */
+  readonly value?: unknown;
+}
+
+export interface Call {
+  readonly user: RequestUser;
+  readonly verb: string;
+  readonly resource: Resource;
+  readonly target: ResourceTarget;
+  readonly query: Query;
+  readonly userAgent: string;
+  readonly body: RequestBody;
+  /** Texts for Warning headers; handlers add to it. */
+  readonly warnings: string[];
+  /** Milliseconds since the epoch, the same for the whole request. */
+  readonly now: number;
+}

@@ -1,0 +1,42 @@
+/** Where the next page of a list starts: upstream's continue token, base64url of `{"v","rv","start"}`. */
+import { JsonSyntaxError, parseJson, statusError } from "#machinery";
+
+const version = "meta.k8s.io/v1";
+
+export interface ContinueToken {
+  /** -1: what is there now (the snapshot of the first page is gone). */
+  readonly revision: number;
+  /** First key, relative to the list's prefix. */
+  readonly start: string;
+}
+
+/** Continues right after `lastKey`. */
+export function encodeContinue(lastKey: string, revision: number): string {
+  return encodeToken(`${lastKey}\0`, revision);
+}
+
+export function encodeToken(start: string, revision: number): string {
+  return Buffer.from(JSON.stringify({ v: version, rv: revision, start })).toString("base64url");
+}
+
+export function decodeContinue(token: string): ContinueToken {
+  const wrong = token.search(/[^A-Za-z0-9_-]/);
+  const position = wrong >= 0 ? wrong : token.length % 4 === 1 ? token.length - 1 : -1;
+  if (position >= 0) throw refuse(`illegal base64 data at input byte ${position}`);
+  let value: unknown;
+  try {
+    // Byte by byte: Go complains about the first byte, not about a character.
+    value = parseJson(Buffer.from(token, "base64url").toString("latin1"));
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) throw refuse(error.message);
+    throw error;
+  }
+  const { v = "", rv = 0, start = "" } = (value ?? {}) as { v?: string; rv?: number; start?: string }; // checked below
+  if (v !== version) throw refuse(`server does not recognize this encoded version ${JSON.stringify(v)}`);
+  if (!Number.isInteger(rv) || rv === 0) throw refuse(`incorrect encoded start resourceVersion (version ${version})`);
+  if (typeof start !== "string" || start === "") throw refuse(`encoded start key empty (version ${version})`);
+  if (start.includes("//") || start.split("/").some((part) => part === "." || part === "..")) throw refuse(start);
+  return { revision: rv, start };
+}
+
+const refuse = (why: string) => statusError.badRequest(`invalid continue token: continue key is not valid: ${why}`);

@@ -1,0 +1,145 @@
+/**
+ * POST: decode, default, note the owner of the fields, mutating admission, the kind's strategy, validation, validating admission, store.
+ * Follows upstream's createHandler, rest.BeforeCreate and Store.Create; the order decides which of several errors a client sees.
+ */
+import { randomUUID } from "node:crypto";
+import { FieldPath, fieldError, type KubernetesObject, nameIsDnsSubdomain, nameIsPathSegment, statusError, validateObjectMeta } from "#machinery";
+import type { WriteContext } from "#api";
+import type { AdmissionRequest } from "../admission/chain.ts";
+import type { Answer } from "../answer.ts";
+import type { StoredObject } from "../cache/stored-object.ts";
+import type { StoredKind } from "../resource.ts";
+import type { Call } from "./call.ts";
+import { hooksOf, type RegistryCore } from "./core.ts";
+import { checkVersion, decodeBody, expectedOf } from "./decode.ts";
+import { generatedNameTaken, invalid, namespaceMismatch, plainError, stillDeleting } from "./errors.ts";
+import { generateAttemptsMax, generateName } from "./generate-name.ts";
+import { readWriteOptions, type WriteOptions } from "./options.ts";
+import { objectKey } from "./storage.ts";
+import { rfc3339 } from "./rfc3339.ts";
+import { toStored, trackOwners } from "./versions.ts";
+
+export async function create(core: RegistryCore, call: Call): Promise<Answer> {
+  const { resource, target } = call;
+  const kind = storedOf(call);
+  const options = readWriteOptions(call.query, "CreateOptions", call);
+  const decoded = await decodeBody(call, {
+    expected: expectedOf(resource),
+    fieldValidation: options.fieldValidation,
+    schemaOf: core.typeOf,
+  });
+  checkVersion(decoded, resource);
+  const { metadata = {} } = decoded;
+  decoded.metadata = metadata;
+  if (metadata.namespace && kind.namespaced && metadata.namespace !== target.namespace) throw namespaceMismatch();
+  if (metadata.resourceVersion) throw plainError("resourceVersion should not be set on objects to be created");
+  const object = await toStored(resource, decoded);
+  kind.behaviour.defaults?.(object);
+  trackOwners(
+    { core, resource, subresource: "", manager: options.manager, strategy: kind.behaviour, now: call.now },
+    undefined,
+    object,
+  );
+  const stored = await insert(core, call, { object, options });
+  return { type: "object", status: 201, resource, object: stored };
+}
+
+export interface Insertion {
+  /** In the stored version, defaulted, owners noted; belongs to the callee. */
+  readonly object: KubernetesObject;
+  readonly options: WriteOptions;
+}
+
+/** From mutating admission on. Also what an update and an apply do when there is nothing yet. */
+export async function insert(core: RegistryCore, call: Call, { object, options }: Insertion): Promise<StoredObject> {
+  const { resource, target, warnings, now, user } = call;
+  const kind = storedOf(call);
+  const request: AdmissionRequest = {
+    operation: "CREATE",
+    resource,
+    subresource: "",
+    namespace: kind.namespaced ? target.namespace : (object.metadata?.name ?? ""),
+    name: object.metadata?.name ?? "",
+    user,
+    dryRun: options.dryRun,
+    now,
+    object,
+    old: undefined,
+    options: { kind: "CreateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
+    warnings,
+  };
+  await core.admission.mutate(namespaceOf(kind, request));
+  beforeCreate(kind, object, call);
+  const generated = Boolean(object.metadata?.generateName) && request.name === "";
+  const hooks = hooksOf(core, kind);
+  const lease = options.dryRun ? undefined : await hooks?.lease?.();
+  for (let attempt = 1; ; attempt++) {
+    const name = object.metadata?.name ?? "";
+    const key = objectKey(kind, target.namespace, name);
+    const side = await hooks?.allocate?.({ object, old: undefined, dryRun: options.dryRun });
+    await core.admission.validate({ ...request, name });
+    if (options.dryRun) {
+      const there = await core.storage.read(kind, key);
+      if (there) throw alreadyThere(call, there, name, false);
+      return core.storage.dry(kind, key, object);
+    }
+    const result = await core.storage.write({ kind, key, object, expected: 0, side, lease });
+    if (result.type === "written") return result.object!; // a put answers its object
+    if (result.type === "side-lost") continue;
+    if (!generated || attempt >= generateAttemptsMax) throw alreadyThere(call, result.current, name, generated);
+    object.metadata = { ...object.metadata, name: generateName(object.metadata?.generateName ?? "") };
+  }
+}
+
+/** For the namespace itself, admission's namespace is its name. */
+function namespaceOf(kind: StoredKind, request: AdmissionRequest): AdmissionRequest {
+  const isNamespace = kind.group === "" && kind.resource === "namespaces";
+  return kind.namespaced || isNamespace ? request : { ...request, namespace: "" };
+}
+
+export function storedOf({ resource }: Pick<Call, "resource">): StoredKind {
+  if (!resource.stored) throw statusError.methodNotAllowed();
+  return resource.stored;
+}
+
+export function contextOf({ user, now, resource }: Call, subresource = ""): WriteContext {
+  return { user, now, resource: { group: resource.group, resource: resource.resource, version: resource.version }, subresource };
+}
+
+function beforeCreate(kind: StoredKind, object: KubernetesObject, call: Call): void {
+  const { behaviour } = kind;
+  const { target, resource, warnings } = call;
+  const { deletionTimestamp: _at, deletionGracePeriodSeconds: _period, selfLink: _link, resourceVersion: _version, ...kept } = object.metadata ?? {};
+  const metadata = kept;
+  object.metadata = metadata;
+  if (kind.namespaced) {
+    if (metadata.namespace && metadata.namespace !== target.namespace) throw namespaceMismatch();
+    metadata.namespace = target.namespace;
+  } else delete metadata.namespace;
+  const context = contextOf(call);
+  behaviour.prepareForCreate?.(object, context);
+  const prepared = object.metadata;
+  prepared.uid = randomUUID();
+  prepared.creationTimestamp = rfc3339(call.now);
+  if (prepared.generateName && !prepared.name) prepared.name = generateName(prepared.generateName);
+  const name = prepared.name ?? "";
+  const { namespaced } = kind;
+  const anyFinalizer = resource.itemsHaveKind;
+  const errors = [
+    ...validateObjectMeta(prepared, { namespaced, checkName: behaviour.validateName ?? nameIsDnsSubdomain, anyFinalizer }),
+    ...(behaviour.validate?.(object, context) ?? []),
+  ];
+  if (errors.length > 0) throw invalid(resource, name, errors);
+  const wrongName = name === "" ? [] : nameIsPathSegment(name, false);
+  if (wrongName.length > 0) {
+    throw invalid(resource, name, wrongName.map((why) => fieldError.invalid(FieldPath.root("metadata").child("name"), name, why)));
+  }
+  warnings.push(...(behaviour.warningsOnCreate?.(object, context) ?? []));
+}
+
+function alreadyThere({ resource }: Call, current: StoredObject | undefined, name: string, generated: boolean) {
+  if (generated) return generatedNameTaken(resource, name);
+  if (current?.glance().metadata?.deletionTimestamp !== undefined) return stillDeleting(resource, name);
+  return statusError.alreadyExists(resource, name);
+}
+

@@ -1,0 +1,31 @@
+/** Events live for an hour: leases of the store end them. One lease serves all events of a minute, so leases stay few. */
+import type { Clock } from "#base";
+import type { Store } from "#store";
+
+const eventSeconds = 3_600;
+/** Events of this long share a lease and so live up to that much longer. */
+const shareMs = 60_000;
+
+export class EventLeases {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  #current: { readonly lease: Promise<number>; readonly until: number } | undefined;
+
+  constructor(store: Store, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  lease(): Promise<number> {
+    const now = this.#clock.now();
+    if (!this.#current || now >= this.#current.until) {
+      const lease = this.#store.grantLease(eventSeconds + shareMs / 1000);
+      this.#current = { lease, until: now + shareMs };
+      // The next event tries again.
+      lease.catch(() => {
+        this.#current = undefined;
+      });
+    }
+    return this.#current.lease;
+  }
+}

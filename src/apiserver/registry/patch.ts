@@ -1,0 +1,127 @@
+/**
+ * PATCH: JSON, merge and strategic patches change what is stored; apply merges what one manager wants with what the others own.
+ * All run inside the update loop: when someone else was faster, the patch is applied again to what is there then.
+ */
+import {
+  applyObject,
+  checkTyped,
+  decodeApplyPatch,
+  type KubernetesObject,
+  type PatchMediaType,
+  readPatch,
+  StatusError,
+  statusError,
+} from "#machinery";
+import type { Answer } from "../answer.ts";
+import type { StoredObject } from "../cache/stored-object.ts";
+import type { Call } from "./call.ts";
+import type { RegistryCore } from "./core.ts";
+import { storedOf } from "./create.ts";
+import { readWriteOptions, type WriteOptions } from "./options.ts";
+import { checkSameName, modify, strategyOf } from "./update.ts";
+import { rfc3339 } from "./rfc3339.ts";
+import { ownershipRules, toStored, trackOwners, versioned } from "./versions.ts";
+
+export const applyType = "application/apply-patch+yaml";
+const patchTypes: readonly string[] = [
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/strategic-merge-patch+json",
+];
+
+export async function patch(core: RegistryCore, call: Call, subresource: string): Promise<Answer> {
+  const { resource } = call;
+  const kind = storedOf(call);
+  const { contentType } = call.body;
+  const apply = contentType === applyType;
+  if (!apply && !patchTypes.includes(contentType)) throw unsupportedPatch();
+  const strategic = !resource.itemsHaveKind;
+  if (!strategic && contentType === "application/strategic-merge-patch+json") {
+    throw statusError.unsupportedMediaType(["application/json-patch+json", "application/merge-patch+json", applyType]);
+  }
+  const body = await call.body.bytes();
+  const options = readWriteOptions(call.query, "PatchOptions", { userAgent: call.userAgent, apply });
+  const strategy = strategyOf(kind, subresource);
+  const patching: Patching = { core, call, options, subresource, body };
+  const { object, created } = await modify(core, call, {
+    options,
+    subresource,
+    strategy,
+    // An apply says what should be there, whether it was there or not.
+    create: apply && subresource === "",
+    make: apply ? (existing) => applyTo(patching, existing) : (existing) => patchOnto(patching, existing),
+  });
+  return { type: "object", status: created ? 201 : 200, resource, object };
+}
+
+/** What go-restful says before upstream's own negotiation comes to speak. */
+export function unsupportedPatch(): StatusError {
+  return new StatusError({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message: "415: Unsupported Media Type",
+    reason: "UnsupportedMediaType",
+    details: {},
+    code: 415,
+  });
+}
+
+interface Patching {
+  readonly core: RegistryCore;
+  readonly call: Call;
+  readonly options: WriteOptions;
+  readonly subresource: string;
+  readonly body: Buffer;
+}
+
+async function patchOnto({ core, call, options, subresource, body }: Patching, existing: StoredObject | undefined): Promise<KubernetesObject> {
+  const { resource, target, warnings, now } = call;
+  if (!existing) throw statusError.notFound(resource, target.name);
+  const mediaType = call.body.contentType as PatchMediaType; // one of the three, checked by the caller
+  const original = versioned(resource, existing);
+  const parsed = readPatch(body, { mediaType, fieldValidation: options.fieldValidation });
+  const result = parsed.apply(original as Record<string, unknown>, resource.schema);
+  warnings.push(...result.warnings);
+  const object: KubernetesObject = result.object;
+  checkSameName(object, target);
+  const stored = await toStored(resource, object);
+  const kind = storedOf(call);
+  kind.behaviour.defaults?.(stored);
+  const strategy = strategyOf(kind, subresource);
+  trackOwners({ core, resource, subresource, manager: options.manager, strategy, now }, existing, stored);
+  return stored;
+}
+
+async function applyTo({ core, call, options, subresource, body }: Patching, existing: StoredObject | undefined): Promise<KubernetesObject> {
+  const { resource, target, warnings, query, now } = call;
+  const kind = storedOf(call);
+  const strategy = strategyOf(kind, subresource);
+  const applied = await decodeApplyPatch(body, options.fieldValidation);
+  warnings.push(...applied.warnings);
+  const { object } = applyObject({
+    schema: resource.schema,
+    apiVersion: resource.groupVersion,
+    kind: resource.kind,
+    live: existing && versioned(resource, existing),
+    applied: applied.object,
+    manager: options.manager,
+    subresource,
+    force: query.boolean("force"),
+    time: rfc3339(now),
+    ...ownershipRules({ core, resource, subresource, manager: options.manager, strategy, now }),
+  });
+  // Parts are shared with the live object and the patch.
+  const own: KubernetesObject = JSON.parse(JSON.stringify(object));
+  checkTyped(own as Record<string, unknown>, resource.schema, {});
+  const uid = own.metadata?.uid;
+  if (uid && !existing) {
+    const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
+    throw statusError.conflict(resource, target.name, why);
+  }
+  checkSameName(own, target);
+  const stored = await toStored(resource, own);
+  kind.behaviour.defaults?.(stored);
+  return stored;
+}

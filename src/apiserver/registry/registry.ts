@@ -1,0 +1,74 @@
+/** Which handler serves a call: views of stored objects here, everything special by a table of handlers. */
+import type { Clock } from "#base";
+import { isPathSegmentName, statusError } from "#machinery";
+import type { Answer } from "../answer.ts";
+import type { Resource } from "../resource.ts";
+import type { ResourceTarget } from "../request-target.ts";
+import type { Call } from "./call.ts";
+import type { RegistryCore } from "./core.ts";
+import { create } from "./create.ts";
+import { remove, removeCollection } from "./delete.ts";
+import { list } from "./list.ts";
+import { patch } from "./patch.ts";
+import { get, watch } from "./read.ts";
+import { scale } from "./scale.ts";
+import { update } from "./update.ts";
+
+/** Serves what isn't a view of a stored object: bindings, evictions, tokens, reviews, exec. */
+export type CallHandler = (call: Call, core: RegistryCore) => Promise<Answer>;
+
+/** By `group/resource/subresource/verb`; a verb of `*` stands for all. */
+export type CallHandlers = ReadonlyMap<string, CallHandler>;
+
+export class Registry {
+  readonly core: RegistryCore;
+  readonly #handlers: CallHandlers;
+  readonly #clock: Clock;
+
+  constructor(core: RegistryCore, { handlers, clock }: { handlers: CallHandlers; clock: Clock }) {
+    this.core = core;
+    this.#handlers = handlers;
+    this.#clock = clock;
+  }
+
+  async serve(call: Call): Promise<Answer> {
+    const { core } = this;
+    const { resource, target, verb } = call;
+    checkParameters(resource, target);
+    const special = this.#special(call);
+    if (special) return special(call, core);
+    const { subresource } = target;
+    if (subresource === "scale") return scale(core, call);
+    switch (verb) {
+      case "get":
+        return get(core, call);
+      case "list":
+        return list(core, call);
+      case "watch":
+        return watch(core, call, this.#clock);
+      case "create":
+        return create(core, call);
+      case "update":
+        return update(core, call, subresource);
+      case "patch":
+        return patch(core, call, subresource);
+      case "delete":
+        return remove(core, call);
+      case "deletecollection":
+        return removeCollection(core, call);
+      default:
+        throw statusError.methodNotAllowed();
+    }
+  }
+
+  #special({ resource, target, verb }: Call): CallHandler | undefined {
+    const place = `${resource.group}/${resource.resource}/${target.subresource}`;
+    return this.#handlers.get(`${place}/${verb}`) ?? this.#handlers.get(`${place}/*`);
+  }
+}
+
+function checkParameters({ namespaced }: Resource, { inNamespace, namespace, name }: ResourceTarget): void {
+  if (namespaced && inNamespace && namespace === "") throw statusError.badRequest("Namespace parameter required.");
+  const wrong = name === "" ? [] : isPathSegmentName(name);
+  if (wrong.length > 0) throw statusError.badRequest(`Name parameter invalid: ${JSON.stringify(name)}: ${wrong.join(";")}`);
+}

@@ -1,0 +1,29 @@
+/** Kinds and subresources that are more than a view of a stored object, in one list. */
+import type { Clock } from "#base";
+import type { Store } from "#store";
+import type { Lookup } from "../admission/chain.ts";
+import type { KindHooks } from "./core.ts";
+import { EventLeases } from "./event-leases.ts";
+import { finalizeNamespace, namespaceHooks } from "./namespaces.ts";
+import type { CallHandler } from "./registry.ts";
+
+export interface SpecialOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly lookup: Lookup;
+  readonly serviceCidr: string;
+}
+
+/** By `group/resource`. */
+export function specialHooks({ store, clock }: SpecialOptions): ReadonlyMap<string, KindHooks> {
+  const leases = new EventLeases(store, clock);
+  return new Map<string, KindHooks>([
+    ["/namespaces", namespaceHooks],
+    ["/events", { lease: () => leases.lease() }],
+  ]);
+}
+
+/** By `group/resource/subresource/verb`. */
+export function specialHandlers(): ReadonlyMap<string, CallHandler> {
+  return new Map<string, CallHandler>([["/namespaces/finalize/*", finalizeNamespace]]);
+}

@@ -1,0 +1,284 @@
+/**
+ * Changing an object that exists: the loop that PUT, PATCH, apply and the subresources share. It reads, lets the caller make the new
+ * object from the old one, checks, and writes if nobody was faster; then it begins again with what is there now.
+ * Follows upstream's Store.Update, GuaranteedUpdate and rest.BeforeUpdate.
+ */
+import {
+  type DeepReadonly,
+  type FieldError,
+  type KubernetesObject,
+  missingResourceVersion,
+  nameIsDnsSubdomain,
+  nameIsPathSegment,
+  revertManagedFieldsTimes,
+  statusError,
+  validateObjectMeta,
+  validateObjectMetaUpdate,
+} from "#machinery";
+import type { Strategy } from "#api";
+import type { AdmissionRequest } from "../admission/chain.ts";
+import type { Answer } from "../answer.ts";
+import { encodeValue, spliceRevision } from "../cache/encode.ts";
+import type { StoredObject } from "../cache/stored-object.ts";
+import type { StoredKind } from "../resource.ts";
+import { authorizeCreate } from "./authorize-create.ts";
+import type { Call } from "./call.ts";
+import { hooksOf, type RegistryCore } from "./core.ts";
+import { contextOf, insert, storedOf } from "./create.ts";
+import { checkVersion, decodeBody, expectedOf } from "./decode.ts";
+import { badRevision, parseRevision, readWriteOptions, type WriteOptions } from "./options.ts";
+import { invalid, namespaceMismatch } from "./errors.ts";
+import { statusStrategy } from "./plain-kind.ts";
+import { objectKey, type SideWrites } from "./storage.ts";
+import { toStored, trackOwners } from "./versions.ts";
+
+/** Upstream retries for as long as the request lasts; this only ends a loop that could never win. */
+const attemptsMax = 100;
+
+export interface Modification {
+  readonly options: WriteOptions;
+  readonly subresource: string;
+  readonly strategy: Strategy<KubernetesObject> | undefined;
+  /** Makes the new object, in the stored version, defaulted, owners noted; a new one each time. */
+  make(existing: StoredObject | undefined): Promise<KubernetesObject>;
+  /** Without an object to change, create it. */
+  readonly create: boolean;
+  /** The uid the client expects. */
+  readonly uid?: string | undefined;
+}
+
+export interface Modified {
+  readonly object: StoredObject;
+  readonly created: boolean;
+}
+
+export async function update(core: RegistryCore, call: Call, subresource: string): Promise<Answer> {
+  const { resource } = call;
+  const kind = storedOf(call);
+  const strategy = strategyOf(kind, subresource);
+  const options = readWriteOptions(call.query, "UpdateOptions", call);
+  const sent = await decodeBody(call, {
+    expected: expectedOf(resource),
+    fieldValidation: options.fieldValidation,
+    schemaOf: core.typeOf,
+  });
+  checkVersion(sent, resource);
+  checkSentName(sent, call, kind);
+  const text = JSON.stringify(sent);
+  let first: KubernetesObject | undefined = sent;
+  const { object, created } = await modify(core, call, {
+    options,
+    subresource,
+    strategy,
+    create: subresource === "" && kind.behaviour.allowCreateOnUpdate === true,
+    uid: sent.metadata?.uid,
+    make: async (existing) => {
+      const object = await toStored(resource, first ?? JSON.parse(text));
+      first = undefined;
+      kind.behaviour.defaults?.(object);
+      trackOwners({ core, resource, subresource, manager: options.manager, strategy, now: call.now }, existing, object);
+      return object;
+    },
+  });
+  return { type: "object", status: created ? 201 : 200, resource, object };
+}
+
+/** A PUT says which object it is about; the namespace may be left out. */
+function checkSentName(object: KubernetesObject, { target }: Call, kind: StoredKind): void {
+  object.metadata ??= {};
+  const { name = "", namespace = "" } = object.metadata;
+  if (name === "") {
+    throw statusError.badRequest(`the name of the object (${target.name} based on URL) was undeterminable: name must be provided`);
+  }
+  checkSameName(object, target);
+  if (namespace === "" && kind.namespaced) object.metadata.namespace = target.namespace;
+}
+
+/** A body may not speak of another object than the URL. */
+export function checkSameName(object: DeepReadonly<KubernetesObject>, { name, namespace }: { name: string; namespace: string }): void {
+  const { name: sentName = "", namespace: sentNamespace = "" } = object.metadata ?? {};
+  if (sentName !== name) {
+    throw statusError.badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
+  }
+  if (namespace !== "" && sentNamespace !== "" && sentNamespace !== namespace) {
+    throw statusError.badRequest(
+      `the namespace of the object (${sentNamespace}) does not match the namespace on the request (${namespace})`,
+    );
+  }
+}
+
+export function strategyOf({ behaviour }: StoredKind, subresource: string): Strategy<KubernetesObject> | undefined {
+  if (subresource === "") return behaviour;
+  return behaviour.subresources?.[subresource] ?? (subresource === "status" ? statusStrategy : undefined);
+}
+
+export async function modify(core: RegistryCore, call: Call, modification: Modification): Promise<Modified> {
+  const { resource, target } = call;
+  const kind = storedOf(call);
+  const key = objectKey(kind, target.namespace, target.name);
+  let existing = await core.storage.read(kind, key);
+  for (let attempt = 1; ; attempt++) {
+    if (!existing) {
+      if (!modification.create) throw statusError.notFound(resource, target.name);
+      const object = await modification.make(undefined);
+      await authorizeCreate(core, call);
+      return { object: await insert(core, call, { object, options: modification.options }), created: true };
+    }
+    const outcome = await attemptUpdate(core, call, { kind, key, existing, modification });
+    if (outcome.type === "done") return { object: outcome.object, created: false };
+    if (attempt >= attemptsMax) throw statusError.modified(resource, target.name);
+    existing = outcome.current;
+  }
+}
+
+interface Attempt {
+  readonly kind: StoredKind;
+  readonly key: string;
+  readonly existing: StoredObject;
+  readonly modification: Modification;
+}
+
+type Outcome = { type: "done"; object: StoredObject } | { type: "again"; current: StoredObject | undefined };
+
+async function attemptUpdate(core: RegistryCore, call: Call, { kind, key, existing, modification }: Attempt): Promise<Outcome> {
+  const { resource, target, warnings } = call;
+  const { options, subresource, strategy } = modification;
+  const old = existing.decoded();
+  checkUid(modification.uid, old, { kind, key, call });
+  const object = await modification.make(existing);
+  const warningsBefore = warnings.length;
+  const request: AdmissionRequest = {
+    operation: "UPDATE",
+    resource,
+    subresource,
+    namespace: target.namespace,
+    name: target.name,
+    user: call.user,
+    dryRun: options.dryRun,
+    now: call.now,
+    object,
+    old,
+    options: { kind: "UpdateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
+    warnings,
+  };
+  await core.admission.mutate(request);
+  revertManagedFieldsTimes({ live: old as KubernetesObject, result: object }); // only reads `live`
+  checkRevision(object, { kind, existing, call });
+  beforeUpdate({ kind, object, old, call, subresource, strategy });
+  await core.admission.validate(request);
+  const hooks = hooksOf(core, kind);
+  const goes = deletesItself(object, old) && hooks?.holdsDeletion?.(object) !== true;
+  const side = await hooks?.allocate?.({ object: goes ? undefined : object, old, dryRun: options.dryRun });
+  if (goes) return finishDeletion(core, { kind, key, existing, object, side, dryRun: options.dryRun });
+  if (options.dryRun) return { type: "done", object: core.storage.dry(kind, key, object) };
+  // Nothing changed: nothing is written, the revision stays.
+  if (!side && spliceRevision(kind, encodeValue(kind, object), existing.revision).equals(existing.body)) {
+    return { type: "done", object: existing };
+  }
+  const result = await core.storage.write({ kind, key, object, expected: existing.revision, side });
+  if (result.type === "written") return { type: "done", object: result.object! }; // a put answers its object
+  warnings.length = warningsBefore;
+  return { type: "again", current: result.type === "side-lost" ? existing : result.current };
+}
+
+interface Existing {
+  readonly kind: StoredKind;
+  readonly call: Call;
+}
+
+function checkUid(uid: string | undefined, old: DeepReadonly<KubernetesObject>, { kind, key, call }: Existing & { key: string }): void {
+  const { uid: found = "" } = old.metadata ?? {};
+  if (!uid || uid === found) return;
+  const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${found}`;
+  throw statusError.conflict(
+    call.resource,
+    call.target.name,
+    `StorageError: invalid object, Code: 4, Key: ${kind.prefix}${key}, ResourceVersion: 0, AdditionalErrorMsg: ${why}`,
+  );
+}
+
+/** The optimistic lock: what the client read must still be what is there, unless it doesn't care. */
+function checkRevision(object: KubernetesObject, { kind, existing, call }: Existing & { existing: StoredObject }): void {
+  const metadata = object.metadata ?? {};
+  object.metadata = metadata;
+  const sent = metadata.resourceVersion ?? "";
+  const revision = sent === "" ? 0 : parseRevision(sent);
+  if (revision === undefined) throw badRevision(sent);
+  if (revision === 0) {
+    if (kind.behaviour.allowUnconditionalUpdate === false) {
+      throw invalid(call.resource, call.target.name, [missingResourceVersion()]);
+    }
+    metadata.resourceVersion = String(existing.revision);
+  } else if (revision !== existing.revision) throw statusError.modified(call.resource, call.target.name);
+}
+
+interface BeforeUpdate {
+  readonly kind: StoredKind;
+  readonly object: KubernetesObject;
+  readonly old: DeepReadonly<KubernetesObject>;
+  readonly call: Call;
+  readonly subresource: string;
+  readonly strategy: Strategy<KubernetesObject> | undefined;
+}
+
+function beforeUpdate({ kind, object, old: shared, call, subresource, strategy }: BeforeUpdate): void {
+  const old = shared as KubernetesObject; // strategies promise not to change it
+  const metadata = object.metadata ?? {};
+  const { metadata: oldMetadata = {} } = old;
+  object.metadata = metadata;
+  if (kind.namespaced) {
+    if (metadata.namespace && metadata.namespace !== call.target.namespace) throw namespaceMismatch();
+    metadata.namespace = call.target.namespace;
+  } else delete metadata.namespace;
+  if (oldMetadata.generation === undefined) delete metadata.generation;
+  else metadata.generation = oldMetadata.generation;
+  delete metadata.selfLink;
+  const context = contextOf(call, subresource);
+  strategy?.prepareForUpdate?.(object, old, context);
+  const prepared = object.metadata;
+  prepared.uid ||= oldMetadata.uid ?? "";
+  if (oldMetadata.creationTimestamp !== undefined) prepared.creationTimestamp = oldMetadata.creationTimestamp;
+  if (oldMetadata.deletionTimestamp !== undefined) prepared.deletionTimestamp = oldMetadata.deletionTimestamp;
+  if (oldMetadata.deletionGracePeriodSeconds !== undefined) {
+    prepared.deletionGracePeriodSeconds ??= oldMetadata.deletionGracePeriodSeconds;
+  }
+  const { namespaced } = kind;
+  const builtIn = !call.resource.itemsHaveKind;
+  const errors: FieldError[] = [
+    ...validateObjectMeta(prepared, { namespaced, checkName: nameIsPathSegment, anyFinalizer: true }),
+    ...validateObjectMetaUpdate(prepared, oldMetadata, { anyFinalizer: true }),
+  ];
+  if (builtIn) {
+    // Every built-in kind checks all this once more by itself, which clients see as repeated causes.
+    const checkName = kind.behaviour.validateName ?? nameIsDnsSubdomain;
+    const again = validateObjectMetaUpdate(prepared, oldMetadata);
+    if (errors.length + again.length > 0) errors.push(...again, ...validateObjectMeta(prepared, { namespaced, checkName }));
+  }
+  errors.push(...(strategy?.validateUpdate?.(object, old, context) ?? []));
+  if (errors.length > 0) throw invalid(call.resource, prepared.name ?? "", errors);
+  call.warnings.push(...(strategy?.warningsOnUpdate?.(object, old, context) ?? []));
+}
+
+/** The last finalizer of an object that is being deleted went with this update. */
+function deletesItself(object: KubernetesObject, old: DeepReadonly<KubernetesObject>): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds: grace = 0 } = old.metadata ?? {};
+  return (object.metadata?.finalizers?.length ?? 0) === 0 && deletionTimestamp !== undefined && grace === 0;
+}
+
+async function finishDeletion(core: RegistryCore, request: FinishDeletion): Promise<Outcome> {
+  const { kind, key, existing, object, side, dryRun } = request;
+  const answer = core.storage.dry(kind, key, object);
+  if (dryRun) return { type: "done", object: answer };
+  const result = await core.storage.write({ kind, key, object: undefined, expected: existing.revision, side });
+  if (result.type === "written") return { type: "done", object: answer };
+  return { type: "again", current: result.type === "side-lost" ? existing : result.current };
+}
+
+interface FinishDeletion {
+  readonly kind: StoredKind;
+  readonly key: string;
+  readonly existing: StoredObject;
+  readonly object: KubernetesObject;
+  readonly side: SideWrites | undefined;
+  readonly dryRun: boolean;
+}

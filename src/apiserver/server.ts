@@ -1,0 +1,162 @@
+/**
+ * The API server: store below, HTTP and in-memory callers above. This file only puts the parts together;
+ * docs/apiserver.md says how a request travels through them.
+ */
+import type { AddressInfo } from "node:net";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Kind, ResourceFacts } from "#api";
+import type { Clock, Logger } from "#base";
+import type { TypeSchema } from "#machinery";
+import type { Store } from "#store";
+import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
+import { builtInPlugins } from "./admission/plugins.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { WatchCaches } from "./cache/watch-caches.ts";
+import { discoveryHandlers } from "./discovery/handlers.ts";
+import { type HealthCheck, healthHandlers, rootHandler, versionHandler } from "./health.ts";
+import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
+import { createHandler } from "./http-server.ts";
+import { createLookup } from "./lookup.ts";
+import type { PathHandler } from "./paths.ts";
+import { Pipeline } from "./pipeline.ts";
+import type { KindHooks, RegistryCore } from "./registry/core.ts";
+import { specialHandlers, specialHooks } from "./registry/special.ts";
+import { type CallHandlers, Registry } from "./registry/registry.ts";
+import { Storage } from "./registry/storage.ts";
+import { builtInResources, type GroupVersion, type ResourceTable } from "./resource.ts";
+import type { Authenticator, Authorizer } from "./security.ts";
+
+export interface ApiServerOptions {
+  readonly tls: TlsOptions;
+  /** Addresses of Services. */
+  readonly serviceCidr: string;
+  /** Where Services reach this server: the endpoint of the `kubernetes` Service. */
+  readonly advertiseAddress?: string;
+}
+
+export interface ApiServerDependencies {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly facts: ServedFacts;
+  readonly kinds: readonly Kind[];
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  /** Served by others: reviews, tokens, exec… by `group/resource/subresource/verb`. */
+  readonly handlers?: CallHandlers;
+  /** Beside discovery, health and version; by the first part of the path. */
+  readonly paths?: ReadonlyMap<string, PathHandler>;
+  /** After the built-in plugins, before the quota. */
+  readonly admission?: readonly AdmissionPlugin[];
+  readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
+export interface ServedFacts {
+  readonly version: string;
+  groupVersions(): readonly (GroupVersion & { readonly servedByDefault: boolean })[];
+  resources(): readonly ResourceFacts[];
+  typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
+}
+
+export interface ApiServer {
+  readonly table: ResourceTable;
+  readonly caches: WatchCaches;
+  readonly pipeline: Pipeline;
+  readonly registry: Registry;
+  /** Creates what every cluster has (namespaces, priority classes, the `kubernetes` Service) where it is missing. */
+  prepare(): Promise<void>;
+  listen(address: { host?: string; port: number }): Promise<AddressInfo>;
+  setTls(tls: TlsOptions): void;
+  /** Until the signal aborts; then closes. */
+  run(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Requests in flight get this long when the server closes. */
+const closeGraceMs = 2_000;
+
+export function createApiServer(options: ApiServerOptions, dependencies: ApiServerDependencies): ApiServer {
+  const { store, clock, log, authenticator, authorizer, facts, kinds } = dependencies;
+  const table = builtInResources({
+    groupVersions: facts.groupVersions().filter(({ servedByDefault }) => servedByDefault),
+    resources: facts.resources().filter(({ servedByDefault }) => servedByDefault),
+    kinds,
+    typeOf: facts.typeOf,
+  });
+  const caches = new WatchCaches({ store, clock, log });
+  const storage = new Storage(caches);
+  const lookup = createLookup(table, storage);
+  const admission = new AdmissionChain([...builtInPlugins(), ...(dependencies.admission ?? [])], lookup);
+  const hooks: ReadonlyMap<string, KindHooks> = specialHooks({ store, clock, lookup, serviceCidr: options.serviceCidr });
+  const core: RegistryCore = { storage, table, admission, authorizer, hooks, typeOf: facts.typeOf };
+  const registry = new Registry(core, {
+    handlers: new Map([...specialHandlers(), ...(dependencies.handlers ?? [])]),
+    clock,
+  });
+  let closing = false;
+  const paths = pathHandlers(dependencies, table, () => closing);
+  const pipeline = new Pipeline({ table, registry, authorizer, paths });
+  let listener: Listener | undefined;
+  const handler = createHandler({ pipeline, authenticator, clock, log });
+  let tls = options.tls;
+  let closed: Promise<void> | undefined;
+  const server: ApiServer = {
+    table,
+    caches,
+    pipeline,
+    registry,
+    prepare: () => bootstrap({ core, clock, serviceCidr: options.serviceCidr, advertiseAddress: options.advertiseAddress }),
+    async listen(address) {
+      listener = createListener({ tls, handler, log, ...(dependencies.upgrade && { upgrade: dependencies.upgrade }) });
+      return listener.listen(address);
+    },
+    setTls(next) {
+      tls = next;
+      listener?.setTls(next);
+    },
+    async run(signal) {
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      await server.close();
+    },
+    close() {
+      closing = true;
+      closed ??= close();
+      return closed;
+    },
+  };
+  async function close(): Promise<void> {
+    // Ends all watches first: they would never finish by themselves.
+    caches.close();
+    await listener?.close(closeGraceMs);
+  }
+  return server;
+}
+
+function pathHandlers(dependencies: ApiServerDependencies, table: ResourceTable, closing: () => boolean): ReadonlyMap<string, PathHandler> {
+  const { store, facts } = dependencies;
+  const checks = new Map<string, HealthCheck>([
+    ["ping", () => undefined],
+    ["log", () => undefined],
+    // Named as upstream's; ours is whatever store is below.
+    ["etcd", async () => void (await store.size())],
+  ]);
+  const readiness = new Map<string, HealthCheck>([["shutdown", () => (closing() ? "process is shutting down" : undefined)]]);
+  const [major = "", minor = ""] = facts.version.split(".");
+  const paths = new Map<string, PathHandler>([
+    ...discoveryHandlers(table),
+    ...healthHandlers({ checks, readiness }),
+    ["version", versionHandler({ major, minor, gitVersion: `v${facts.version}.0` })],
+    ...(dependencies.paths ?? []),
+  ]);
+  paths.set("", rootHandler(() => listPaths(paths, table)));
+  return paths;
+}
+
+function listPaths(paths: ReadonlyMap<string, PathHandler>, table: ResourceTable): string[] {
+  const own = [...paths.keys()].filter((name) => name !== "").map((name) => `/${name}`);
+  const groups = table.groupVersions().flatMap(({ group, version }) =>
+    group === "" ? [`/api/${version}`] : [`/apis/${group}`, `/apis/${group}/${version}`],
+  );
+  return [...new Set([...own, ...groups])];
+}
