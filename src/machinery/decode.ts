@@ -4,21 +4,15 @@
  * unknown and repeated fields. Which kinds there are and their types come from the caller.
  */
 import { DecodeError } from "./decode-error.ts";
-import {
-  countMembers,
-  JsonSyntaxError,
-  jsonComplaint,
-  jsonDepthMax,
-  jsonText,
-  measureJson,
-  parseJson,
-} from "./json-text.ts";
+import { JsonSyntaxError, jsonComplaint, jsonDepthMax } from "./json-complaint.ts";
+import { countMembers, jsonText, measureJson, parseJson } from "./json-text.ts";
 import type { KubernetesObject } from "./object.ts";
 import { QuantityError } from "./quantity.ts";
 import type { TypeSchema } from "./schema.ts";
 import { statusError } from "./status.ts";
 import { TimeError } from "./time.ts";
 import { checkTyped } from "./typed.ts";
+import { jsonKind } from "./typed-messages.ts";
 
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
 
@@ -172,11 +166,6 @@ function uniqueJsonObject(text: string): Json | undefined {
   }
   const { members, depth } = measureJson(text);
   return depth <= jsonDepthMax && members === countMembers(value) ? (value as Json) : undefined;
-}
-
-/** What Go's messages call a value. */
-function jsonKind(value: unknown): string {
-  return Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
 }
 
 function asObject({ value, body }: Parsed, options: DecodeOptions): Json {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countMembers, jsonComplaint, jsonMembers, measureJson, parseJson } from "./json-text.ts";
+import { jsonComplaint } from "./json-complaint.ts";
+import { countMembers, jsonMembers, measureJson, parseJson } from "./json-text.ts";
 
 test("json: complaints are Go's", () => {
   const cases: [text: string, message: string][] = [

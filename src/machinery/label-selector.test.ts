@@ -3,11 +3,11 @@ import { test } from "node:test";
 import {
   compileLabelSelector,
   labelRequirement,
-  parseLabelSelector,
   printLabelSelector,
   SelectorError,
   selectorFromLabels,
 } from "./label-selector.ts";
+import { parseLabelSelector } from "./label-selector-text.ts";
 
 const matching: [text: string, labels: Record<string, string>, matches: boolean][] = [
   ["", {}, true],

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { validateConditions } from "./condition-validation.ts";
 import { type FieldError, FieldPath } from "./field.ts";
 import {
   missingResourceVersion,
-  validateConditions,
   validateLabelSelector,
   validateManagedFields,
   validateObjectMeta,
@@ -35,7 +35,10 @@ test("metadata: what is wrong at creation", () => {
     ],
     [{ namespace: "b" }, ["metadata.name: Required value: name or generateName is required"]],
     [{ ...good, generateName: "web-" }, []],
-    [{ ...good, generateName: "Ab-" }, [/^metadata.generateName: Invalid value: "Ab-": a lowercase RFC 1123 subdomain/]],
+    [
+      { ...good, generateName: "Ab-" },
+      [/^metadata.generateName: Invalid value: "Ab-": a lowercase RFC 1123 subdomain/],
+    ],
     [{ name: "a" }, ["metadata.namespace: Required value"]],
     [{ name: "a", namespace: "a.b" }, ['metadata.namespace: Invalid value: "a.b": must not contain dots']],
     [{ ...good, generation: -1 }, ["metadata.generation: Invalid value: -1: must be greater than or equal to 0"]],

@@ -6,22 +6,13 @@ import { jsonEqual } from "./deep.ts";
 import { type FieldError, FieldPath, fieldError } from "./field.ts";
 import { isPrintable } from "./go-text.ts";
 import type { LabelSelector } from "./label-selector.ts";
-import {
-  isConditionReason,
-  isLabelValue,
-  isQualifiedName,
-  longerThan,
-  type NameCheck,
-  nameIsDnsLabel,
-} from "./names.ts";
+import { isLabelValue, isQualifiedName, longerThan, type NameCheck, nameIsDnsLabel } from "./names.ts";
 import type { DeepReadonly, ManagedFieldsEntry, ObjectMeta, OwnerReference } from "./object.ts";
 
 /** All annotations together, keys and values: protects the store from objects used as databases. */
 export const annotationsBytesMax = 256 * 1024;
 const fieldManagerLengthMax = 128;
 const subresourceLengthMax = 256;
-const conditionReasonLengthMax = 1024;
-const conditionMessageLengthMax = 32 * 1024;
 
 export const fieldImmutableMessage = "field is immutable";
 export const negativeMessage = "must be greater than or equal to 0";
@@ -305,52 +296,5 @@ function validateRequirement(
       errors.push(fieldError.invalid(path.child("values").index(position), value, message));
     }
   });
-  return errors;
-}
-
-/** `metav1.Condition` as sent. */
-export interface Condition {
-  readonly type?: string;
-  readonly status?: string;
-  readonly observedGeneration?: number;
-  readonly lastTransitionTime?: string | null;
-  readonly reason?: string;
-  readonly message?: string;
-}
-
-export function validateConditions(conditions: readonly Condition[] | undefined, path: FieldPath): FieldError[] {
-  const errors: FieldError[] = [];
-  const types = new Set<string>();
-  conditions?.forEach((condition, position) => {
-    const at = path.index(position);
-    const type = condition.type ?? "";
-    if (types.has(type)) errors.push(fieldError.duplicate(at.child("type"), type));
-    types.add(type);
-    errors.push(...validateCondition(condition, at));
-  });
-  return errors;
-}
-
-function validateCondition(condition: Condition, path: FieldPath): FieldError[] {
-  const { type = "", status = "", observedGeneration = 0, reason = "", message = "" } = condition;
-  const errors = isQualifiedName(type).map((each) => fieldError.invalid(path.child("type"), type, each));
-  const statuses = ["False", "True", "Unknown"];
-  if (!statuses.includes(status)) errors.push(fieldError.notSupported(path.child("status"), status, statuses));
-  if (observedGeneration < 0) {
-    const detail = "must be greater than or equal to zero";
-    errors.push(fieldError.invalid(path.child("observedGeneration"), observedGeneration, detail));
-  }
-  if (!condition.lastTransitionTime) errors.push(fieldError.required(path.child("lastTransitionTime")));
-  const reasonPath = path.child("reason");
-  if (reason === "") errors.push(fieldError.required(reasonPath));
-  else {
-    for (const each of isConditionReason(reason)) errors.push(fieldError.invalid(reasonPath, reason, each));
-    if (longerThan(reason, conditionReasonLengthMax)) {
-      errors.push(fieldError.tooLong(reasonPath, conditionReasonLengthMax));
-    }
-  }
-  if (longerThan(message, conditionMessageLengthMax)) {
-    errors.push(fieldError.tooLong(path.child("message"), conditionMessageLengthMax));
-  }
   return errors;
 }

@@ -1,3 +1,4 @@
+export { type Condition, validateConditions } from "./condition-validation.ts";
 export {
   type ApplyPatch,
   type Decoded,
@@ -48,7 +49,8 @@ export {
   parseFieldSelector,
 } from "./field-selector.ts";
 export { goJson, goQuote, goValue, isPrintable } from "./go-text.ts";
-export { JsonSyntaxError, jsonComplaint, jsonDepthMax, jsonText, measureJson, parseJson } from "./json-text.ts";
+export { JsonSyntaxError, jsonComplaint, jsonDepthMax } from "./json-complaint.ts";
+export { jsonText, measureJson, parseJson } from "./json-text.ts";
 export {
   compileLabelSelector,
   everythingSelector,
@@ -60,14 +62,13 @@ export {
   type Labels,
   labelRequirement,
   nothingSelector,
-  parseLabelSelector,
   printLabelSelector,
   SelectorError,
   selectorFromLabels,
 } from "./label-selector.ts";
+export { parseLabelSelector } from "./label-selector-text.ts";
 export {
   annotationsBytesMax,
-  type Condition,
   fieldImmutableMessage,
   type LabelSelectorOptions,
   missingResourceVersion,
@@ -75,7 +76,6 @@ export {
   type ObjectMetaOptions,
   type ObjectMetaUpdateOptions,
   validateAnnotations,
-  validateConditions,
   validateFieldManager,
   validateFinalizers,
   validateImmutable,

@@ -4,12 +4,14 @@
  * quantities canonical. One pass that changes the object in place; a type is compiled into closures once.
  * Complaints are Go's, with the struct and the path it would name. Not for custom resources, which upstream never decodes into structs.
  */
+import { canonicalBase64 } from "./base64.ts";
 import { DecodeError } from "./decode-error.ts";
-import { goKindName, goNumber, goTypeName } from "./go-text.ts";
+import { goNumber } from "./go-text.ts";
 import { type JsonPath, jsonMembers } from "./json-text.ts";
 import { canonicalQuantity } from "./quantity.ts";
 import type { FieldSchema, TypeSchema, ValueSchema } from "./schema.ts";
 import { canonicalMicroTimeText, canonicalTimeText } from "./time.ts";
+import { cannotRestore, goType, jsonKind, whereIn } from "./typed-messages.ts";
 
 /** Messages about unknown and repeated fields in one answer; upstream's bound. */
 export const strictErrorsMax = 100;
@@ -212,7 +214,7 @@ function compileInteger(schema: ValueSchema & { readonly kind: "integer" }): Che
 
 /** What a type with its own unmarshaller says, which knows nothing of the struct around it. */
 function refuse(value: unknown, goType: string): DecodeError {
-  return new DecodeError(`json: cannot unmarshal ${goKind(value)} into Go value of type ${goType}`);
+  return new DecodeError(`json: cannot unmarshal ${jsonKind(value)} into Go value of type ${goType}`);
 }
 
 function textOf(value: unknown): string {
@@ -245,45 +247,11 @@ function countAny(value: unknown, state: State): unknown {
   return value;
 }
 
-const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/;
-
 function checkBase64(text: string, state: State): string | undefined {
-  if (base64.test(text)) return text;
-  const wrongAt = base64WrongAt(text);
-  // Line breaks, or bits beyond the last byte: Go reads it, and prints it differently.
-  if (wrongAt < 0) return Buffer.from(text, "base64").toString("base64");
-  state.mismatch ??= new DecodeError(`illegal base64 data at input byte ${wrongAt}`);
+  const canonical = canonicalBase64(text);
+  if (typeof canonical === "string") return canonical;
+  state.mismatch ??= new DecodeError(`illegal base64 data at input byte ${canonical.wrongAt}`);
   return undefined;
-}
-
-/** Where Go's base64.StdEncoding stops reading; negative: it reads all. */
-function base64WrongAt(text: string): number {
-  const bytes = Buffer.from(text);
-  let digits = 0;
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = String.fromCharCode(bytes[at] ?? 0);
-    if (byte === "\n" || byte === "\r") continue;
-    if (byte === "=") return paddingWrongAt(bytes, { at, digits });
-    if (!/[A-Za-z0-9+/]/.test(byte)) return at;
-    digits = (digits + 1) % 4;
-  }
-  return digits === 0 ? -1 : bytes.length - digits;
-}
-
-function paddingWrongAt(bytes: Buffer, { at, digits }: { at: number; digits: number }): number {
-  if (digits < 2) return at;
-  const skip = (from: number) => {
-    let next = from;
-    while (bytes[next] === 0x0a || bytes[next] === 0x0d) next++;
-    return next;
-  };
-  let next = skip(at + 1);
-  if (digits === 2) {
-    if (next >= bytes.length) return bytes.length;
-    if (bytes[next] !== 0x3d) return next;
-    next = skip(next + 1);
-  }
-  return next < bytes.length ? next : -1;
 }
 
 function isZero(value: unknown): boolean {
@@ -319,84 +287,15 @@ function zeroOf(schema: ValueSchema): unknown {
 }
 
 function mismatch(value: unknown, schema: ValueSchema, state: State): undefined {
-  if (state.fromMap) throw new DecodeError(mapMismatch(value, schema));
+  if (state.fromMap) throw new DecodeError(cannotRestore(value, schema));
   if (state.mismatch) return undefined;
   const exact = typeof value === "number" && schema.kind === "integer" ? ` ${goNumber(value)}` : "";
   const { struct, fields } = whereIn(state.root, state.path);
   const target = `Go struct field ${struct}.${fields.join(".")}`;
   state.mismatch = new DecodeError(
-    `json: cannot unmarshal ${goKind(value)}${exact} into ${target} of type ${goType(schema)}`,
+    `json: cannot unmarshal ${jsonKind(value)}${exact} into ${target} of type ${goType(schema)}`,
   );
   return undefined;
-}
-
-function mapMismatch(value: unknown, schema: ValueSchema): string {
-  switch (schema.kind) {
-    case "object":
-      return `cannot restore struct from: ${goKindName(value)}`;
-    case "map":
-      return `cannot restore map from ${goKindName(value)}`;
-    case "list":
-    case "bytes":
-      return `cannot restore slice from ${goKindName(value)}`;
-    default:
-      return `cannot convert ${goTypeName(value)} to ${goType(schema)}`;
-  }
-}
-
-const goKind = (value: unknown): string =>
-  Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
-
-/** `v1.PodSpec` of `io.k8s.api.core.v1.PodSpec`. */
-const shortName = (type: TypeSchema): string => type.name.split(".").slice(-2).join(".");
-
-function goType(schema: ValueSchema): string {
-  switch (schema.kind) {
-    case "boolean":
-      return "bool";
-    case "integer":
-      return `${schema.unsigned ? "u" : ""}int${schema.bits}`;
-    case "number":
-      return "float64";
-    case "bytes":
-      return "[]uint8";
-    case "list":
-      return `[]${goType(schema.items)}`;
-    case "map":
-      return `map[string]${goType(schema.values)}`;
-    case "object":
-      return shortName(schema.type);
-    case "time":
-      return schema.micro ? "v1.MicroTime" : "v1.Time";
-    case "quantity":
-      return "resource.Quantity";
-    case "int-or-string":
-      return "intstr.IntOrString";
-    case "any":
-      return "runtime.RawExtension";
-    default:
-      return "string";
-  }
-}
-
-/** The innermost struct on the way to a value, and the names of struct fields only: how Go's messages say where. */
-function whereIn(
-  root: TypeSchema,
-  path: JsonPath,
-): { struct: string; fields: string[]; schema: ValueSchema | undefined } {
-  let struct = "";
-  const fields: string[] = [];
-  let schema: ValueSchema | undefined = { kind: "object", type: root };
-  for (const step of path) {
-    if (schema?.kind === "object") {
-      struct = schema.type.name.split(".").at(-1) ?? "";
-      fields.push(String(step));
-      schema = schema.type.fields.get(String(step))?.value;
-    } else if (schema?.kind === "map") schema = schema.values;
-    else if (schema?.kind === "list") schema = schema.items;
-    else schema = undefined;
-  }
-  return { struct, fields, schema };
 }
 
 export interface TypedResult {

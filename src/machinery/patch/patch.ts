@@ -7,20 +7,14 @@ import type { FieldValidation } from "../decode.ts";
 import { cloneJson } from "../deep.ts";
 import { FieldPath, fieldError } from "../field.ts";
 import { goValue } from "../go-text.ts";
-import {
-  countMembers,
-  JsonSyntaxError,
-  jsonDepthMax,
-  jsonMembers,
-  jsonText,
-  measureJson,
-  parseJson,
-} from "../json-text.ts";
+import { JsonSyntaxError, jsonDepthMax } from "../json-complaint.ts";
+import { countMembers, jsonMembers, jsonText, measureJson, parseJson } from "../json-text.ts";
 import { QuantityError } from "../quantity.ts";
 import type { TypeSchema } from "../schema.ts";
 import { type StatusError, statusError } from "../status.ts";
 import { TimeError } from "../time.ts";
 import { checkTyped, quotePath, strictErrorsMax } from "../typed.ts";
+import { jsonKind } from "../typed-messages.ts";
 import { applyJsonPatch, type JsonPatchOperation } from "./json-patch.ts";
 import { mergePatch } from "./merge-patch.ts";
 import { PatchError } from "./patch-error.ts";
@@ -107,8 +101,9 @@ function checkOperation(
     const value = operation[key];
     if (key === "op" || key === "path" || key === "from") {
       if (value === null || typeof value === "string") continue;
-      const kind = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
-      throw malformed(`json: cannot unmarshal ${kind} into Go struct field jsonPatchOp.${key} of type string`);
+      throw malformed(
+        `json: cannot unmarshal ${jsonKind(value)} into Go struct field jsonPatchOp.${key} of type string`,
+      );
     }
     if (key !== "value" && strictErrors.length < strictErrorsMax) {
       strictErrors.push(`unknown field ${quotePath([index, key])}`);
@@ -220,8 +215,7 @@ const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 function cannotUnmarshal(value: unknown, goType: string): string {
-  const kind = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
-  return `json: cannot unmarshal ${kind} into Go value of type ${goType}`;
+  return `json: cannot unmarshal ${jsonKind(value)} into Go value of type ${goType}`;
 }
 
 /** `duplicate field "a.b"` for each key that stands twice in an object of free form. */
