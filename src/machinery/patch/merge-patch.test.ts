@@ -48,5 +48,6 @@ test("merge patch: three ways, fields that others added stay", () => {
   const patch = createThreeWayMergePatch({ original, modified, current });
   assert.deepEqual(patch, { data: { a: "2", gone: null } });
   assert.deepEqual(mergePatch(current, patch), { data: { a: "2", theirs: "y" }, status: {} });
+  assert.deepEqual(createThreeWayMergePatch({ original: {}, modified: { a: {} }, current: {} }), { a: {} });
   assert.equal(createThreeWayMergePatch({ original: modified, modified, current: modified }), undefined);
 });

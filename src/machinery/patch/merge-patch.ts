@@ -71,11 +71,9 @@ export function createThreeWayMergePatch(versions: {
 }
 
 function onlyChanges(patch: unknown): unknown {
-  if (!isObject(patch)) return patch;
-  const kept = keepMembers(patch, (value) =>
-    value === null ? undefined : isObject(value) ? onlyChanges(value) : value,
-  );
-  return kept;
+  // A new empty map is a change; one that is left empty because its members were deletions is not.
+  if (!isObject(patch) || Object.keys(patch).length === 0) return patch;
+  return keepMembers(patch, (value) => (value === null ? undefined : onlyChanges(value)));
 }
 
 function onlyDeletions(patch: unknown): unknown {
