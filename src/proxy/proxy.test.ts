@@ -102,6 +102,14 @@ else
     assert.equal(await fetch("http://10.96.9.9/"), "ECONNREFUSED", "an address no service has");
     assert.equal(wget(two, "http://10.96.9.9/"), "ECONNREFUSED", "an address no service has, from a pod");
 
+    const ports = [{ containerPort: 8080, hostPort: 9080 }];
+    informers.set("v1/pods", {
+      metadata: { name: "two", namespace: "ns" },
+      ...{ spec: { containers: [{ name: "c", ports }] }, status: { podIP: two.address } },
+    });
+    await proxy.settled();
+    assert.equal(wget(one, "http://10.244.0.1:9080/"), "10.244.0.3 from ::ffff:10.244.0.2", "host port");
+
     informers.set(slices, slice(one.address, two.address));
     await proxy.settled();
     const seen = new Set<string>();

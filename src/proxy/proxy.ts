@@ -4,9 +4,12 @@
  * whole new table.
  */
 import type { Clock, Logger } from "#base";
+import type { Pod } from "#api";
 import type { InformerSet } from "#client";
+import type { DeepReadonly } from "#machinery";
 import { backoffMs } from "#base";
 import { type Fragment, fragmentOf } from "./core/fragment.ts";
+import { hostPorts, mayHaveHostPorts } from "./core/host-port.ts";
 import { baseScript, changeScript, type FragmentChange, removeScript } from "./core/script.ts";
 import { type ServicePort, servicePorts } from "./core/service-port.ts";
 import { forgetFlow, staleFlows } from "./nftables/conntrack.ts";
@@ -36,6 +39,8 @@ interface Committed {
 
 /** Services in one transaction: a cold start with thousands is cut into pieces that nft takes quickly. */
 const servicesPerTransactionMax = 500;
+/** Before the keys of pods, to tell them from services'. */
+const podPrefix = "pod:";
 const serviceLabel = "kubernetes.io/service-name";
 
 /** Removes the table and with it every rule of ours. */
@@ -45,6 +50,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   const { informers, nodeName, clusterCidr, apply, clock, log } = options;
   const services = informers.of("v1/services");
   const slices = informers.of("discovery.k8s.io/v1/endpointslices");
+  const pods = informers.of("v1/pods", { fieldSelector: `spec.nodeName=${nodeName}` });
   slices.addIndex("proxy-service", (slice) => {
     const name = slice.metadata.labels?.[serviceLabel];
     return name ? [`${slice.metadata.namespace}/${name}`] : [];
@@ -64,6 +70,10 @@ export function createProxy(options: ProxyOptions): Proxy {
   };
 
   const desired = (key: string): readonly ServicePort[] => {
+    if (key.startsWith(podPrefix)) {
+      const pod = pods.get(key.slice(podPrefix.length));
+      return pod ? hostPorts(pod) : [];
+    }
     const service = services.get(key);
     return service ? servicePorts(service, slices.by("proxy-service", key), nodeName) : [];
   };
@@ -140,8 +150,11 @@ export function createProxy(options: ProxyOptions): Proxy {
       };
       const markService = (service: { metadata: { namespace?: string; name?: string } }) =>
         mark(`${service.metadata.namespace}/${service.metadata.name}`);
-      // Nothing is programmed before both are known: half the truth would cut connections.
-      await Promise.all([services.synced(), slices.synced()]);
+      const markPod = (pod: DeepReadonly<Pod>) => {
+        if (mayHaveHostPorts(pod)) mark(`${podPrefix}${pod.metadata.namespace}/${pod.metadata.name}`);
+      };
+      // Nothing is programmed before all are known: half the truth would cut connections.
+      await Promise.all([services.synced(), slices.synced(), pods.synced()]);
       if (signal.aborted) return;
       const remove = [
         services.addHandler({ added: markService, updated: markService, deleted: markService }),
@@ -153,6 +166,7 @@ export function createProxy(options: ProxyOptions): Proxy {
           },
           deleted: markSlice,
         }),
+        pods.addHandler({ added: markPod, updated: markPod, deleted: markPod }),
       ];
       flushing ??= Promise.resolve().then(flush);
       await new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));

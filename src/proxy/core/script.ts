@@ -9,10 +9,11 @@ const masqueradeMark = "0x4000";
 
 export interface BaseOptions {
   readonly serviceCidr: string;
+  readonly clusterCidr: string;
 }
 
 /** Replaces the table, if there is one, by an empty one with the fixed chains: one transaction, no moment without rules. */
-export function baseScript({ serviceCidr }: BaseOptions): string {
+export function baseScript({ serviceCidr, clusterCidr }: BaseOptions): string {
   const chain = (name: string, ...rules: string[]) =>
     [`add chain ${table} ${name}`, ...rules.map((rule) => `add rule ${table} ${name} ${rule}`)].join("\n");
   const hook = (name: string, kind: string, rule: string) =>
@@ -52,6 +53,7 @@ ${chain(
 ${hook("nat-prerouting", "nat hook prerouting priority -100", "jump services")}
 ${hook("nat-output", "nat hook output priority -100", "jump services")}
 ${hook("nat-postrouting", "nat hook postrouting priority 100", "jump masquerading")}
+add rule ${table} nat-postrouting ip saddr ${clusterCidr} ip daddr != { ${clusterCidr}, 224.0.0.0/4 } masquerade comment "pods outside the cluster"
 ${hook("filter-input", "filter hook input priority -110", "ct state new jump nodeport-endpoints-check")}
 add rule ${table} filter-input ct state new jump service-endpoints-check
 ${hook("filter-forward", "filter hook forward priority -110", "ct state new jump service-endpoints-check")}
