@@ -70,6 +70,9 @@ export function createInformers(client: Client, options: InformerSetOptions = {}
   };
 }
 
+/** Of a large list is delivered at a stretch, so that whatever else this thread does gets its turn. */
+const sliceMs = 5;
+
 type ReadonlyObject = DeepReadonly<KubernetesObject>;
 
 /** An informer and the end that a reflector feeds. */
@@ -118,7 +121,7 @@ export function createInformer<T extends KubernetesObject = KubernetesObject>(
 
   return {
     sink: {
-      replace(items) {
+      async replace(items) {
         const listed = items as readonly Stored[]; // see Stored
         const keys = new Set(listed.map(keyOf));
         // First what is gone, so that what took its place (an address, a port) is free when it appears.
@@ -127,7 +130,13 @@ export function createInformer<T extends KubernetesObject = KubernetesObject>(
           const last = store.get(key);
           if (last) remove(key, last);
         }
-        for (const item of listed) upsert(item);
+        let sliceEnd = performance.now() + sliceMs;
+        for (const item of listed) {
+          upsert(item);
+          if (performance.now() < sliceEnd) continue;
+          await new Promise((resolve) => setImmediate(resolve));
+          sliceEnd = performance.now() + sliceMs;
+        }
         isSynced = true;
         synced.resolve();
       },

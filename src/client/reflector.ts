@@ -11,10 +11,10 @@ import { backoffMs, type Clock, type Logger } from "#base";
 import { isStatusError, type KubernetesList, type KubernetesObject, StatusError, type Transport } from "#machinery";
 import { delay } from "./delay.ts";
 
-/** Where the objects go. Called synchronously, in order. */
+/** Where the objects go, in order. */
 export interface ReflectorSink {
-  /** The complete state; what is not in `items` no longer exists. */
-  replace(items: readonly KubernetesObject[]): void;
+  /** The complete state; what is not in `items` no longer exists. No event comes before it has resolved. */
+  replace(items: readonly KubernetesObject[]): Promise<void>;
   upsert(object: KubernetesObject): void;
   remove(object: KubernetesObject): void;
 }
@@ -51,10 +51,11 @@ export async function runReflector(options: ReflectorOptions, signal: AbortSigna
       if (!listed) {
         const list = await listAll(options, resourceVersion === "" ? "0" : resourceVersion, signal);
         if (signal.aborted) return;
-        options.sink.replace(withTypes(list));
+        await options.sink.replace(withTypes(list));
         resourceVersion = list.metadata.resourceVersion ?? "";
         listed = true;
       }
+      if (signal.aborted) return;
       await watchOnce(options, resourceVersion, signal, (version) => (resourceVersion = version));
     } catch (error) {
       if (signal.aborted) return;
@@ -167,9 +168,11 @@ async function watchOnce(
 /** List items come without kind and apiVersion over HTTP; watch events carry them. Readers get both. */
 function withTypes(list: KubernetesList): readonly KubernetesObject[] {
   const { apiVersion } = list;
+  // An empty list of a server written in Go may be null.
+  const items = list.items ?? [];
   const kind = list.kind?.replace(/List$/, "");
-  if (!kind || !apiVersion || list.items.every((item) => item.kind !== undefined)) return list.items;
-  return list.items.map((item) => (item.kind === undefined ? { kind, apiVersion, ...item } : item));
+  if (!kind || !apiVersion || items.every((item) => item.kind !== undefined)) return items;
+  return items.map((item) => (item.kind === undefined ? { kind, apiVersion, ...item } : item));
 }
 
 const isGone = (error: unknown) => isStatusError(error) && (error.reason === "Expired" || error.code === 410);
