@@ -11,6 +11,8 @@ export interface BootstrapOptions {
   readonly clock: Clock;
   readonly serviceCidr: string;
   readonly advertiseAddress: string | undefined;
+  /** What others want to be there too (roles). */
+  readonly objects: readonly Wanted[];
 }
 
 const namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -19,6 +21,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
   await Promise.all(
     namespaces.map((name) => ensure(options, { path: ["", "v1", "namespaces", ""], object: { metadata: { name } } })),
   );
+  await Promise.all(options.objects.map((wanted) => ensure(options, wanted)));
   await Promise.all(priorityClasses.map((object) => ensure(options, { path: ["scheduling.k8s.io", "v1", "priorityclasses", ""], object })));
 }
 

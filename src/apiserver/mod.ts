@@ -1,1 +1,7 @@
-export { createApiServer, type ApiServer, type ApiServerDependencies, type ApiServerOptions } from "./server.ts";
+export { createLocalTransport, type LocalTransportOptions } from "./local-transport.ts";
+export { type ApiServer, type ApiServerDependencies, type ApiServerOptions, createApiServer } from "./server.ts";
+export type { KeyPair, LeafRequest } from "./security/certificates.ts";
+export { bootstrapWanted } from "./security/bootstrap.ts";
+export { createSecurity, type Security, type SecurityOptions } from "./security/create-security.ts";
+export { openPki, type Pki, type PkiOptions } from "./security/pki.ts";
+export { parseTokenFile } from "./security/static-tokens.ts";

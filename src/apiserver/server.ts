@@ -11,7 +11,7 @@ import type { TypeSchema } from "#machinery";
 import type { Store } from "#store";
 import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
 import { builtInPlugins } from "./admission/plugins.ts";
-import { bootstrap } from "./bootstrap.ts";
+import { bootstrap, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { discoveryHandlers } from "./discovery/handlers.ts";
 import { type HealthCheck, healthHandlers, rootHandler, versionHandler } from "./health.ts";
@@ -49,6 +49,8 @@ export interface ApiServerDependencies {
   readonly paths?: ReadonlyMap<string, PathHandler>;
   /** After the built-in plugins, before the quota. */
   readonly admission?: readonly AdmissionPlugin[];
+  /** Created at the start where they are missing. */
+  readonly objects?: readonly Wanted[];
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
@@ -106,7 +108,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     caches,
     pipeline,
     registry,
-    prepare: () => bootstrap({ core, clock, serviceCidr: options.serviceCidr, advertiseAddress: options.advertiseAddress }),
+    prepare: () => bootstrap({ core, clock, serviceCidr: options.serviceCidr, advertiseAddress: options.advertiseAddress, objects: dependencies.objects ?? [] }),
     async listen(address) {
       listener = createListener({ tls, handler, log, ...(dependencies.upgrade && { upgrade: dependencies.upgrade }) });
       return listener.listen(address);

@@ -1,79 +1,79 @@
-/** A bare API server for development: SQLite store, static tokens, a certificate made at start. */
-import "reflect-metadata";
-import { mkdirSync, readFileSync } from "node:fs";
-import path from "node:path";
-import { parseArgs } from "node:util";
-import { facts, kinds, type RequestUser } from "#api";
-import { createApiServer } from "#apiserver";
-import { createLogger, realClock } from "#base";
-import { openSqliteStore } from "#store";
+/** `sampan apiserver`: the API server alone on the embedded store; no loops, no node. */
+import { readFile } from "node:fs/promises";
+import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
+import { parseTokenFile } from "#apiserver";
+import { CommandError, defineCommand } from "./command.ts";
+import { startControlPlane } from "./control-plane.ts";
+import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
+import { portHolder } from "./machine.ts";
+import { dataLayout, placeFlags } from "./settings.ts";
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      "data-dir": { type: "string", default: "/tmp/sampan-apiserver" },
-      "secure-port": { type: "string", default: "6443" },
-      "bind-address": { type: "string", default: "127.0.0.1" },
-      "token-auth-file": { type: "string" },
-      "service-cidr": { type: "string", default: "10.96.0.0/16" },
-    },
-  });
-  const log = createLogger({ write: (line) => process.stderr.write(line) });
-  const directory = values["data-dir"];
-  mkdirSync(directory, { recursive: true });
-  const store = await openSqliteStore({ path: path.join(directory, "state.db"), log });
-  const users = readTokens(values["token-auth-file"]);
-  const server = createApiServer(
-    { tls: await selfSigned(), serviceCidr: values["service-cidr"] },
-    {
-      store,
+const {
+  runtime: _runtime,
+  "container-runtime-endpoint": _endpoint,
+  "node-ip": _ip,
+  "node-name": _name,
+  "cluster-cidr": _cidr,
+  ...place
+} = placeFlags;
+
+const flags = {
+  ...place,
+  "advertise-address": {
+    type: "string",
+    value: "IP",
+    help: "Address under which others reach this server (default: the bind address).",
+  },
+  "token-auth-file": {
+    type: "string",
+    value: "FILE",
+    help: 'Static tokens: CSV lines token,user,uid,"group1,group2".',
+  },
+} as const satisfies FlagSpecs;
+
+export const command = defineCommand({
+  summary: "Run the API server alone",
+  flags,
+  async run({ flags: values, out, err, signal }) {
+    const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
+    const layout = dataLayout(values["data-dir"]);
+    const holder = portHolder(values["secure-port"]);
+    if (holder)
+      throw new CommandError(`port ${values["secure-port"]} is held by ${holder}; stop it, or pass --secure-port N`);
+    const bind = values["bind-address"];
+    const advertiseAddress = values["advertise-address"] ?? (bind === "0.0.0.0" || bind === "::" ? "127.0.0.1" : bind);
+    const plane = await startControlPlane({
+      layout,
+      serviceCidr: values["service-cidr"],
+      clusterDomain: values["cluster-domain"],
+      bindAddress: bind,
+      port: values["secure-port"],
+      advertiseAddress,
+      staticTokens: await readTokens(values["token-auth-file"]),
       clock: realClock,
       log,
-      facts,
-      kinds,
-      authenticator: {
-        authenticate: ({ headers }) => users.get(/^bearer (.*)$/i.exec(headers.authorization ?? "")?.[1] ?? ""),
-      },
-      authorizer: {
-        authorize: ({ user }) => ({ allowed: user.groups.includes("system:masters"), reason: "" }),
-      },
-    },
-  );
-  await server.prepare();
-  const { port } = await server.listen({ host: values["bind-address"], port: Number(values["secure-port"]) });
-  log.info("serving", { port });
-  const stop = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
-  await server.run(stop.signal);
-  await store.close();
-}
+    });
+    await writeAdminKubeconfig(layout.kubeconfig, {
+      server: `https://${advertiseAddress}:${plane.port}`,
+      pki: plane.pki,
+    });
+    out(`serving on https://${advertiseAddress}:${plane.port}; export KUBECONFIG=${layout.kubeconfig}\n`);
+    if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
+    await plane.close();
+    return 0;
+  },
+});
 
-function readTokens(file: string | undefined): ReadonlyMap<string, RequestUser> {
-  const users = new Map<string, RequestUser>();
-  for (const line of file === undefined ? [] : readFileSync(file, "utf8").split("\n")) {
-    const [token = "", name = "", uid = "", groups = ""] = line.match(/("[^"]*"|[^,]+)/g)?.map((each) => each.replaceAll('"', "").trim()) ?? [];
-    if (token === "") continue;
-    const own = groups === "" ? [] : groups.split(",");
-    users.set(token, { name, uid, groups: [...own, "system:authenticated"], extra: {} });
+async function readTokens(file: string | undefined): Promise<ReturnType<typeof parseTokenFile>> {
+  if (!file) return new Map();
+  try {
+    return parseTokenFile(await readFile(file, "utf8"));
+  } catch (error) {
+    throw new CommandError(`--token-auth-file ${file}: ${(error as Error).message}`);
   }
-  return users;
 }
 
-async function selfSigned(): Promise<{ key: string; cert: string }> {
-  const { X509CertificateGenerator, SubjectAlternativeNameExtension } = await import("@peculiar/x509");
-  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-  const cert = await X509CertificateGenerator.createSelfSigned({
-    name: "CN=sampan",
-    keys,
-    signingAlgorithm: algorithm,
-    extensions: [new SubjectAlternativeNameExtension([{ type: "dns", value: "localhost" }, { type: "ip", value: "127.0.0.1" }])],
-  });
-  const pkcs8 = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
-  return {
-    key: `-----BEGIN PRIVATE KEY-----\n${pkcs8.match(/.{1,64}/g)?.join("\n")}\n-----END PRIVATE KEY-----\n`,
-    cert: cert.toString("pem"),
-  };
+if (import.meta.main) {
+  const { main } = await import("./main.ts");
+  process.exitCode = await main(["apiserver", ...process.argv.slice(2)]);
 }
-
-await main();

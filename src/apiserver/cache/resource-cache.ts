@@ -40,6 +40,7 @@ export class ResourceCache {
   #byIndex: Map<string, Map<string, StoredObject>> | undefined;
   #sorted: StoredObject[];
   #shared = false;
+  #changedAt: number;
 
   constructor(options: ResourceCacheOptions) {
     this.kind = options.kind;
@@ -47,10 +48,16 @@ export class ResourceCache {
     this.#pool = options.pool;
     this.#clock = options.clock;
     this.#loadedAt = options.revision;
+    this.#changedAt = options.revision;
     this.#history = new EventHistory(options.revision);
     this.#indexedField = indexedFieldOf(options.kind);
     this.watchers = new WatcherIndex(this.#indexedField);
     for (const object of options.objects) this.#byKey.set(object.key, object);
+  }
+
+  /** Revision of the last change: for those who derive something from all objects. */
+  get changedAt(): number {
+    return this.#changedAt;
   }
 
   get size(): number {
@@ -102,6 +109,7 @@ export class ResourceCache {
     if (revision <= this.#loadedAt) return undefined;
     const previous = this.#byKey.get(key);
     if (!object && !previous) return undefined;
+    this.#changedAt = revision;
     this.#expireSnapshots();
     if (object) this.#put(object, previous);
     else if (previous) this.#remove(previous);

@@ -1,5 +1,6 @@
 /** Turns the table of bootstrap roles into objects, and says which of them are still to be made. */
 import type { ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject } from "#api";
+import type { Wanted } from "../bootstrap.ts";
 import {
   type BootstrapRole,
   clusterRoleBindings,
@@ -19,6 +20,21 @@ export interface BootstrapObjects {
   readonly clusterRoleBindings: ClusterRoleBinding[];
   readonly roles: Role[];
   readonly roleBindings: RoleBinding[];
+}
+
+/** As the server's start wants them. */
+export function bootstrapWanted(): Wanted[] {
+  const { clusterRoles: roles, clusterRoleBindings: bindings, ...namespaced } = bootstrapObjects();
+  const at = (resource: string) => (object: { metadata: { namespace?: string } }) => ({
+    path: [group, "v1", resource, object.metadata.namespace ?? ""] as const,
+    object,
+  });
+  return [
+    ...roles.map(at("clusterroles")),
+    ...bindings.map(at("clusterrolebindings")),
+    ...namespaced.roles.map(at("roles")),
+    ...namespaced.roleBindings.map(at("rolebindings")),
+  ];
 }
 
 /** All of them, in the order in which upstream makes them. */

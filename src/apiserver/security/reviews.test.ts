@@ -51,7 +51,7 @@ test("token review: a good token and rubbish", async () => {
   const bad = await review({ metadata: {}, spec: { token: "no" } }, context);
   assert.deepEqual(bad.status, { user: {}, error: "invalid bearer token" });
   await assert.rejects(
-    review({ metadata: {}, spec: {} }, context),
+    review({ metadata: {}, spec: { token: "" } }, context),
     /token is required for TokenReview in authentication/,
   );
 });

@@ -1,0 +1,100 @@
+/** Reviews and token requests as handlers of the registry: body in, checked and filled in, never stored. */
+import type { Pod, ServiceAccount, TokenRequest } from "#api";
+import { assert } from "#base";
+import { cloneJson, type KubernetesObject, statusError } from "#machinery";
+import type { Call } from "../registry/call.ts";
+import type { RegistryCore } from "../registry/core.ts";
+import { checkVersion, decodeBody } from "../registry/decode.ts";
+import { readWriteOptions } from "../registry/options.ts";
+import type { CallHandler, CallHandlers } from "../registry/registry.ts";
+import { objectKey } from "../registry/storage.ts";
+import { trackOwners } from "../registry/versions.ts";
+import type { AccountTokens } from "./account-tokens.ts";
+import type { TokenAuthenticator } from "./authenticate.ts";
+import type { Rbac } from "./rbac.ts";
+import { createReviews, type Review } from "./reviews.ts";
+import { requestToken } from "./token-request.ts";
+
+export interface ReviewHandlersOptions {
+  readonly tokens: TokenAuthenticator;
+  readonly rbac: Rbac;
+  readonly accountTokens: AccountTokens;
+}
+
+export function reviewHandlers({ tokens, rbac, accountTokens }: ReviewHandlersOptions): CallHandlers {
+  const reviews = Object.entries(createReviews({ tokens, rbac })).map(([resource, review]) => [
+    `${resource}//create`,
+    // The decoder has made the body an object of the resource's kind, and each review is listed under its own.
+    handlerOf(review as unknown as Review<KubernetesObject>),
+  ]) as [string, CallHandler][];
+  return new Map([...reviews, ["/serviceaccounts/token/create", tokenHandler(accountTokens)]]);
+}
+
+const handlerOf =
+  (review: Review<KubernetesObject>): CallHandler =>
+  async (call, core) => {
+    const { object, track } = await readBody(call, core, {
+      expected: { apiVersion: call.resource.groupVersion, kind: call.resource.kind },
+    });
+    const value = await review(object, { user: call.user, namespace: call.target.namespace });
+    track(value);
+    return { type: "value", status: 201, value };
+  };
+
+function tokenHandler(tokens: AccountTokens): CallHandler {
+  return async (call, core) => {
+    const { target } = call;
+    const { object, track } = await readBody(call, core, {
+      expected: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest" },
+    });
+    const account = await read<ServiceAccount>(core, ["serviceaccounts", target.namespace, target.name]);
+    const value = await requestToken(
+      object as TokenRequest, // decoded as one
+      {
+        user: call.user,
+        account,
+        get: (resource, namespace, name) => read<Pod>(core, [resource, namespace, name]),
+      },
+      tokens,
+    );
+    track(value);
+    return { type: "value", status: 201, value };
+  };
+}
+
+/** The object itself, a copy; a StatusError when it isn't there. */
+async function read<T>(core: RegistryCore, [resource, namespace, name]: readonly [string, string, string]): Promise<T> {
+  const kind = core.table.stored("", resource);
+  assert(kind, `${resource} is a built-in kind`);
+  const object = await core.storage.read(kind, objectKey(kind, namespace, name));
+  if (!object) throw statusError.notFound({ group: "", resource }, name);
+  return cloneJson(object.decoded()) as T; // the caller names the resource's type
+}
+
+async function readBody(
+  call: Call,
+  core: RegistryCore,
+  { expected }: { expected: { apiVersion: string; kind: string } },
+): Promise<{ object: KubernetesObject; track: (result: KubernetesObject) => void }> {
+  const options = readWriteOptions(call.query, "CreateOptions", call);
+  const request = { expected, fieldValidation: options.fieldValidation, schemaOf: core.typeOf };
+  const object = await decodeBody(call, request);
+  if (expected.kind === call.resource.kind) checkVersion(object, call.resource);
+  const { namespace, inNamespace } = call.target;
+  if (inNamespace && expected.kind === call.resource.kind) object.metadata = { namespace, ...object.metadata };
+  const before = cloneJson(object) as KubernetesObject;
+  return {
+    object,
+    track(result) {
+      // Owners are of what was sent; the status is the server's.
+      const schema = core.typeOf(expected.apiVersion, expected.kind);
+      if (!schema) return;
+      const resource = { ...call.resource, schema, groupVersion: expected.apiVersion };
+      const { manager } = options;
+      const { subresource } = call.target;
+      trackOwners({ core, resource, subresource, manager, strategy: undefined, now: call.now }, undefined, before);
+      if (before.metadata?.managedFields)
+        result.metadata = { ...result.metadata, managedFields: before.metadata.managedFields };
+    },
+  };
+}

@@ -1,0 +1,125 @@
+/** Certificates, store, security and API server, put together: what `up`, `apiserver` and the embedded cluster share. */
+import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import path from "node:path";
+import { facts, kinds, type RequestUser } from "#api";
+import {
+  type ApiServer,
+  bootstrapWanted,
+  createApiServer,
+  createLocalTransport,
+  createSecurity,
+  openPki,
+  type Pki,
+} from "#apiserver";
+import type { Clock, Logger } from "#base";
+import { type Client, createClient } from "#client";
+import { openSqliteStore, runCompaction, type Store } from "#store";
+import { addressIn } from "./network.ts";
+import type { dataLayout } from "./settings.ts";
+
+export interface ControlPlaneOptions {
+  readonly layout: ReturnType<typeof dataLayout>;
+  readonly serviceCidr: string;
+  readonly clusterDomain: string;
+  readonly bindAddress: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Where others reach the server; in its certificate, and the endpoint of the `kubernetes` Service. */
+  readonly advertiseAddress: string;
+  readonly staticTokens: ReadonlyMap<string, RequestUser>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface ControlPlane {
+  readonly server: ApiServer;
+  readonly pki: Pki;
+  readonly store: Store;
+  readonly port: number;
+  /** A client inside of this process that acts as this user. */
+  client(user: { name: string; groups: readonly string[]; userAgent: string }): Client;
+  close(): Promise<void>;
+}
+
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { layout, serviceCidr, clusterDomain, advertiseAddress, clock, log } = options;
+  await mkdir(path.dirname(layout.database), { recursive: true, mode: 0o700 });
+  const [pki, store] = await Promise.all([
+    openPki({
+      directory: layout.pki,
+      now: clock.now(),
+      serverNames: serverNames(clusterDomain),
+      serverAddresses: [...new Set(["127.0.0.1", "::1", addressIn(serviceCidr, 1), advertiseAddress])],
+    }),
+    openSqliteStore({ path: layout.database, clock, log }),
+  ]);
+  const security = createSecurity({
+    serviceAccountKey: pki.serviceAccountKey,
+    issuer: `https://kubernetes.default.svc${clusterDomain === "cluster.local" ? "" : `.${clusterDomain}`}`,
+    staticTokens: options.staticTokens,
+    anonymous: true,
+    now: clock.now,
+  });
+  const server = createApiServer(
+    {
+      tls: { cert: pki.server.certificate, key: pki.server.key, clientCa: pki.authority.certificate },
+      serviceCidr,
+      advertiseAddress,
+    },
+    {
+      store,
+      clock,
+      log,
+      facts,
+      kinds,
+      authenticator: security.authenticator,
+      authorizer: security.authorizer,
+      handlers: security.handlers,
+      paths: security.paths,
+      objects: bootstrapWanted(),
+    },
+  );
+  const stop = new AbortController();
+  const compaction = runCompaction(store, { signal: stop.signal, clock, log });
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= (async () => {
+      stop.abort();
+      await server.close();
+      await compaction;
+      await store.close();
+    })();
+    return closing;
+  };
+  try {
+    await security.attach(server);
+    await server.prepare();
+    const { port } = await server.listen({ host: options.bindAddress, port: options.port });
+    return {
+      server,
+      pki,
+      store,
+      port,
+      close,
+      client: ({ name, groups, userAgent }) =>
+        createClient(
+          createLocalTransport({
+            pipeline: server.pipeline,
+            clock,
+            user: { name, uid: "", groups: [...groups, "system:authenticated"], extra: {} },
+            userAgent,
+            onWarning: (text) => log.debug("warning of the API server", { to: userAgent, text }),
+          }),
+        ),
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function serverNames(clusterDomain: string): string[] {
+  const short = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+  return [...new Set(["localhost", hostname(), ...short, `kubernetes.default.svc.${clusterDomain}`])];
+}
