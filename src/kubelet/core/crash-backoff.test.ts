@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type CrashBackoff, decideRestart, printDelay } from "./crash-backoff.ts";
+import { type CrashBackoff, decideRestart } from "./crash-backoff.ts";
+import { printDuration } from "./duration.ts";
 
 test("restarts: at once, then 10 s doubling to 5 min, forgotten after 10 quiet minutes", () => {
   let now = 1_000_000;
@@ -27,5 +28,13 @@ test("restarts: at once, then 10 s doubling to 5 min, forgotten after 10 quiet m
 });
 
 test("durations: as Go prints them", () => {
-  assert.deepEqual([10_000, 80_000, 300_000].map(printDelay), ["10s", "1m20s", "5m0s"]);
+  assert.deepEqual([0, 350, 1500, 10_000, 80_000, 300_000, 3_600_000].map(printDuration), [
+    "0s",
+    "350ms",
+    "1.5s",
+    "10s",
+    "1m20s",
+    "5m0s",
+    "1h0m0s",
+  ]);
 });

@@ -25,9 +25,3 @@ export function decideRestart(
   const quiet = !entry || finishedAt - entry.at > 2 * maxMs;
   return { wait: false, next: { delayMs: quiet ? initialMs : Math.min(maxMs, entry.delayMs * 2), at: now } };
 }
-
-/** `10s`, `1m20s`, `5m0s`: as Go prints durations. */
-export function printDelay(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
-}

@@ -1,6 +1,6 @@
 /** The downward API: fields of the pod and its resources as text, for variables and files. */
 import { goQuote } from "#machinery";
-import { milliOf, valueOf } from "./quantity.ts";
+import { milliOf, unitsOf } from "./quantity.ts";
 import { containerByName, type ContainerSpec, type PodView } from "./types.ts";
 
 /** What isn't in the spec at the time it is needed. */
@@ -78,6 +78,6 @@ export function resourceValue(
   const set = of.resources?.[kind]?.[name];
   const quantity = set ?? (kind === "limits" ? allocatable[name] : undefined);
   const divisor = !field.divisor || field.divisor === "0" ? "1" : field.divisor;
-  const read = name === "cpu" ? milliOf : valueOf;
+  const read = name === "cpu" ? milliOf : unitsOf;
   return String(Math.ceil(read(quantity) / read(divisor)));
 }

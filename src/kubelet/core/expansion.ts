@@ -1,15 +1,15 @@
 /** `$(NAME)` in commands, arguments, env values and subPathExpr; `$$` is a dollar, unknown names stay as written. */
-export function expand(text: string, valueOf: (name: string) => string | undefined): string {
+export function expand(text: string, lookUp: (name: string) => string | undefined): string {
   if (!text.includes("$")) return text;
   return text.replace(/\$(\$|\(([^)]*)\))/g, (whole, next: string, name: string | undefined) =>
-    next === "$" ? "$" : (valueOf(name ?? "") ?? whole),
+    next === "$" ? "$" : (lookUp(name ?? "") ?? whole),
   );
 }
 
 /** Like `expand`, but an unknown name is an error, as upstream has it for subPathExpr. */
-export function expandOrThrow(text: string, valueOf: (name: string) => string | undefined): string {
+export function expandOrThrow(text: string, lookUp: (name: string) => string | undefined): string {
   return expand(text, (name) => {
-    const value = valueOf(name);
+    const value = lookUp(name);
     if (value === undefined) throw new Error("missing value for " + JSON.stringify(name));
     return value;
   });

@@ -34,7 +34,7 @@ test("expansion: names in round brackets, doubled dollars, unknown names stay", 
     ["$$$(A)", "$a"],
     ["$(A", "$(A"],
   ];
-  for (const [text, expanded] of cases) assert.equal(of(text!), expanded!, text); // pairs
+  for (const [text, expanded] of cases) assert.equal(of(text!), expanded!, text!); // pairs
 });
 
 test("env: order, expansion, sources and what is missing", () => {

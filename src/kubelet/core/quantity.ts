@@ -6,4 +6,4 @@ export const milliOf = (quantity: string | undefined): number =>
   quantity === undefined ? 0 : quantityMilliValue(quantity);
 
 /** Whole units: "64Mi" is 67108864; missing is 0. */
-export const valueOf = (quantity: string | undefined): number => (quantity === undefined ? 0 : quantityValue(quantity));
+export const unitsOf = (quantity: string | undefined): number => (quantity === undefined ? 0 : quantityValue(quantity));

@@ -1,6 +1,6 @@
 /** Kubernetes resources as the kernel takes them: cpu shares and quota, memory limit, OOM score. */
 import { podQos } from "./qos.ts";
-import { milliOf, valueOf } from "./quantity.ts";
+import { milliOf, unitsOf } from "./quantity.ts";
 import { type ContainerSpec, isSidecar, type PodView } from "./types.ts";
 
 const sharesMin = 2;
@@ -37,19 +37,19 @@ export function containerResources({ resources }: ContainerSpec): KernelResource
     cpuShares: cpuShares(cpuRequest),
     cpuPeriodUs: quotaPeriodUs,
     cpuQuotaUs: cpuQuotaUs(cpuLimit),
-    memoryLimitBytes: valueOf(resources?.limits?.memory),
+    memoryLimitBytes: unitsOf(resources?.limits?.memory),
   };
 }
 
 export function hugepageLimits({ resources }: ContainerSpec): HugepageLimit[] {
   return Object.entries(resources?.limits ?? {}).flatMap(([name, quantity]) => {
     if (!name.startsWith("hugepages-")) return [];
-    const bytes = valueOf(name.slice("hugepages-".length));
+    const bytes = unitsOf(name.slice("hugepages-".length));
     const units = ["B", "KB", "MB", "GB"];
     let size = bytes;
     let unit = 0;
     for (; size >= 1024 && unit < units.length - 1; unit++) size /= 1024;
-    return [{ pageSize: `${size}${units[unit]}`, limit: valueOf(quantity) }];
+    return [{ pageSize: `${size}${units[unit]}`, limit: unitsOf(quantity) }];
   });
 }
 
@@ -76,7 +76,7 @@ interface Total {
 export function podTotals(pod: PodView, kind: "requests" | "limits"): { cpu: Total; memory: Total } {
   const { initContainers = [], containers = [], overhead, resources } = pod.spec ?? {};
   const one = (name: "cpu" | "memory"): Total => {
-    const read = name === "cpu" ? milliOf : valueOf;
+    const read = name === "cpu" ? milliOf : unitsOf;
     const whole = resources?.[kind]?.[name];
     if (whole !== undefined) return { total: read(whole), complete: true };
     const of = (container: ContainerSpec) =>
@@ -106,7 +106,7 @@ export function oomScoreAdj(pod: PodView, container: ContainerSpec, memoryBytes:
   if (qos === "Guaranteed") return -997;
   if (qos === "BestEffort") return 1000;
   const score = (spec: ContainerSpec) => {
-    const request = valueOf(spec.resources?.requests?.memory);
+    const request = unitsOf(spec.resources?.requests?.memory);
     const adjusted = 1000 - Math.floor((1000 * request) / memoryBytes);
     // Always behind guaranteed pods and before best-effort ones.
     return Math.min(999, Math.max(3, adjusted));

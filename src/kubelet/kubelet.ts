@@ -1,0 +1,344 @@
+/**
+ * One node: makes the pods that the API assigns to it run, and tells how they and the node itself are. This file only puts the parts
+ * together; a pod's life is in pods/, its rules in core/.
+ */
+import { access, mkdir } from "node:fs/promises";
+import { createEventRecorder, createInformers, delay } from "#client";
+import { createHost, type KubeletHost } from "./host.ts";
+import { pinnedImages } from "./image/import.ts";
+import { createImageGc, type ImageGc } from "./images/image-gc.ts";
+import { createImageManager } from "./images/image-manager.ts";
+import { watchImageFolder } from "./images/watch-folder.ts";
+import { rotateLog } from "./logs/rotate.ts";
+import { defaultRouteAddress } from "./network/node-address.ts";
+import { createCgroups } from "./node/cgroups.ts";
+import { readDisk, readMachine, readMemory, readProcesses } from "./node/machine.ts";
+import { createNodeAgent, type NodeAgent } from "./node/node-agent.ts";
+import { allocatableOf, nodeStatus } from "./node/node-status.ts";
+import { defaults, type KubeletDependencies, type KubeletOptions, resolvConfPaths } from "./options.ts";
+import { type PodContext, recordEvent } from "./pods/context.ts";
+import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
+import { createProber } from "./probes/prober.ts";
+import { createObserver } from "./runtime/observe.ts";
+import { watchRuntime } from "./runtime/watch.ts";
+import { type NodeRuntime, nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
+import { nodeLayout } from "./volumes/layout.ts";
+import { createVolumeManager } from "./volumes/manager.ts";
+import { createObjectCache } from "./volumes/object-cache.ts";
+import { createTokenSource } from "./volumes/tokens.ts";
+
+export interface Kubelet {
+  /** Works until the signal aborts; containers then go on without it. Rejects when the node can't work at all. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Resolves when pods are served: the node is registered and the pods that were here are taken over. */
+  ready(): Promise<void>;
+  /** For the node's HTTPS server; after `ready`. */
+  host(): KubeletHost;
+}
+
+const logLookMs = 10_000;
+const imageGcMs = 5 * 60_000;
+const networkLookMs = 50;
+
+export function createKubelet(options: KubeletOptions, { client, clock, log }: KubeletDependencies): Kubelet {
+  const { nodeName } = options;
+  const folders = nodeFolders(options);
+  const readiness = Promise.withResolvers<void>();
+  // Whoever runs the node hears of a failure from run().
+  readiness.promise.catch(() => undefined);
+  let host: KubeletHost | undefined;
+
+  async function run(signal: AbortSignal): Promise<void> {
+    await mkdir(folders.kubelet, { recursive: true, mode: 0o711 });
+    await mkdir(folders.logs, { recursive: true, mode: 0o755 });
+    const [machine, cgroups, resolvConf] = await Promise.all([
+      readMachine(),
+      createCgroups({ root: options.cgroupRoot ?? defaults.cgroupRoot, log }),
+      options.resolvConf ?? firstPresent(resolvConfPaths),
+    ]);
+    const managesNetwork = options.managesNetwork ?? options.containerRuntimeEndpoint === undefined;
+    if (managesNetwork && options.podCidrs?.length) await setUpPodNetwork(options, options.podCidrs);
+    const [runtime, addresses] = await Promise.all([setUpRuntime(options, log), nodeAddresses(options)]);
+    const { cri } = runtime;
+
+    const layout = nodeLayout({ root: folders.kubelet, logs: folders.logs });
+    await mkdir(layout.containerLogs, { recursive: true, mode: 0o755 });
+    const informers = createInformers(client, { clock, log });
+    const pods = informers.of("v1/pods", { fieldSelector: `spec.nodeName=${nodeName}` });
+    const services = informers.of("v1/services");
+    const nodes = informers.of("v1/nodes", { fieldSelector: `metadata.name=${nodeName}` });
+    const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log });
+    const observer = createObserver(cri);
+    const maxPods = options.maxPods ?? defaults.maxPods;
+    const allocatable = allocatableOf({ machine, maxPods, disk: await readDisk(folders.kubelet) });
+
+    let manager: PodManager | undefined;
+    const objects = createObjectCache({ client, clock, log, onChange: (uid) => manager?.byUid(uid)?.sourcesChanged() });
+    const tokens = createTokenSource(client, clock);
+    const prober = createProber({
+      cri,
+      clock,
+      onTurn: (uid) => manager?.byUid(uid)?.probeTurned(),
+      event: (pod, container, event) => recordEvent({ recorder }, pod, { type: "Warning", ...event, container }),
+    });
+    const context: PodContext = {
+      client,
+      clock,
+      log,
+      recorder,
+      cri,
+      runtimeName: runtime.name,
+      observer,
+      images: createImageManager({ cri, clock }),
+      volumes: createVolumeManager({ client, layout, objects, tokens, memoryBytes: machine.memoryBytes, log }),
+      objects,
+      tokens,
+      prober,
+      cgroups,
+      layout,
+      services,
+      node: {
+        name: nodeName,
+        clusterDomain: options.clusterDomain,
+        clusterDns: options.clusterDns,
+        resolvConf,
+        allowedSysctls: options.allowedUnsafeSysctls ?? [],
+        memoryBytes: machine.memoryBytes,
+        hostIPs: () => addresses,
+        allocatable: () => allocatable,
+      },
+    };
+    const podManager = createPodManager({
+      context,
+      pods,
+      maxPods,
+      onPodsChanged: (active) => void cgroups.balance(active),
+    });
+    manager = podManager;
+
+    const agent = createNodeAgent({
+      client,
+      clock,
+      log,
+      recorder,
+      identity: { nodeName, machine, labels: options.labels ?? {}, taints: options.taints ?? [] },
+      async status(old) {
+        const [{ availableBytes }, disk, processes, { problems, images }] = await Promise.all([
+          readMemory(),
+          readDisk(folders.kubelet),
+          readProcesses(),
+          lookAtRuntime(runtime, log),
+        ]);
+        return nodeStatus(old, {
+          machine,
+          addresses,
+          nodeName,
+          maxPods,
+          kubeletVersion: options.version,
+          runtimeVersion: `${runtime.name}://${runtime.version}`,
+          port: options.port ?? 0,
+          disk,
+          memoryAvailableBytes: availableBytes,
+          processes,
+          problems,
+          images,
+          now: clock.now(),
+        });
+      },
+    });
+
+    const stopped = new AbortController();
+    const life = AbortSignal.any([signal, stopped.signal]);
+    const imageGc = createImageGc({
+      cri,
+      clock,
+      log,
+      pinned: async () => (runtime.store ? pinnedImages(runtime.store.pinnedFile) : new Set<string>()),
+      event: (type, reason, message) =>
+        recorder.event(
+          { apiVersion: "v1", kind: "Node", metadata: { name: nodeName, uid: nodeName } },
+          { type, reason, message },
+        ),
+    });
+
+    const work = [
+      informers.run(life),
+      agent.run(life),
+      keepImagesInBounds(imageGc, life),
+      rotateLogs(podManager, life),
+      watchRuntime(
+        {
+          cri,
+          endpoint: runtime.endpoint,
+          clock,
+          log,
+          onPod: (uid, ended) => podManager.runtimeChanged(uid, ended),
+          onGap: () =>
+            void podManager
+              .lookAtAll()
+              .catch((error: unknown) => log.warn("the runtime could not be looked at", { error })),
+          podOf: (id) => observer.podOf(id),
+          isActive: () => podManager.isActive(),
+        },
+        life,
+      ),
+      ...(runtime.store && options.imagesDir
+        ? [
+            watchImageFolder(
+              { folder: options.imagesDir, store: runtime.store, clock, log, onImport: () => agent.changed() },
+              life,
+            ),
+          ]
+        : []),
+    ];
+    try {
+      await Promise.race([
+        Promise.all(work),
+        (async () => {
+          await Promise.all([context.volumes.prepare(), cgroups.prepare(), services.synced()]);
+          if (managesNetwork && !options.podCidrs?.length) await networkFromNode(agent);
+          await podManager.start();
+          host = createHost({ nodeName, cri, pods: podManager });
+          await whenNetworkReady(runtime, agent, life);
+          readiness.resolve();
+          await Promise.all(work);
+        })(),
+      ]);
+    } finally {
+      stopped.abort();
+      await Promise.allSettled(work);
+      await podManager.close();
+      objects.close();
+      await recorder.close();
+      cri.close();
+    }
+
+    /** Waits until the controllers gave this node its addresses. */
+    async function networkFromNode(of: NodeAgent): Promise<void> {
+      const { metadata } = await of.registered();
+      const cidrs = () => {
+        const { podCIDRs, podCIDR } = nodes.get(metadata.name ?? "")?.spec ?? {};
+        return podCIDRs ?? (podCIDR ? [podCIDR] : []);
+      };
+      while (cidrs().length === 0 && !life.aborted) {
+        await new Promise<void>((resolve) => {
+          const remove = nodes.addHandler({ added: done, updated: done });
+          life.addEventListener("abort", done, { once: true });
+          function done(): void {
+            if (cidrs().length === 0 && !life.aborted) return;
+            queueMicrotask(() => remove());
+            resolve();
+          }
+        });
+      }
+      if (!life.aborted) await setUpPodNetwork(options, cidrs());
+    }
+  }
+
+  async function rotateLogs(pods: PodManager, signal: AbortSignal): Promise<void> {
+    const bytesMax = options.containerLogBytesMax ?? defaults.containerLogBytesMax;
+    const filesMax = options.containerLogFilesMax ?? defaults.containerLogFilesMax;
+    while (!signal.aborted) {
+      await delay(clock, logLookMs, signal);
+      for (const worker of pods.workers())
+        for (const { id, state, logPath } of worker.runtime().containers) {
+          if (state !== "running" || !logPath || signal.aborted) continue;
+          const reopen = async () => {
+            await host?.cri.runtime.reopenContainerLog({ containerId: id });
+          };
+          await rotateLog(logPath, { bytesMax, filesMax, now: clock.now(), reopen }).catch((error: unknown) =>
+            log.warn("a container's log could not be rotated", { path: logPath, error }),
+          );
+        }
+    }
+  }
+
+  async function keepImagesInBounds(gc: ImageGc, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await delay(clock, imageGcMs, signal);
+      if (!signal.aborted)
+        await gc.collect().catch((error: unknown) => log.warn("image garbage collection failed", { error }));
+    }
+  }
+
+  /** The runtime reads its network configuration a moment after it is written; the node is not ready before. */
+  async function whenNetworkReady(runtime: NodeRuntime, agent: NodeAgent, signal: AbortSignal): Promise<void> {
+    await agent.registered();
+    let waited = false;
+    while (!signal.aborted && (await lookAtRuntime(runtime, log)).problems.length > 0) {
+      waited = true;
+      await delay(clock, networkLookMs, signal);
+    }
+    if (waited) agent.changed();
+  }
+
+  return {
+    async run(signal) {
+      try {
+        await run(signal);
+      } catch (error) {
+        readiness.reject(error);
+        throw error;
+      }
+    },
+    ready: () => readiness.promise,
+    host() {
+      if (!host) throw new Error("the node isn't ready yet");
+      return host;
+    },
+  };
+}
+
+/** What is wrong with the runtime, and its images. A private runtime that died is started again. */
+async function lookAtRuntime(
+  runtime: NodeRuntime,
+  log: { warn(message: string, fields?: Record<string, unknown>): void },
+) {
+  try {
+    const [{ status }, { images }] = await Promise.all([
+      runtime.cri.runtime.status({}),
+      runtime.cri.image.listImages({}),
+    ]);
+    const problems = (status?.conditions ?? [])
+      .filter((condition) => !condition.status)
+      .map(({ type, reason, message }) => {
+        const what = type === "NetworkReady" ? "container runtime network not ready" : "container runtime not ready";
+        return `${what}: ${type}=false reason:${reason} message:${message}`;
+      });
+    return {
+      problems,
+      images: images.map(({ repoTags, repoDigests, size }) => ({
+        names: [...repoDigests, ...repoTags],
+        sizeBytes: size,
+      })),
+    };
+  } catch (error) {
+    await runtime
+      .keep()
+      .catch((failed: unknown) => log.warn("the container runtime could not be started again", { error: failed }));
+    return {
+      problems: [`container runtime is down: ${error instanceof Error ? error.message : String(error)}`],
+      images: [],
+    };
+  }
+}
+
+/** Given, or of the default route. */
+async function nodeAddresses(options: KubeletOptions): Promise<readonly string[]> {
+  if (options.nodeIPs?.length) return options.nodeIPs;
+  const address = await defaultRouteAddress();
+  if (address) return [address];
+  throw new Error("this node has no address: no interface has a default route; give it one, or name it with --node-ip");
+}
+
+async function firstPresent(paths: readonly string[]): Promise<string> {
+  for (const path of paths)
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
+  return paths.at(-1) ?? "";
+}

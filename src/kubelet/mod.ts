@@ -1,0 +1,8 @@
+export { stopContainerd } from "./containerd.ts";
+export { type ContainerLog, HostError, type HostedPod, type KubeletHost, logContainerId } from "./host.ts";
+export { type ImageStore, importImage, pinnedImages } from "./image/import.ts";
+export { normalName, type PackedFile, type PackOptions, packImage } from "./image/pack.ts";
+export { createKubelet, type Kubelet } from "./kubelet.ts";
+export type { KubeletDependencies, KubeletOptions } from "./options.ts";
+export { removeNode } from "./remove-node.ts";
+export { nodeFolders } from "./runtime-setup.ts";

@@ -1,0 +1,179 @@
+/** A node's status from what is known of the machine and the runtime. Pure; reasons and messages are upstream's. */
+import type { Node, NodeCondition, NodeStatus } from "#api";
+import { type DeepReadonly, formatTime } from "#machinery";
+import { same } from "../pods/status-patch.ts";
+import type { DiskSpace, MachineFacts } from "./machine.ts";
+
+export interface NodeStatusInput {
+  readonly machine: MachineFacts;
+  readonly addresses: readonly string[];
+  readonly nodeName: string;
+  readonly maxPods: number;
+  readonly kubeletVersion: string;
+  /** `containerd://1.6.20`. */
+  readonly runtimeVersion: string;
+  /** Of the kubelet's HTTPS server; 0: none. */
+  readonly port: number;
+  readonly disk: DiskSpace;
+  readonly memoryAvailableBytes: number;
+  readonly processes: { readonly running: number; readonly max: number };
+  /** Why pods can't run; empty: they can. */
+  readonly problems: readonly string[];
+  readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
+  readonly now: number;
+}
+
+/** Thresholds below which the node calls for help: upstream's hard eviction defaults. */
+const memoryAvailableMin = 100 * 2 ** 20;
+const diskAvailableShareMin = 0.1;
+const inodesFreeShareMin = 0.05;
+const processShareMax = 0.9;
+/** A node with very many images would make a large object. */
+const imagesMax = 50;
+
+export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput): NodeStatus {
+  const { machine, nodeName } = input;
+  return {
+    capacity: capacityOf(input),
+    allocatable: allocatableOf(input),
+    conditions: conditionsOf(old, input),
+    addresses: [
+      ...input.addresses.map((address) => ({ type: "InternalIP", address })),
+      { type: "Hostname", address: nodeName },
+    ],
+    ...(input.port > 0 ? { daemonEndpoints: { kubeletEndpoint: { Port: input.port } } } : {}),
+    nodeInfo: {
+      machineID: machine.machineId,
+      systemUUID: machine.systemUuid,
+      bootID: machine.bootId,
+      kernelVersion: machine.kernelVersion,
+      osImage: machine.osImage,
+      containerRuntimeVersion: input.runtimeVersion,
+      kubeletVersion: input.kubeletVersion,
+      kubeProxyVersion: "",
+      operatingSystem: "linux",
+      architecture: machine.architecture,
+      ...(machine.swapBytes > 0 ? { swap: { capacity: machine.swapBytes } } : {}),
+    },
+    images: [...input.images]
+      .sort((a, b) => b.sizeBytes - a.sizeBytes)
+      .slice(0, imagesMax)
+      .map(({ names, sizeBytes }) => ({ names: [...names], sizeBytes })),
+  };
+}
+
+const kibi = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`;
+
+function capacityOf({ machine, maxPods, disk }: NodeStatusInput): Record<string, string> {
+  return {
+    cpu: String(machine.cpus),
+    "ephemeral-storage": kibi(disk.capacityBytes),
+    ...Object.fromEntries(
+      Object.entries(machine.hugepageBytes).map(([size, bytes]) => [`hugepages-${size}`, bytes ? kibi(bytes) : "0"]),
+    ),
+    memory: kibi(machine.memoryBytes),
+    pods: String(maxPods),
+  };
+}
+
+/** What is left for pods: not the last part, where the node would have to evict. */
+export function allocatableOf(input: Pick<NodeStatusInput, "machine" | "maxPods" | "disk">): Record<string, string> {
+  const { machine, disk } = input;
+  const huge = Object.values(machine.hugepageBytes).reduce((sum, bytes) => sum + bytes, 0);
+  return {
+    ...capacityOf(input as NodeStatusInput), // it reads these three only
+    "ephemeral-storage": String(Math.floor(disk.capacityBytes * (1 - diskAvailableShareMin))),
+    memory: kibi(Math.max(0, machine.memoryBytes - huge - memoryAvailableMin)),
+  };
+}
+
+function conditionsOf(old: DeepReadonly<NodeStatus>, input: NodeStatusInput): NodeCondition[] {
+  const { disk, processes, problems } = input;
+  const memoryShort = input.memoryAvailableBytes < memoryAvailableMin;
+  const diskShort =
+    disk.availableBytes < disk.capacityBytes * diskAvailableShareMin ||
+    (disk.inodes > 0 && disk.inodesFree < disk.inodes * inodesFreeShareMin);
+  const processesShort = processes.max > 0 && processes.running > processes.max * processShareMax;
+  const list: [string, boolean, string, string][] = [
+    memoryShort
+      ? ["MemoryPressure", true, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"]
+      : ["MemoryPressure", false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"],
+    diskShort
+      ? ["DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure"]
+      : ["DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"],
+    processesShort
+      ? ["PIDPressure", true, "KubeletHasInsufficientPID", "kubelet has insufficient PID available"]
+      : ["PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"],
+    problems.length > 0
+      ? ["Ready", false, "KubeletNotReady", problems.length === 1 ? (problems[0] ?? "") : `[${problems.join(", ")}]`]
+      : ["Ready", true, "KubeletReady", "kubelet is posting ready status"],
+  ];
+  const time = formatTime(input.now);
+  return list.map(([type, is, reason, message]) => {
+    const status = is ? "True" : "False";
+    const before = old.conditions?.find((condition) => condition.type === type);
+    return {
+      type,
+      status,
+      lastHeartbeatTime: time,
+      lastTransitionTime: before?.status === status && before.lastTransitionTime ? before.lastTransitionTime : time,
+      reason,
+      message,
+    };
+  });
+}
+
+/** Does it differ in more than the time of the heartbeat? */
+export function statusChanged(from: DeepReadonly<NodeStatus>, to: NodeStatus): boolean {
+  const plain = (status: DeepReadonly<NodeStatus>) => ({
+    ...status,
+    conditions: (status.conditions ?? []).map(({ lastHeartbeatTime, ...rest }) => rest),
+  });
+  const known = plain(from);
+  return Object.entries(plain(to)).some(([field, value]) =>
+    field === "conditions"
+      ? (value as { type: string }[]).some(
+          (condition) =>
+            !same(
+              known.conditions.find(({ type }) => type === condition.type),
+              condition,
+            ),
+        ) // of that field
+      : !same(known[field as keyof typeof known], value),
+  );
+}
+
+/** Strategic merge: conditions by type (others write some too), everything else as a whole. */
+export const nodeStatusPatch = (status: NodeStatus): object => ({
+  status: { ...status, addresses: [{ $patch: "replace" }, ...(status.addresses ?? [])] },
+});
+
+export interface NodeIdentity {
+  readonly nodeName: string;
+  readonly machine: MachineFacts;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
+}
+
+/** The object that a node registers itself with. */
+export function newNode({ nodeName, machine, labels, taints }: NodeIdentity, status: NodeStatus): Node {
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: {
+      name: nodeName,
+      labels: { ...defaultLabels(nodeName, machine), ...labels },
+      annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true" },
+    },
+    spec: taints.length > 0 ? { taints: taints.map((taint) => ({ ...taint })) } : {},
+    status,
+  };
+}
+
+export const defaultLabels = (nodeName: string, { architecture }: MachineFacts): Record<string, string> => ({
+  "beta.kubernetes.io/arch": architecture,
+  "beta.kubernetes.io/os": "linux",
+  "kubernetes.io/arch": architecture,
+  "kubernetes.io/hostname": nodeName,
+  "kubernetes.io/os": "linux",
+});

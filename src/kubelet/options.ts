@@ -1,0 +1,58 @@
+/** What a node is told when it starts, and what it is given to work with. */
+import type { Clock, Logger } from "#base";
+import type { Client } from "#client";
+
+export interface KubeletOptions {
+  readonly nodeName: string;
+  /** Everything of this node is below: no other node may share it. */
+  readonly rootDir: string;
+  /** Of pod logs; `<rootDir>/logs/pods` when missing. Links for log collectors are beside it in `containers`. */
+  readonly logDir?: string;
+  /** Reported as kubeletVersion: `v1.36.0`. */
+  readonly version: string;
+  /** CRI socket of a runtime that is there already; without one a private containerd is started below `rootDir`. */
+  readonly containerRuntimeEndpoint?: string;
+  /** Of the CNI plugins; the usual places when missing. */
+  readonly cniBinDir?: string;
+  /** Archives in this folder are imported as they appear. */
+  readonly imagesDir?: string;
+  /** Addresses of this node; found out when missing. */
+  readonly nodeIPs?: readonly string[];
+  /** This node's part of the cluster's addresses; from the node object when missing. */
+  readonly podCidrs?: readonly string[];
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  /** Name of the pod bridge; `sampan0` when missing. */
+  readonly bridge?: string;
+  /** Whether the node writes CNI configuration; true with a private containerd when missing. */
+  readonly managesNetwork?: boolean;
+  readonly maxPods?: number;
+  /** Root of the pods' cgroups; `/kubepods` when missing. */
+  readonly cgroupRoot?: string;
+  readonly resolvConf?: string;
+  /** Names or prefixes ending in `*`. */
+  readonly allowedUnsafeSysctls?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly taints?: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
+  /** Of the node's HTTPS server, as others should call it; 0: none. */
+  readonly port?: number;
+  readonly containerLogBytesMax?: number;
+  readonly containerLogFilesMax?: number;
+}
+
+export interface KubeletDependencies {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export const defaults = {
+  maxPods: 110,
+  bridge: "sampan0",
+  cgroupRoot: "/kubepods",
+  containerLogBytesMax: 10 * 2 ** 20,
+  containerLogFilesMax: 5,
+} as const;
+
+/** systemd's real resolver configuration, when /etc/resolv.conf only names its stub on a loopback address. */
+export const resolvConfPaths = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"] as const;

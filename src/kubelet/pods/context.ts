@@ -1,0 +1,75 @@
+/** What the workers of all pods share: the node's services, made once. */
+import type { Service } from "#api";
+import type { Clock, Logger } from "#base";
+import type { Client, EventRecorder, Informer } from "#client";
+import type { ContainerSpec, PodView } from "../core/types.ts";
+import type { CriClient } from "../cri/client.ts";
+import type { ImageManager } from "../images/image-manager.ts";
+import type { PodCgroups } from "../node/cgroups.ts";
+import type { Prober } from "../probes/prober.ts";
+import type { RuntimeObserver } from "../runtime/observe.ts";
+import type { NodeLayout } from "../volumes/layout.ts";
+import type { VolumeManager } from "../volumes/manager.ts";
+import type { ObjectCache } from "../volumes/object-cache.ts";
+import type { TokenSource } from "../volumes/tokens.ts";
+
+export interface PodContext {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly recorder: EventRecorder;
+  readonly cri: CriClient;
+  /** Scheme of container ids: `containerd`. */
+  readonly runtimeName: string;
+  readonly observer: RuntimeObserver;
+  readonly images: ImageManager;
+  readonly volumes: VolumeManager;
+  readonly objects: ObjectCache;
+  readonly tokens: TokenSource;
+  readonly prober: Prober;
+  readonly cgroups: PodCgroups;
+  readonly layout: NodeLayout;
+  readonly services: Informer<Service>;
+  readonly node: NodeFacts;
+}
+
+/** Of this node; read when needed, since some change while it runs. */
+export interface NodeFacts {
+  readonly name: string;
+  readonly clusterDomain: string;
+  readonly clusterDns: readonly string[];
+  /** Where the node's own resolver is configured. */
+  readonly resolvConf: string;
+  readonly allowedSysctls: readonly string[];
+  readonly memoryBytes: number;
+  hostIPs(): readonly string[];
+  allocatable(): Readonly<Record<string, string>>;
+}
+
+export interface PodEvent {
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** An event about a pod, or about one of its containers. */
+export function recordEvent(
+  { recorder }: Pick<PodContext, "recorder">,
+  pod: PodView,
+  { container, ...event }: PodEvent & { container?: ContainerSpec | undefined },
+): void {
+  const fieldPath = container && containerPath(pod, container);
+  recorder.event(
+    { apiVersion: "v1", kind: "Pod", metadata: pod.metadata },
+    { ...event, ...(fieldPath ? { fieldPath } : {}) },
+  );
+}
+
+function containerPath({ spec }: PodView, { name }: ContainerSpec): string {
+  const list = spec?.containers.some((one) => one.name === name)
+    ? "containers"
+    : spec?.initContainers?.some((one) => one.name === name)
+      ? "initContainers"
+      : "ephemeralContainers";
+  return `spec.${list}{${name}}`;
+}

@@ -1,0 +1,149 @@
+/** The workers of all pods of this node, and who wakes which. */
+import type { Pod } from "#api";
+import type { Informer } from "#client";
+import { emptyRuntime, isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
+import { cleanUpRuntime, cleanUpVolumes } from "./clean-up.ts";
+import type { PodContext } from "./context.ts";
+import { same } from "./status-patch.ts";
+import { createPodWorker, type PodWorker } from "./pod-worker.ts";
+import { stopPod } from "./stop.ts";
+
+export interface PodManager {
+  /** Takes what the runtime has and what the API wants; from then on follows both. */
+  start(): Promise<void>;
+  workers(): Iterable<PodWorker>;
+  byUid(uid: string): PodWorker | undefined;
+  /** The newest pod of this name. */
+  byName(namespace: string, name: string): PodWorker | undefined;
+  runtimeChanged(uid: string, ended: string | undefined): void;
+  /** Look at everything again. */
+  lookAtAll(): Promise<void>;
+  /** May containers change by themselves? */
+  isActive(): boolean;
+  close(): Promise<void>;
+}
+
+export interface PodManagerOptions {
+  readonly context: PodContext;
+  readonly pods: Informer<Pod>;
+  readonly maxPods: number;
+  /** The set of pods changed. */
+  onPodsChanged(pods: readonly PodView[]): void;
+}
+
+/** Pods that nobody knows get a moment to stop by themselves. */
+const orphanGraceSeconds = 1;
+
+export function createPodManager({ context, pods, maxPods, onPodsChanged }: PodManagerOptions): PodManager {
+  const { log, observer } = context;
+  const workers = new Map<string, PodWorker>();
+  const orphans = new Set<string>();
+  let removeHandler = (): void => undefined;
+  let closed = false;
+
+  const activePods = (): PodView[] =>
+    [...workers.values()].filter((worker) => worker.stage() !== "ended").map((worker) => worker.pod());
+  const changed = (): void => onPodsChanged(activePods());
+
+  function refuse(pod: PodView): { reason: string; message: string } | undefined {
+    const others = activePods().filter(
+      ({ metadata, status }) => metadata.uid !== pod.metadata.uid && !isTerminalPhase(status?.phase),
+    );
+    if (others.length < maxPods) return undefined;
+    return {
+      reason: "OutOfpods",
+      message: `Node didn't have enough resource: pods, requested: 1, used: ${others.length}, capacity: ${maxPods}`,
+    };
+  }
+
+  function add(pod: PodView, runtime?: PodRuntime): void {
+    const { uid = "", namespace = "", name = "" } = pod.metadata;
+    const known = workers.get(uid);
+    if (known) {
+      known.update(pod);
+      return;
+    }
+    const worker = createPodWorker(context, pod, {
+      runtime: runtime ?? emptyRuntime(uid, namespace, name),
+      refuse,
+      onGone(gone) {
+        workers.delete(gone);
+        changed();
+      },
+    });
+    workers.set(uid, worker);
+    changed();
+  }
+
+  /** Pods that the runtime or a disk has and the API doesn't. */
+  async function removeOrphans(found: readonly PodRuntime[]): Promise<void> {
+    const leftovers = new Set([...(await context.volumes.leftovers()), ...(await context.cgroups.leftovers())]);
+    const all = [...found, ...[...leftovers].map((uid) => emptyRuntime(uid, "", ""))];
+    const seen = new Set<string>();
+    for (const runtime of all) {
+      const { uid, namespace, name } = runtime;
+      if (workers.has(uid) || orphans.has(uid) || seen.has(uid)) continue;
+      seen.add(uid);
+      orphans.add(uid);
+      removeOrphan(runtime)
+        .catch((error: unknown) =>
+          log.warn("a pod that nobody knows could not be removed", { pod: `${namespace}/${name}`, uid, error }),
+        )
+        .finally(() => orphans.delete(uid));
+    }
+  }
+
+  async function removeOrphan(runtime: PodRuntime): Promise<void> {
+    const { uid, namespace, name } = runtime;
+    if (name) log.info("removing a pod that the API doesn't know", { pod: `${namespace}/${name}`, uid });
+    const pod: PodView = { metadata: { uid, namespace, name }, spec: { containers: [] } };
+    await stopPod(context, pod, {
+      runtime,
+      podIP: "",
+      signal: new AbortController().signal,
+      graceSeconds: orphanGraceSeconds,
+    });
+    await cleanUpVolumes(context, uid);
+    await cleanUpRuntime(context, pod, name ? await observer.pod(uid, runtime) : runtime);
+  }
+
+  return {
+    async start() {
+      const [found] = await Promise.all([observer.all(), pods.synced()]);
+      const byUid = new Map(found.map((runtime) => [runtime.uid, runtime]));
+      for (const pod of pods.list()) add(pod, byUid.get(pod.metadata.uid ?? ""));
+      removeHandler = pods.addHandler({
+        added: (pod) => add(pod, byUid.get(pod.metadata.uid ?? "")),
+        updated: (pod) => add(pod),
+        deleted: (pod) => workers.get(pod.metadata.uid ?? "")?.removed(pod),
+      });
+      await removeOrphans(found);
+    },
+    workers: () => workers.values(),
+    byUid: (uid) => workers.get(uid),
+    byName(namespace, name) {
+      const named = [...workers.values()].filter(
+        ({ pod }) => pod().metadata.namespace === namespace && pod().metadata.name === name,
+      );
+      return named.find((worker) => worker.stage() !== "ended") ?? named.at(-1);
+    },
+    runtimeChanged: (uid, ended) => workers.get(uid)?.runtimeChanged(ended),
+    async lookAtAll() {
+      if (closed) return;
+      const found = await observer.all();
+      const byUid = new Map(found.map((runtime) => [runtime.uid, runtime]));
+      for (const worker of workers.values()) {
+        const { sandboxes, containers } = byUid.get(worker.uid) ?? { sandboxes: [], containers: [] };
+        const known = worker.runtime();
+        if (!same(known.sandboxes, sandboxes) || !same(known.containers, containers)) worker.runtimeChanged();
+      }
+      await removeOrphans(found);
+    },
+    isActive: () => [...workers.values()].some((worker) => worker.stage() !== "ended"),
+    async close() {
+      closed = true;
+      removeHandler();
+      await Promise.all([...workers.values()].map((worker) => worker.close()));
+    },
+  };
+}

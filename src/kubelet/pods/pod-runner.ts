@@ -1,0 +1,322 @@
+/** Carries out the core's plan for a running pod: stops, sandbox, volumes, starts. Remembers what must wait and why. */
+import type { PodStatus } from "#api";
+import { backoffMs } from "#base";
+import type { StartProblem } from "../core/container-status.ts";
+import { type CrashBackoff, decideRestart } from "../core/crash-backoff.ts";
+import { printDuration } from "../core/duration.ts";
+import { type PodPlan, planPod } from "../core/plan.ts";
+import {
+  containerByName,
+  type ContainerStatusView,
+  type ContainerSpec,
+  isHostNetwork,
+  type PodRuntime,
+  type PodView,
+  printPod,
+} from "../core/types.ts";
+import { wording } from "../core/wording.ts";
+import type { PodSandboxConfig } from "../cri/types.d.ts";
+import { printRuntimeError } from "../images/image-manager.ts";
+import { type MountedVolume, VolumeError } from "../volumes/manager.ts";
+import { type PodContext, recordEvent } from "./context.ts";
+import { prepareSandbox, writeHostsFile } from "./sandbox.ts";
+import { startContainer } from "./start-container.ts";
+import { stopContainer, stopPod } from "./stop.ts";
+
+export interface AdvanceInput {
+  readonly pod: PodView;
+  readonly runtime: PodRuntime;
+  readonly reported: PodStatus | undefined;
+  readonly signal: AbortSignal;
+  /** The sandbox is there and has addresses. */
+  onSandbox(runtime: PodRuntime): void;
+}
+
+export interface AdvanceResult {
+  /** The runtime has to be looked at again. */
+  readonly changed: boolean;
+  /** The whole pod was stopped; `idle`: and there is nothing to start. */
+  readonly stopPod: boolean;
+  readonly idle: boolean;
+  readonly wakeAt: number | undefined;
+}
+
+export interface PodRunner {
+  /** By container name: why it isn't running. */
+  readonly problems: Map<string, StartProblem>;
+  advance(input: AdvanceInput): Promise<AdvanceResult>;
+  /** Is there something to do that doesn't have to wait? */
+  wantsMore(pod: PodView, runtime: PodRuntime): boolean;
+  hasVolumes(): boolean;
+}
+
+/** After a failed start: long enough to be seen, short enough not to matter. */
+const startRetryMs = 1000;
+/** Without a better time: an image or a setting may turn up. */
+const problemRetryMs = 10_000;
+const volumeRetry = { initialMs: 500, maxMs: 122_000 };
+const sandboxRetry = { initialMs: 1000, maxMs: 60_000 };
+/** After this long without volumes the pod says which ones are missing, as upstream does. */
+const volumesLateMs = 123_000;
+
+export function createRunner(context: PodContext): PodRunner {
+  const { clock, prober, cri } = context;
+  const problems = new Map<string, StartProblem>();
+  const backoffs = new Map<string, CrashBackoff>();
+  /** No start of this container before this time. */
+  const notBefore = new Map<string, number>();
+  let volumes: ReadonlyMap<string, MountedVolume> | undefined;
+  let volumesFor: PodView["spec"];
+  let volumeFailures = 0;
+  let volumesWantedSince: number | undefined;
+  let volumesNotBefore = 0;
+  let sandboxFailures = 0;
+  let sandboxNotBefore = 0;
+  let sandboxConfig: { attempt: number; config: PodSandboxConfig } | undefined;
+
+  async function setUpVolumes(pod: PodView, runtime: PodRuntime): Promise<boolean> {
+    if (volumes && volumesFor === pod.spec) return true;
+    if (clock.now() < volumesNotBefore) return false;
+    const since = volumesWantedSince ?? clock.now();
+    volumesWantedSince = since;
+    try {
+      volumes = await context.volumes.setUp(pod, {
+        podIPs: runtime.sandboxes[0]?.ips ?? [],
+        hostIPs: context.node.hostIPs(),
+        allocatable: context.node.allocatable(),
+      });
+      volumesFor = pod.spec;
+      volumeFailures = 0;
+      volumesWantedSince = undefined;
+      return true;
+    } catch (error) {
+      if (!(error instanceof VolumeError)) throw error;
+      for (const { volume, message } of error.failures)
+        recordEvent(context, pod, {
+          type: "Warning",
+          reason: "FailedMount",
+          message: `MountVolume.SetUp failed for volume ${JSON.stringify(volume)} : ${message}`,
+        });
+      if (clock.now() - since > volumesLateMs) {
+        volumesWantedSince = clock.now();
+        const missing = error.failures.map(({ volume }) => volume).join(" ");
+        recordEvent(context, pod, {
+          type: "Warning",
+          reason: "FailedMount",
+          message: `Unable to attach or mount volumes: unmounted volumes=[${missing}], unattached volumes=[], failed to process volumes=[]: timed out waiting for the condition`,
+        });
+      }
+      volumeFailures++;
+      volumesNotBefore = clock.now() + backoffMs(volumeFailures, volumeRetry);
+      return false;
+    }
+  }
+
+  /** Answers the sandbox's id, or undefined after a failure. */
+  async function createSandbox(pod: PodView, attempt: number, signal: AbortSignal): Promise<string | undefined> {
+    try {
+      const config = await prepareSandbox(context, pod, attempt);
+      sandboxConfig = { attempt, config };
+      const runtimeHandler = await runtimeHandlerOf(context, pod);
+      const { podSandboxId } = await cri.runtime.runPodSandbox({ config, runtimeHandler }, { signal });
+      sandboxFailures = 0;
+      return podSandboxId;
+    } catch (error) {
+      signal.throwIfAborted();
+      recordEvent(context, pod, {
+        type: "Warning",
+        reason: "FailedCreatePodSandBox",
+        message: `Failed to create pod sandbox: ${printRuntimeError(error)}`,
+      });
+      sandboxFailures++;
+      sandboxNotBefore = clock.now() + backoffMs(sandboxFailures, sandboxRetry);
+      return undefined;
+    }
+  }
+
+  /** Undefined: it may start now; else the time when it may. */
+  function waitFor(pod: PodView, container: ContainerSpec, runtime: PodRuntime): number | undefined {
+    const now = clock.now();
+    const hold = notBefore.get(container.name) ?? 0;
+    if (now < hold) return hold;
+    const last = runtime.containers.find(({ name, state }) => name === container.name && state === "exited");
+    if (!last) return undefined;
+    const decision = decideRestart(backoffs.get(container.name), { finishedAt: last.finishedAt, now });
+    if (!decision.wait) {
+      backoffs.set(container.name, decision.next);
+      return undefined;
+    }
+    if (problems.get(container.name)?.reason !== "CrashLoopBackOff")
+      recordEvent(context, pod, { type: "Warning", reason: "BackOff", message: wording.backOffRestart(), container });
+    problems.set(container.name, {
+      reason: "CrashLoopBackOff",
+      message: `back-off ${printDuration(decision.delayMs)} restarting failed container=${container.name} pod=${printPod(pod)}`,
+    });
+    return decision.until;
+  }
+
+  function isHeld(name: string): boolean {
+    return (notBefore.get(name) ?? 0) > clock.now() || problems.get(name)?.reason === "CrashLoopBackOff";
+  }
+
+  async function startAll(
+    input: AdvanceInput,
+    plan: PodPlan,
+    where: {
+      sandboxId: string;
+      config: PodSandboxConfig;
+      runtime: PodRuntime;
+      volumes: ReadonlyMap<string, MountedVolume>;
+    },
+  ) {
+    const { pod, reported, signal } = input;
+    const podIPs = isHostNetwork(pod) ? context.node.hostIPs() : (where.runtime.sandboxes[0]?.ips ?? []);
+    let changed = false;
+    let wakeAt: number | undefined;
+    const later = (time: number) => {
+      wakeAt = Math.min(wakeAt ?? time, time);
+    };
+    let hostsPath: string | undefined;
+    const statuses = [...(reported?.initContainerStatuses ?? []), ...(reported?.containerStatuses ?? [])];
+    /** Answers whether the next one may start too. */
+    const start = async (name: string): Promise<boolean> => {
+      const container = containerByName(pod, name);
+      if (!container) return true;
+      const time = waitFor(pod, container, where.runtime);
+      if (time !== undefined) {
+        later(time);
+        return false;
+      }
+      hostsPath ??= await writeHostsFile(context, pod, podIPs);
+      const result = await startContainer(context, pod, {
+        container,
+        sandboxId: where.sandboxId,
+        sandbox: where.config,
+        runtime: where.runtime,
+        podIPs,
+        volumes: where.volumes,
+        hostsPath,
+        restartCountMin: restartCountMin(statuses.find((status) => status.name === name)),
+        signal,
+      });
+      if (result.started) {
+        problems.delete(name);
+        notBefore.delete(name);
+        changed = true;
+        return true;
+      }
+      const ran = /^(RunContainerError|PostStartHookError|CreateContainerError)$/.test(result.reason);
+      changed ||= ran;
+      problems.set(name, { reason: result.reason, message: result.message });
+      const at = result.retryAt ?? clock.now() + (ran ? startRetryMs : problemRetryMs);
+      notBefore.set(name, at);
+      later(at);
+      return false;
+    };
+    for (const name of plan.startEphemeral) await start(name);
+    let initWell = true;
+    for (const name of plan.startInit) {
+      if (await start(name)) continue;
+      initWell = false;
+      break;
+    }
+    if (initWell) for (const name of plan.start) await start(name);
+    return { changed, wakeAt };
+  }
+
+  return {
+    problems,
+    hasVolumes: () => volumes !== undefined,
+    wantsMore(pod, runtime) {
+      const {
+        stopPod: stopAll,
+        createSandbox: create,
+        stop,
+        startInit,
+        start,
+        startEphemeral,
+      } = planPod(pod, runtime, prober.results);
+      if (stopAll || stop.length > 0) return true;
+      if (create) return clock.now() >= sandboxNotBefore;
+      return [...startEphemeral, ...startInit, ...start].some((name) => !isHeld(name));
+    },
+
+    async advance(input) {
+      const { pod, signal, onSandbox } = input;
+      let { runtime } = input;
+      let plan = planPod(pod, runtime, prober.results);
+      const podIP = runtime.sandboxes[0]?.ips[0] ?? "";
+      const nothing = { changed: false, stopPod: false, idle: false, wakeAt: undefined };
+      if (plan.createSandbox?.replaces && runtime.sandboxes.length > 0)
+        recordEvent(context, pod, { type: "Normal", reason: "SandboxChanged", message: wording.sandboxChanged() });
+      if (plan.stopPod) {
+        if (!plan.createSandbox) return { changed: true, stopPod: true, idle: true, wakeAt: undefined };
+        await stopPod(context, pod, { runtime, podIP, signal });
+        runtime = await context.observer.pod(runtime.uid, runtime);
+        plan = planPod(pod, runtime, prober.results);
+      }
+      let changed = plan.stop.length > 0;
+      await Promise.all(
+        plan.stop.map(({ container, message, reason }) => {
+          const spec = containerByName(pod, container.name);
+          const probe =
+            reason === "LivenessProbe"
+              ? spec?.livenessProbe
+              : reason === "StartupProbe"
+                ? spec?.startupProbe
+                : undefined;
+          return stopContainer(context, pod, {
+            container,
+            message,
+            podIP,
+            signal,
+            graceSeconds: probe?.terminationGracePeriodSeconds,
+          });
+        }),
+      );
+      if (changed) {
+        // The runs that were stopped are what back-off counts from.
+        runtime = await context.observer.pod(runtime.uid, runtime);
+      }
+      if (!plan.createSandbox && plan.startEphemeral.length + plan.startInit.length + plan.start.length === 0) {
+        // Containers that were here before this process: from now on their files follow their sources again.
+        if (!volumes && plan.sandboxId) await setUpVolumes(pod, runtime);
+        return { ...nothing, changed };
+      }
+
+      let sandboxId = plan.sandboxId;
+      let volumesReady: boolean;
+      if (plan.createSandbox) {
+        if (clock.now() < sandboxNotBefore) return { ...nothing, changed, wakeAt: sandboxNotBefore };
+        const { attempt } = plan.createSandbox;
+        [sandboxId, volumesReady] = await Promise.all([
+          createSandbox(pod, attempt, signal),
+          setUpVolumes(pod, runtime),
+        ]);
+        changed = true;
+        if (!sandboxId) return { ...nothing, changed, wakeAt: sandboxNotBefore };
+        runtime = await context.observer.pod(runtime.uid, runtime);
+        onSandbox(runtime);
+      } else volumesReady = await setUpVolumes(pod, runtime);
+      if (!volumesReady || !volumes) return { ...nothing, changed, wakeAt: volumesNotBefore };
+
+      const attempt = runtime.sandboxes[0]?.attempt ?? 0;
+      const config =
+        sandboxConfig?.attempt === attempt ? sandboxConfig.config : await prepareSandbox(context, pod, attempt);
+      sandboxConfig = { attempt, config };
+      const started = await startAll(input, plan, { sandboxId: sandboxId ?? "", config, runtime, volumes });
+      return { ...nothing, changed: changed || started.changed, wakeAt: started.wakeAt };
+    },
+  };
+}
+
+/** A container that ran before counts on, also when the runtime has forgotten it. */
+const restartCountMin = (status: ContainerStatusView | undefined): number =>
+  status?.containerID ? status.restartCount + 1 : 0;
+
+/** The runtime's name of a RuntimeClass; "" for the usual one. */
+async function runtimeHandlerOf({ client }: PodContext, pod: PodView): Promise<string> {
+  const name = pod.spec?.runtimeClassName;
+  if (!name) return "";
+  return (await client.resource("node.k8s.io/v1/runtimeclasses").get(name)).handler;
+}

@@ -1,0 +1,320 @@
+/**
+ * One pod's life on this node. Everything that may matter to it (the API, the runtime, a probe, a timer) only wakes the worker, which then
+ * looks at the whole picture, asks the pure core what to do, does it, and reports. One step runs at a time; what can wait for others (a
+ * pull, a hook, a grace period) is cut short when the pod is deleted.
+ *
+ * Stages: running, until nothing is left to run or somebody ends the pod; stopping, until every container and the sandbox are stopped;
+ * ended, when only what the pod left behind is to be cleaned up, after the API has let it go.
+ */
+import type { PodStatus } from "#api";
+import { backoffMs } from "#base";
+import { isStatusError, timeMs } from "#machinery";
+import type { PodVerdict } from "../core/pod-status.ts";
+import { podStatus, refusedStatus } from "../core/pod-status.ts";
+import { forbiddenSysctl } from "../core/sysctl.ts";
+import { isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
+import { wording } from "../core/wording.ts";
+import { podReferences } from "../volumes/object-cache.ts";
+import { cleanUpRuntime, cleanUpVolumes, pruneRuns } from "./clean-up.ts";
+import { type PodContext, recordEvent } from "./context.ts";
+import { observeSettled } from "./observe-settled.ts";
+import { createRunner } from "./pod-runner.ts";
+import { same } from "./status-patch.ts";
+import { createStatusWriter } from "./status-writer.ts";
+import { stopPod } from "./stop.ts";
+import { createWaker } from "./waker.ts";
+
+export type PodStage = "running" | "stopping" | "ended";
+
+export interface PodWorker {
+  readonly uid: string;
+  pod(): PodView;
+  stage(): PodStage;
+  runtime(): PodRuntime;
+  /** The status last made. */
+  status(): PodStatus | undefined;
+  /** The API shows this now. */
+  update(pod: PodView): void;
+  /** The API doesn't have it any more; this was the last of it. */
+  removed(last: PodView): void;
+  /** The runtime has news; `ended`: this container is known to have ended. */
+  runtimeChanged(ended?: string): void;
+  /** A probe turned. */
+  probeTurned(): void;
+  /** Something that the pod's variables or volumes come from changed. */
+  sourcesChanged(): void;
+  /** Ends the pod for the node's own reasons. */
+  evict(verdict: PodVerdict, options?: { graceSeconds?: number }): void;
+  /** Stops working; containers are left as they are. */
+  close(): Promise<void>;
+}
+
+export interface PodWorkerOptions {
+  readonly runtime: PodRuntime;
+  /** Nothing of the pod is left, neither here nor in the API. */
+  onGone(uid: string): void;
+  /** How many pods the node takes, and why not this one. */
+  refuse(pod: PodView): { reason: string; message: string } | undefined;
+}
+
+const retry = { initialMs: 500, maxMs: 10_000 };
+
+export function createPodWorker(context: PodContext, first: PodView, options: PodWorkerOptions): PodWorker {
+  const { clock, prober, node } = context;
+  const { name = "", namespace = "", uid = "" } = first.metadata;
+  const log = context.log.with({ pod: `${namespace}/${name}` });
+  const writer = createStatusWriter(first, { ...context, log });
+  const runner = createRunner(context);
+  const endedContainers = new Set<string>();
+
+  let pod = first;
+  let runtime = options.runtime;
+  let stage: PodStage = "running";
+  let reported: PodStatus | undefined;
+  let verdict: PodVerdict | undefined;
+  let graceSeconds: number | undefined;
+  let stale = false;
+  let admitted = false;
+  let isRemoved = false;
+  let cleaned = false;
+  let failures = 0;
+  /** Ends the step that runs, because something more urgent came up. */
+  let interrupt = new AbortController();
+  let refreshing: Promise<void> = Promise.resolve();
+  const waker = createWaker(clock, () => step());
+
+  const podIP = (): string => reported?.podIP ?? pod.status?.podIP ?? runtime.sandboxes[0]?.ips[0] ?? "";
+  const downward = () => ({
+    podIPs: runtime.sandboxes[0]?.ips ?? [],
+    hostIPs: node.hostIPs(),
+    allocatable: node.allocatable(),
+  });
+
+  function report(): void {
+    reported = podStatus(pod, {
+      runtime,
+      runtimeName: context.runtimeName,
+      probes: prober.results,
+      problems: runner.problems,
+      old: reported ?? pod.status ?? {},
+      hostIPs: node.hostIPs(),
+      now: clock.now(),
+      ended: stage === "ended",
+      verdict,
+    });
+    writer.write(reported);
+    prober.update(pod, runtime, { podIP: podIP(), stopping: stage !== "running" });
+  }
+
+  async function look(): Promise<void> {
+    stale = false;
+    runtime = await observeSettled(context, { runtime, endedContainers });
+  }
+
+  async function step(): Promise<void> {
+    if (interrupt.signal.aborted) interrupt = new AbortController();
+    const { signal } = interrupt;
+    try {
+      if (stage === "running") await stepRunning(signal);
+      if (stage === "stopping") await stepStopping(signal);
+      if (stage === "ended") await stepEnded();
+      failures = 0;
+    } catch (error) {
+      // Whatever was under way may have happened or not.
+      stale = true;
+      if (signal.aborted) return waker.wake();
+      failures++;
+      log.warn("a step of a pod failed", { stage, error, stack: error instanceof Error ? error.stack : undefined });
+      waker.wakeAt(clock.now() + backoffMs(failures, retry));
+    }
+  }
+
+  async function stepRunning(signal: AbortSignal): Promise<void> {
+    if (stale || endedContainers.size > 0) await look();
+    if (!admitted && !admit()) return;
+    if (mustEnd()) return beginStopping();
+    report();
+    if (isTerminalPhase(reported?.phase)) return beginStopping();
+    const result = await runner.advance({
+      pod,
+      runtime,
+      reported,
+      signal,
+      onSandbox: (seen) => {
+        runtime = seen;
+        report();
+      },
+    });
+    if (result.changed) await look();
+    report();
+    if (result.stopPod) return isTerminalPhase(reported?.phase) || result.idle ? beginStopping() : waker.wake();
+    if (result.wakeAt !== undefined) waker.wakeAt(result.wakeAt);
+    if (result.changed) {
+      // What ended meanwhile is seen now.
+      if (isTerminalPhase(reported?.phase) || runner.wantsMore(pod, runtime)) waker.wake();
+      await pruneRuns(context, runtime);
+    }
+    scheduleRefresh();
+  }
+
+  /** Answers whether the pod may run here. */
+  function admit(): boolean {
+    admitted = true;
+    if (runtime.containers.length > 0 || isTerminalPhase(pod.status?.phase) || pod.metadata.deletionTimestamp)
+      return true;
+    const sysctl = forbiddenSysctl(pod, node.allowedSysctls);
+    const refused = sysctl
+      ? { reason: "SysctlForbidden", message: wording.forbiddenSysctl(sysctl) }
+      : options.refuse(pod);
+    if (!refused) return true;
+    recordEvent(context, pod, { type: "Warning", ...refused });
+    reported = refusedStatus(pod, { ...refused, now: clock.now() });
+    writer.write(reported);
+    stage = "ended";
+    waker.wake();
+    return false;
+  }
+
+  /** Does anything but its containers end this pod? */
+  function mustEnd(): boolean {
+    if (isRemoved || pod.metadata.deletionTimestamp || verdict || isTerminalPhase(pod.status?.phase)) return true;
+    const limit = pod.spec?.activeDeadlineSeconds;
+    const started = timeMs(reported?.startTime ?? pod.status?.startTime);
+    if (limit === undefined || Number.isNaN(started)) return false;
+    const deadline = started + limit * 1000;
+    if (clock.now() < deadline) {
+      waker.wakeAt(deadline);
+      return false;
+    }
+    verdict = { phase: "Failed", reason: "DeadlineExceeded", message: wording.deadline() };
+    recordEvent(context, pod, { type: "Normal", reason: verdict.reason, message: verdict.message });
+    return true;
+  }
+
+  function beginStopping(): void {
+    stage = "stopping";
+    runner.problems.clear();
+  }
+
+  async function stepStopping(signal: AbortSignal): Promise<void> {
+    await refreshing;
+    if (stale || endedContainers.size > 0) await look();
+    prober.update(pod, runtime, { podIP: podIP(), stopping: true });
+    if (!isTerminalPhase(reported?.phase)) report();
+    const alive = runtime.containers.some(({ state }) => state === "running" || state === "unknown");
+    if (alive || runtime.sandboxes.some(({ ready }) => ready))
+      await stopPod(context, pod, {
+        runtime,
+        podIP: podIP(),
+        signal,
+        ...(graceSeconds === undefined ? {} : { graceSeconds }),
+      });
+    await look();
+    if (runtime.containers.some(({ state }) => state === "running"))
+      throw new Error("containers are still running after they were stopped");
+    stage = "ended";
+    report();
+    prober.forget(uid);
+  }
+
+  async function stepEnded(): Promise<void> {
+    if (!cleaned) {
+      await refreshing;
+      await Promise.all([cleanUpVolumes(context, uid), writer.flushed()]);
+      cleaned = true;
+    }
+    if (pod.metadata.deletionTimestamp && !isRemoved) {
+      await writer.flushed();
+      await deleteFromApi();
+    }
+    if (!isRemoved) return;
+    writer.stop();
+    await cleanUpRuntime(context, pod, runtime);
+    waker.stop();
+    options.onGone(uid);
+  }
+
+  async function deleteFromApi(): Promise<void> {
+    const pods = context.client.resource("v1/pods", namespace);
+    await pods.delete(name, { gracePeriodSeconds: 0, preconditions: { uid } }).catch((error: unknown) => {
+      if (!isStatusError(error, "NotFound") && !isStatusError(error, "Conflict")) throw error;
+      isRemoved = true;
+    });
+  }
+
+  /** Rewrites files that follow other objects; steps don't wait for it. */
+  function refresh(): void {
+    if (stage !== "running" || !runner.hasVolumes()) return;
+    refreshing = refreshing
+      .then(() => (stage === "running" ? context.volumes.refresh(pod, downward()) : undefined))
+      .catch((error: unknown) => log.debug("volumes could not be refreshed", { error }))
+      .then(scheduleRefresh);
+  }
+
+  let cancelRefresh = (): void => undefined;
+  function scheduleRefresh(): void {
+    const at = context.tokens.refreshAt(uid);
+    cancelRefresh();
+    if (at !== undefined && stage === "running") cancelRefresh = clock.after(Math.max(1000, at - clock.now()), refresh);
+  }
+
+  context.objects.setNeeds(uid, podReferences(pod));
+  waker.wake();
+
+  return {
+    uid,
+    pod: () => pod,
+    stage: () => stage,
+    runtime: () => runtime,
+    status: () => reported,
+    update(next) {
+      const before = pod;
+      const sameSpec = same(before.spec, next.spec);
+      // One object for one spec, so that others see by identity whether it changed.
+      pod = sameSpec && before.spec ? { ...next, spec: before.spec } : next;
+      writer.seen(next);
+      const deleted = Boolean(next.metadata.deletionTimestamp);
+      const urgent = deleted && next.metadata.deletionGracePeriodSeconds !== before.metadata.deletionGracePeriodSeconds;
+      if (urgent) interrupt.abort();
+      if (before.spec !== next.spec && stage === "running") context.objects.setNeeds(uid, podReferences(next));
+      if (before.metadata.labels !== next.metadata.labels || before.metadata.annotations !== next.metadata.annotations)
+        refresh();
+      waker.wake();
+    },
+    removed(last) {
+      if (isRemoved) return;
+      pod = last;
+      isRemoved = true;
+      if (stage === "running") interrupt.abort();
+      waker.wake();
+    },
+    runtimeChanged(ended) {
+      stale = true;
+      if (ended) endedContainers.add(ended);
+      waker.wake();
+    },
+    probeTurned() {
+      // Seen at once, also while a step waits for a grace period.
+      if (stage !== "ended") report();
+      waker.wake();
+    },
+    sourcesChanged() {
+      refresh();
+      waker.wake();
+    },
+    evict(reason, { graceSeconds: seconds } = {}) {
+      if (stage !== "running" || verdict) return;
+      verdict = reason;
+      graceSeconds = seconds;
+      interrupt.abort();
+      waker.wake();
+    },
+    async close() {
+      interrupt.abort();
+      cancelRefresh();
+      prober.forget(uid);
+      await waker.stop();
+      writer.stop();
+    },
+  };
+}

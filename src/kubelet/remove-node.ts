@@ -1,0 +1,89 @@
+/** Removes all that a node made on this machine: containers, mounts, cgroups, files (the pod bridge is the caller's). For `down`, also after a crash. */
+import { rm } from "node:fs/promises";
+import type { Logger } from "#base";
+import { containerdLayout, removeContainerdFiles, startContainerd, stopContainerd } from "./containerd.ts";
+import { connectCri, type CriClient } from "./cri/client.ts";
+import { pauseImage } from "./image/pause.ts";
+import { findCniPlugins } from "./network/cni.ts";
+import { createCgroups } from "./node/cgroups.ts";
+import { defaults, type KubeletOptions } from "./options.ts";
+import { nodeFolders } from "./runtime-setup.ts";
+import { mountsUnder, unmount } from "./volumes/mount-table.ts";
+
+export interface RemoveNodeOptions
+  extends Pick<KubeletOptions, "rootDir" | "logDir" | "cgroupRoot" | "containerRuntimeEndpoint" | "cniBinDir"> {
+  /** Images (and containerd's content) stay for the next time. */
+  readonly keepImages?: boolean;
+}
+
+const stopSeconds = 2;
+const answerMs = 60_000;
+
+/** Goes through to the end whatever fails, then rejects with all that did. */
+export async function removeNode(options: RemoveNodeOptions, log: Logger): Promise<void> {
+  const folders = nodeFolders(options);
+  const failures: unknown[] = [];
+  const attempt = async (what: string, work: () => Promise<unknown>) => {
+    try {
+      await work();
+    } catch (error) {
+      log.warn(`could not ${what}`, { error });
+      failures.push(error);
+    }
+  };
+  const own = options.containerRuntimeEndpoint === undefined;
+  await attempt("remove pods", async () => {
+    if (own)
+      await startContainerd({
+        directory: folders.containerd,
+        cniConfDir: folders.cniConf,
+        cniBinDir: await findCniPlugins(options.cniBinDir),
+        sandboxImage: pauseImage,
+        log,
+      });
+    const cri = await connectCri(options.containerRuntimeEndpoint ?? containerdLayout(folders.containerd).socket, {
+      timeoutMs: answerMs,
+    });
+    try {
+      await removePods(cri);
+    } finally {
+      cri.close();
+    }
+  });
+  if (own) await attempt("stop containerd", () => stopContainerd(folders.containerd));
+  await attempt("unmount volumes", async () => {
+    for (const point of await mountsUnder(folders.kubelet)) await unmount(point, { lazy: true });
+  });
+  await attempt("remove cgroups", async () =>
+    (await createCgroups({ root: options.cgroupRoot ?? defaults.cgroupRoot, log })).close(),
+  );
+  if (own) {
+    await attempt("remove containerd's files", () =>
+      removeContainerdFiles(folders.containerd, { keepImages: options.keepImages ?? false }),
+    );
+  }
+  await attempt("remove files", async () => {
+    const left = await mountsUnder(folders.kubelet);
+    if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
+    for (const path of [folders.kubelet, folders.logs, folders.cniConf, folders.cniData])
+      await rm(path, { recursive: true, force: true });
+    if (!options.keepImages) await rm(folders.pinned, { force: true });
+  });
+  if (failures.length > 0) throw new AggregateError(failures, "the node could not be removed completely");
+}
+
+async function removePods({ runtime }: CriClient): Promise<void> {
+  const { containers } = await runtime.listContainers({});
+  await Promise.all(
+    containers
+      .filter(({ state }) => state === "CONTAINER_RUNNING")
+      .map(({ id }) => runtime.stopContainer({ containerId: id, timeout: stopSeconds })),
+  );
+  const { items } = await runtime.listPodSandbox({});
+  await Promise.all(
+    items.map(async ({ id }) => {
+      await runtime.stopPodSandbox({ podSandboxId: id });
+      await runtime.removePodSandbox({ podSandboxId: id });
+    }),
+  );
+}

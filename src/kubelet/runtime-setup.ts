@@ -1,0 +1,76 @@
+/** Gets the node a container runtime: the one that was named, or a private containerd with a pod network and the sandbox image. */
+import { join } from "node:path";
+import type { Logger } from "#base";
+import { type Containerd, containerdLayout, startContainerd } from "./containerd.ts";
+import { connectCri, type CriClient } from "./cri/client.ts";
+import { ensurePauseImage, pauseImage } from "./image/pause.ts";
+import { findCniPlugins, writeCniConfig } from "./network/cni.ts";
+import { defaults, type KubeletOptions } from "./options.ts";
+
+/** Folders of one node. */
+export function nodeFolders({ rootDir, logDir }: Pick<KubeletOptions, "rootDir" | "logDir">) {
+  return {
+    kubelet: join(rootDir, "kubelet"),
+    logs: logDir ?? join(rootDir, "logs", "pods"),
+    containerd: join(rootDir, "containerd"),
+    cniConf: join(rootDir, "cni", "conf"),
+    cniData: join(rootDir, "cni", "data"),
+    pinned: join(rootDir, "pinned-images"),
+    images: join(rootDir, "images"),
+  };
+}
+
+export interface NodeRuntime {
+  readonly cri: CriClient;
+  readonly endpoint: string;
+  /** `containerd`. */
+  readonly name: string;
+  readonly version: string;
+  /** Where imported images go; undefined when the runtime is somebody else's. */
+  readonly store: { readonly endpoint: string; readonly pinnedFile: string } | undefined;
+  /** Makes sure that it still runs. */
+  keep(): Promise<void>;
+  /** Ends a private runtime; containers must be gone. */
+  stop(): Promise<void>;
+}
+
+export async function setUpRuntime(options: KubeletOptions, log: Logger): Promise<NodeRuntime> {
+  const folders = nodeFolders(options);
+  const given = options.containerRuntimeEndpoint;
+  let containerd: Containerd | undefined;
+  const start = async (): Promise<Containerd> => {
+    return startContainerd({
+      directory: folders.containerd,
+      cniConfDir: folders.cniConf,
+      cniBinDir: await findCniPlugins(options.cniBinDir),
+      sandboxImage: pauseImage,
+      log,
+    });
+  };
+  if (!given) containerd = await start();
+  const endpoint = given ?? containerdLayout(folders.containerd).socket;
+  const cri = await connectCri(endpoint);
+  const store = given ? undefined : { endpoint, pinnedFile: folders.pinned };
+  if (store) await ensurePauseImage(cri, store, folders.images);
+  const { runtimeName, runtimeVersion } = await cri.runtime.version({});
+  return {
+    cri,
+    endpoint,
+    name: runtimeName,
+    version: runtimeVersion,
+    store,
+    async keep() {
+      if (!given) containerd = await start();
+    },
+    async stop() {
+      cri.close();
+      await containerd?.stop();
+    },
+  };
+}
+
+/** Tells the runtime how to connect pods with these addresses. */
+export async function setUpPodNetwork(options: KubeletOptions, podCidrs: readonly string[]): Promise<void> {
+  const { cniConf, cniData } = nodeFolders(options);
+  await writeCniConfig({ confDir: cniConf, dataDir: cniData, podCidrs, bridge: options.bridge ?? defaults.bridge });
+}

@@ -1,0 +1,213 @@
+/**
+ * The volumes of the pods on this node: set up before containers start, kept in step with their sources while they run, taken down after.
+ * Setting up is idempotent and keeps no state of its own beyond what is on disk, so it works the same after a restart of the node.
+ */
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Logger } from "#base";
+import type { Client } from "#client";
+import type { DownwardContext } from "../core/downward.ts";
+import { allContainers, type PodView } from "../core/types.ts";
+import { writePayload } from "./atomic-writer.ts";
+import { claimedVolume } from "./claims.ts";
+import { setUpEmptyDir } from "./empty-dir.ts";
+import { checkHostPath } from "./host-path.ts";
+import type { NodeLayout } from "./layout.ts";
+import { mountFileSystem, mountsUnder, unmount } from "./mount-table.ts";
+import { configMapData, type ObjectCache, secretData } from "./object-cache.ts";
+import { setGroup } from "./ownership.ts";
+import { type VolumeView, volumePayload } from "./payload.ts";
+import type { TokenSource } from "./tokens.ts";
+
+export interface MountedVolume {
+  readonly path: string;
+  /** Whatever the container asks for. */
+  readonly readOnly: boolean;
+}
+
+/** One or more volumes can't be set up (yet). */
+export class VolumeError extends Error {
+  override name = "VolumeError";
+  readonly failures: readonly { readonly volume: string; readonly message: string }[];
+
+  constructor(failures: readonly { volume: string; message: string }[]) {
+    super(failures.map(({ volume, message }) => `${volume}: ${message}`).join("; "));
+    this.failures = failures;
+  }
+}
+
+export interface VolumeManager {
+  /** By volume name. Rejects with VolumeError. */
+  setUp(pod: PodView, context: DownwardContext): Promise<ReadonlyMap<string, MountedVolume>>;
+  /** Rewrites what follows other objects; answers when that was possible for all. */
+  refresh(pod: PodView, context: DownwardContext): Promise<void>;
+  /** Unmounts and deletes the volumes; what containers wrote elsewhere stays. */
+  tearDown(podUid: string): Promise<void>;
+  /** Deletes the pod's folder, after its volumes. */
+  remove(podUid: string): Promise<void>;
+  /** Pods that have a folder here. */
+  leftovers(): Promise<string[]>;
+  /** Before the first pod: memory for secrets. */
+  prepare(): Promise<void>;
+  /** After the last pod. */
+  close(): Promise<void>;
+}
+
+export interface VolumeManagerOptions {
+  readonly client: Client;
+  readonly layout: NodeLayout;
+  readonly objects: ObjectCache;
+  readonly tokens: TokenSource;
+  /** Of the machine, the bound of volumes in memory. */
+  readonly memoryBytes: number;
+  readonly log: Logger;
+}
+
+export function createVolumeManager(options: VolumeManagerOptions): VolumeManager {
+  const { client, layout, objects, tokens, memoryBytes, log } = options;
+
+  async function setUpOne(pod: PodView, volume: VolumeView, context: DownwardContext): Promise<MountedVolume> {
+    const at = layout.pod(pod.metadata.uid ?? "");
+    const group = pod.spec?.securityContext?.fsGroup;
+    const onlyIfNeeded = pod.spec?.securityContext?.fsGroupChangePolicy === "OnRootMismatch";
+    if (volume.hostPath) {
+      await checkHostPath(volume.hostPath.path, volume.hostPath.type);
+      return { path: volume.hostPath.path, readOnly: false };
+    }
+    if (volume.emptyDir) {
+      const path = at.volume("empty-dir", volume.name);
+      await setUpEmptyDir(pod, volume.emptyDir, { path, memoryBytes });
+      if (group !== undefined) await setGroup(path, { gid: group, readOnly: false, onlyIfNeeded });
+      return { path, readOnly: false };
+    }
+    if (volume.persistentVolumeClaim || volume.ephemeral) {
+      const { path, readOnly, ownsFiles } = await claimedVolume(client, pod, volume);
+      if (group !== undefined && ownsFiles && !readOnly) await setGroup(path, { gid: group, readOnly, onlyIfNeeded });
+      return { path, readOnly };
+    }
+    const path = await writeFiles(pod, volume, context);
+    if (path) return { path, readOnly: true };
+    throw new Error("no volume plugin matched");
+  }
+
+  /** Undefined: not a volume of files that we write. */
+  async function writeFiles(pod: PodView, volume: VolumeView, context: DownwardContext): Promise<string | undefined> {
+    const path = filesPath(layout, pod, volume);
+    if (!path) return undefined;
+    const namespace = pod.metadata.namespace ?? "";
+    const payload = await volumePayload(pod, volume, {
+      ...context,
+      configMap: async (name) => {
+        const object = await objects.configMap({ namespace, name });
+        return object && configMapData(object);
+      },
+      secret: async (name) => {
+        const object = await objects.secret({ namespace, name });
+        return object && secretData(object);
+      },
+      token: (request) => tokens.token(pod, request),
+    });
+    if (!payload) return undefined;
+    await mkdir(path, { recursive: true, mode: 0o755 });
+    await makeNestedMountPoints(path, pod, volume.name);
+    const changed = await writePayload(path, payload);
+    const group = pod.spec?.securityContext?.fsGroup;
+    if (changed && group !== undefined) await setGroup(path, { gid: group, readOnly: true });
+    return path;
+  }
+
+  return {
+    async setUp(pod, context) {
+      const volumes = usedVolumes(pod);
+      const mounted = new Map<string, MountedVolume>();
+      const failures: { volume: string; message: string }[] = [];
+      await Promise.all(
+        volumes.map(async (volume) => {
+          try {
+            mounted.set(volume.name, await setUpOne(pod, volume, context));
+          } catch (error) {
+            failures.push({ volume: volume.name, message: error instanceof Error ? error.message : String(error) });
+          }
+        }),
+      );
+      if (failures.length > 0) throw new VolumeError(failures);
+      return mounted;
+    },
+
+    async refresh(pod, context) {
+      const failures: { volume: string; message: string }[] = [];
+      for (const volume of usedVolumes(pod)) {
+        // A source that went away leaves the files as they are.
+        await writeFiles(pod, volume, context).catch((error: unknown) => {
+          failures.push({ volume: volume.name, message: error instanceof Error ? error.message : String(error) });
+        });
+      }
+      if (failures.length > 0) throw new VolumeError(failures);
+    },
+
+    async tearDown(podUid) {
+      const { volumes, subPaths, memory } = layout.pod(podUid);
+      for (const path of [subPaths, volumes, memory]) {
+        for (const point of await mountsUnder(path)) await unmount(point, { lazy: true });
+        // Deleting through a mount would delete somebody else's files.
+        const left = await mountsUnder(path);
+        if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
+        await rm(path, { recursive: true, force: true });
+      }
+    },
+
+    remove: (podUid) => rm(layout.pod(podUid).root, { recursive: true, force: true }),
+    leftovers: async () => [...new Set([...(await list(layout.pods)), ...(await list(layout.memory))])],
+
+    async prepare() {
+      await mkdir(layout.pods, { recursive: true, mode: 0o750 });
+      await mkdir(layout.memory, { recursive: true, mode: 0o750 });
+      if ((await mountsUnder(layout.memory)).includes(layout.memory)) return;
+      await mountFileSystem("tmpfs", layout.memory, ["mode=0750"]).catch((error: unknown) =>
+        log.warn("secrets and tokens are kept on disk, since no tmpfs can be mounted", { path: layout.memory, error }),
+      );
+    },
+
+    async close() {
+      for (const point of await mountsUnder(layout.memory)) await unmount(point, { lazy: true });
+      await rm(dirname(layout.pods), { recursive: true, force: true });
+    },
+  };
+}
+
+const list = (path: string): Promise<string[]> =>
+  readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+
+/** Volumes that some container mounts; others are never set up, so a broken one that nobody uses harms nobody. */
+function usedVolumes(pod: PodView): VolumeView[] {
+  const used = new Set(
+    allContainers(pod).flatMap(({ volumeMounts = [], volumeDevices = [] }) =>
+      [...volumeMounts, ...volumeDevices].map(({ name }) => name),
+    ),
+  );
+  return (pod.spec?.volumes ?? []).filter(({ name }) => used.has(name));
+}
+
+function filesPath(layout: NodeLayout, pod: PodView, volume: VolumeView): string | undefined {
+  const at = layout.pod(pod.metadata.uid ?? "");
+  if (volume.configMap) return at.volume("configmap", volume.name);
+  if (volume.secret) return at.memoryVolume("secret", volume.name);
+  if (volume.downwardAPI) return at.memoryVolume("downward-api", volume.name);
+  return volume.projected ? at.memoryVolume("projected", volume.name) : undefined;
+}
+
+/** A volume mounted inside this one needs a directory to be mounted on, and this one is read-only later. */
+async function makeNestedMountPoints(path: string, pod: PodView, name: string): Promise<void> {
+  for (const { volumeMounts = [] } of allContainers(pod)) {
+    const outer = volumeMounts
+      .filter((mount) => mount.name === name && !mount.subPath)
+      .map(({ mountPath }) => mountPath);
+    for (const { mountPath } of volumeMounts)
+      for (const parent of outer)
+        if (mountPath.startsWith(`${parent}/`))
+          await mkdir(`${path}/${mountPath.slice(parent.length + 1)}`, { recursive: true, mode: 0o755 });
+  }
+}

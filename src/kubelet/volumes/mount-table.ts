@@ -1,0 +1,49 @@
+/** Mounting, through the machine's own `mount` and `umount`, and what is mounted now. */
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+export async function mountFileSystem(
+  type: "tmpfs" | "hugetlbfs",
+  target: string,
+  options: readonly string[],
+): Promise<void> {
+  await call("mount", ["-t", type, ...(options.length > 0 ? ["-o", options.join(",")] : []), type, target]);
+}
+
+/** `source` is taken as it is: `/proc/<pid>/fd/<n>` must not be read as the path it had when it was opened. */
+export async function bindMount(source: string, target: string): Promise<void> {
+  await call("mount", ["--no-canonicalize", "--bind", source, target]);
+}
+
+/** No error when it isn't mounted. `lazy`: for what a dead container still holds. */
+export async function unmount(target: string, { lazy = false }: { lazy?: boolean } = {}): Promise<void> {
+  await call("umount", [...(lazy ? ["-l"] : []), "--no-canonicalize", target]).catch(async (error: unknown) => {
+    if ((await mountsUnder(target)).includes(target)) throw error;
+  });
+}
+
+/** Mount points at or below a path, deepest first. */
+export async function mountsUnder(path: string): Promise<string[]> {
+  const table = await readFile("/proc/self/mountinfo", "utf8");
+  return table
+    .split("\n")
+    .map((line) => readOctal(line.split(" ")[4] ?? ""))
+    .filter((point) => point === path || point.startsWith(`${path}/`))
+    .reverse();
+}
+
+/** The kernel writes blanks and the like as `\040`. */
+const readOctal = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+async function call(program: string, args: readonly string[]): Promise<void> {
+  try {
+    await run(program, args);
+  } catch (error) {
+    const said = (error as { stderr?: string }).stderr?.trim(); // what execFile rejects with
+    throw new Error(`${program} ${args.join(" ")}: ${said || String(error)}`);
+  }
+}

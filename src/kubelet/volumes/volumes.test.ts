@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { podOf } from "../core/testing.ts";
+import { type Payload, writePayload } from "./atomic-writer.ts";
+import { checkHostPath } from "./host-path.ts";
+import { bindMount, mountsUnder, unmount } from "./mount-table.ts";
+import { setGroup } from "./ownership.ts";
+import { type PayloadSources, volumePayload } from "./payload.ts";
+import { mountSubPath } from "./sub-path.ts";
+
+async function folder(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), "volumes-"));
+  t.after(async () => {
+    for (const point of await mountsUnder(path)) await unmount(point, { lazy: true });
+    await rm(path, { recursive: true, force: true });
+  });
+  return path;
+}
+
+const files = (of: Record<string, string>, mode = 0o644): Payload =>
+  new Map(Object.entries(of).map(([path, text]) => [path, { bytes: Buffer.from(text), mode }]));
+
+test("atomic files: links through ..data; an update swaps them all, drops old names, and does nothing when nothing changed", async (t) => {
+  const path = await folder(t);
+  assert.equal(await writePayload(path, files({ a: "1", "d/b": "2" })), true);
+  assert.deepEqual([await readlink(join(path, "a")), await readlink(join(path, "d"))], ["..data/a", "..data/d"]);
+  assert.match(await readlink(join(path, "..data")), /^\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\./);
+  assert.equal(await readFile(join(path, "d/b"), "utf8"), "2");
+  const before = await readlink(join(path, "..data"));
+  assert.equal(await writePayload(path, files({ a: "1", "d/b": "2" })), false);
+  assert.equal(await readlink(join(path, "..data")), before);
+  assert.equal(await writePayload(path, files({ a: "3", c: "4" })), true);
+  assert.equal(await readFile(join(path, "a"), "utf8"), "3");
+  assert.deepEqual((await readdir(path)).filter((name) => !/^\.\.\d/.test(name)).sort(), ["..data", "a", "c"]);
+  assert.equal((await readdir(path)).filter((name) => /^\.\.\d/.test(name)).length, 1);
+});
+
+test("atomic files: a wider mode from the pod's group is not a change", async (t) => {
+  const path = await folder(t);
+  const payload = files({ a: "1" }, 0o400);
+  await writePayload(path, payload);
+  assert.equal((await stat(join(path, "a"))).mode & 0o777, 0o400);
+  await setGroup(path, { gid: 3000, readOnly: true });
+  const about = await stat(join(path, "a"));
+  assert.deepEqual([about.mode & 0o777, about.gid], [0o440, 3000]);
+  assert.equal(await writePayload(path, payload), false);
+});
+
+const sources: PayloadSources = {
+  podIPs: [],
+  hostIPs: [],
+  allocatable: {},
+  configMap: async (name) =>
+    name === "cfg" ? { alpha: Buffer.from("one"), "beta.txt": Buffer.from("two") } : undefined,
+  secret: async (name) => (name === "sec" ? { pass: Buffer.from("p") } : undefined),
+  token: async ({ audience }) => `token-${audience}`,
+};
+
+test("payloads: items, modes, optional sources, and what is missing", async () => {
+  const pod = podOf({ containers: ["a"] });
+  const of = async (volume: object) => {
+    const payload = await volumePayload(pod, { name: "v", ...volume }, sources);
+    return [...(payload ?? [])].map(([path, { bytes, mode }]) => `${path} ${mode.toString(8)} ${Buffer.from(bytes)}`);
+  };
+  assert.deepEqual(await of({ configMap: { name: "cfg" } }), ["alpha 644 one", "beta.txt 644 two"]);
+  const items = [{ key: "alpha", path: "d/a", mode: 0o440 }];
+  assert.deepEqual(await of({ configMap: { name: "cfg", items, defaultMode: 0o400 } }), ["d/a 440 one"]);
+  assert.deepEqual(await of({ secret: { secretName: "none", optional: true } }), []);
+  const failures: [object, string][] = [
+    [{ secret: { secretName: "nope" } }, 'secret "nope" not found'],
+    [
+      { configMap: { name: "cfg", items: [{ key: "x", path: "x" }] } },
+      "configmap references non-existent config key: x",
+    ],
+    [{ secret: { secretName: "sec", items: [{ key: "x", path: "x" }] } }, "references non-existent secret key: x"],
+    [
+      { projected: { sources: [{ secret: { name: "no" } }, { configMap: { name: "ne" } }] } },
+      '[secret "no" not found, configmap "ne" not found]',
+    ],
+  ];
+  for (const [volume, message] of failures) await assert.rejects(of(volume), { message });
+  const projected = [
+    { serviceAccountToken: { path: "token", audience: "x" } },
+    { downwardAPI: { items: [{ path: "name", fieldRef: { fieldPath: "metadata.name" } }] } },
+  ];
+  assert.deepEqual(await of({ projected: { sources: projected } }), ["token 644 token-x", "name 644 pod"]);
+  pod.spec!.securityContext = { fsGroup: 5 };
+  assert.deepEqual((await of({ projected: { sources: projected } }))[0], "token 600 token-x");
+});
+
+test("host paths: types are checked, or made", async (t) => {
+  const path = await folder(t);
+  await writeFile(join(path, "f"), "");
+  await assert.rejects(checkHostPath("/no/such/dir", "Directory"), {
+    message: "hostPath type check failed: /no/such/dir is not a directory",
+  });
+  await assert.rejects(checkHostPath(join(path, "f"), "Directory"), /is not a directory/);
+  await assert.rejects(checkHostPath(join(path, "f"), "Socket"), /is not a socket file/);
+  await checkHostPath(join(path, "new/dir"), "DirectoryOrCreate");
+  await checkHostPath(join(path, "new/dir"), "Directory");
+  await checkHostPath(join(path, "new/file"), "FileOrCreate");
+  await checkHostPath(join(path, "new/file"), "File");
+  await checkHostPath("/dev/null", "CharDevice");
+});
+
+const canMount = process.getuid?.() === 0;
+
+test("sub paths: made when missing, links inside are followed, links out are refused", {
+  skip: !canMount,
+}, async (t) => {
+  const path = await folder(t);
+  const volume = join(path, "volume");
+  await mkdir(volume);
+  await writePayload(volume, files({ alpha: "one" }));
+  await mountSubPath(volume, "alpha", join(path, "m/0"));
+  assert.equal(await readFile(join(path, "m/0"), "utf8"), "one");
+  await mountSubPath(volume, "x/y", join(path, "m/1"));
+  await writeFile(join(path, "m/1/z"), "deep");
+  assert.equal(await readFile(join(volume, "x/y/z"), "utf8"), "deep");
+  await symlink("/etc", join(volume, "out"));
+  await assert.rejects(mountSubPath(volume, "out/passwd", join(path, "m/2")), /not within volume path/);
+  await symlink("/nowhere/at/all", join(volume, "dangling"));
+  await assert.rejects(mountSubPath(volume, "dangling", join(path, "m/3")), /unexpected symlink found/);
+});
+
+test("mount table: finds and removes mounts, also with blanks in their names", { skip: !canMount }, async (t) => {
+  const path = await folder(t);
+  const target = join(path, "a b");
+  await mkdir(target);
+  await bindMount(path, target);
+  assert.deepEqual(await mountsUnder(path), [target]);
+  await unmount(target);
+  await unmount(target);
+  assert.deepEqual(await mountsUnder(path), []);
+});
