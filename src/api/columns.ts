@@ -19,13 +19,14 @@ export const ageColumn: Column<KubernetesObject> = {
 export const none = "<none>";
 export const unknown = "<unknown>";
 
-/** `a=b,c=d` in the order of the keys, or <none>. */
-export function printLabels(labels: Readonly<Record<string, string>> | undefined): string {
-  const texts = Object.keys(labels ?? {})
+/** `a=b,c=d` in the order of the keys. */
+export const joinLabels = (labels: Readonly<Record<string, string>> = {}): string =>
+  Object.keys(labels)
     .sort()
-    .map((key) => `${key}=${labels?.[key]}`);
-  return texts.join(",") || none;
-}
+    .map((key) => `${key}=${labels[key]}`)
+    .join(",");
+
+export const printLabels = (labels: Readonly<Record<string, string>> | undefined): string => joinLabels(labels) || none;
 
 /** Names and images of the containers of a template. */
 export const containerNames = (containers: readonly { name: string }[] | undefined): string =>

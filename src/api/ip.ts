@@ -124,14 +124,3 @@ export function validateNonSpecialIp(text: string, at: Place): void {
     at.invalid(text, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
   }
 }
-
-/** A warning for an address that isn't written as it should be; "" for one that is, or that is none. */
-export function warningForIp(text: string, at: Place): string {
-  const address = parseIp(text);
-  if (!address) return "";
-  const canonical = printIp(address);
-  if (canonical === text) return "";
-  return address.family === "IPv4"
-    ? `${at}: non-standard IP address ${JSON.stringify(text)} is invalid: use ${JSON.stringify(canonical)}`
-    : `${at}: IPv6 address ${JSON.stringify(text)} should be in RFC 5952 canonical format (${JSON.stringify(canonical)})`;
-}

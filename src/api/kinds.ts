@@ -1,7 +1,34 @@
 /** Every built-in kind; one line for each. Adding a kind is its own file and a line here. */
+import { componentStatusKind } from "./core/component-status.ts";
+import { configMapKind } from "./core/config-map.ts";
+import { endpointsKind } from "./core/endpoints.ts";
+import { eventKind } from "./core/event.ts";
+import { limitRangeKind } from "./core/limit-range.ts";
+import { namespaceKind } from "./core/namespace.ts";
+import { nodeKind } from "./core/node.ts";
+import { podTemplateKind } from "./core/pod-template.ts";
 import { podKind } from "./core/pod.ts";
+import { replicationControllerKind } from "./core/replication-controller.ts";
+import { resourceQuotaKind } from "./core/resource-quota.ts";
+import { secretKind } from "./core/secret.ts";
+import { serviceAccountKind } from "./core/service-account.ts";
 import { serviceKind } from "./core/service.ts";
 import type { Kind } from "./kind.ts";
 
 /** By group, then as in upstream's storage. Hooks of a kind only see objects of that kind, so its type is its own. */
-export const kinds: readonly Kind[] = [podKind, serviceKind] as unknown as readonly Kind[];
+export const kinds: readonly Kind[] = [
+  componentStatusKind,
+  configMapKind,
+  endpointsKind,
+  eventKind,
+  limitRangeKind,
+  namespaceKind,
+  nodeKind,
+  podTemplateKind,
+  podKind,
+  replicationControllerKind,
+  resourceQuotaKind,
+  secretKind,
+  serviceAccountKind,
+  serviceKind,
+] as unknown as readonly Kind[];

@@ -3,7 +3,7 @@
  * wrong, so a valid object costs two small allocations for each level that is visited.
  * Rejected: lists of errors that are concatenated on the way up, as upstream does; most objects have none.
  */
-import { type FieldError, FieldPath, fieldError } from "#machinery";
+import { type FieldError, FieldPath, fieldError, negativeMessage } from "#machinery";
 
 export class Place {
   readonly path: FieldPath;
@@ -51,6 +51,11 @@ export class Place {
   /** One error for each message of a format check. */
   invalidEach(value: unknown, messages: readonly string[]): void {
     for (const message of messages) this.invalid(value, message);
+  }
+
+  /** Of a count; nothing is fine. */
+  notNegative(value: number | undefined): void {
+    if (value !== undefined && value < 0) this.invalid(value, negativeMessage);
   }
 
   forbidden(detail: string): void {

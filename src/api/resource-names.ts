@@ -1,5 +1,12 @@
 /** Names of resources (cpu, memory, example.com/gpu, hugepages-2Mi): which are known where, and what their amounts may be. */
-import { isQualifiedName, QuantityError, quantityMilliValue, quantitySign, quantityValue } from "#machinery";
+import {
+  isQualifiedName,
+  negativeMessage,
+  QuantityError,
+  quantityMilliValue,
+  quantitySign,
+  quantityValue,
+} from "#machinery";
 import type { Place } from "./place.ts";
 
 const computeResources = ["cpu", "memory", "ephemeral-storage"];
@@ -80,7 +87,7 @@ export const isWholeAmount = (amount: string): boolean => quantityMilliValue(amo
 
 /** Not negative, and whole for what is counted. `amount` is a canonical quantity. */
 export function validateAmount(name: string, amount: string, at: Place): void {
-  if (quantitySign(amount) < 0) at.invalid(amount, "must be greater than or equal to 0");
+  if (quantitySign(amount) < 0) at.invalid(amount, negativeMessage);
   if (name !== "cpu" && name !== "memory" && isIntegerResource(name) && !isWholeAmount(amount)) {
     at.invalid(amount, "must be an integer");
   }

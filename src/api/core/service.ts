@@ -3,17 +3,16 @@
  * Follows upstream's registry/core/service; addresses and ports are allocated by the API server's registry, after validation.
  */
 import { nameIsDns1035Label } from "#machinery";
-import { warningForIp } from "../ip.ts";
 import { defineKind } from "../kind.ts";
-import { Place } from "../place.ts";
-import type { Service, ServiceSpec } from "../types.d.ts";
+import type { Service } from "../types.d.ts";
 import { serviceColumns } from "./service/columns.ts";
 import { completeFamilies } from "./service/families.ts";
-import { isExternal, isHeadless, specOf } from "./service/rules.ts";
+import { isExternal, specOf } from "./service/rules.ts";
 import { serviceStatusStrategy } from "./service/status.ts";
 import { dropUnused, keepAllocated, shareClusterIp } from "./service/transitions.ts";
 import { validateServiceUpdate } from "./service/update.ts";
 import { validateService } from "./service/validate.ts";
+import { serviceWarnings } from "./service/warnings.ts";
 
 const affinitySeconds = 10800;
 
@@ -37,38 +36,6 @@ function defaultService(service: Service): void {
   if (spec.type !== "LoadBalancer") return;
   spec.allocateLoadBalancerNodePorts ??= true;
   for (const ingress of service.status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";
-}
-
-function serviceWarnings({ spec = {}, metadata }: Service): string[] {
-  const warnings: string[] = [];
-  const hints = "service.kubernetes.io/topology-aware-hints";
-  if (metadata.annotations?.[hints] !== undefined) {
-    const mode = "service.kubernetes.io/topology-mode";
-    warnings.push(`metadata.annotations[${hints}]: annotation ${hints} is deprecated, please use ${mode} instead`);
-  }
-  if (isHeadless(spec)) warnings.push(...headlessWarnings(spec));
-  const at = Place.root("spec");
-  const check = (address: string, place: Place) => {
-    const warning = address === "None" ? "" : warningForIp(address, place);
-    if (warning !== "") warnings.push(warning);
-  };
-  spec.clusterIPs?.forEach((address, i) => {
-    check(address, at.child("clusterIPs").index(i));
-  });
-  spec.externalIPs?.forEach((address, i) => {
-    check(address, at.child("externalIPs").index(i));
-  });
-  if (spec.loadBalancerIP) check(spec.loadBalancerIP, at.child("loadBalancerIP"));
-  return warnings;
-}
-
-function headlessWarnings({ loadBalancerIP, externalIPs, sessionAffinity }: ServiceSpec): string[] {
-  const ignored = [
-    loadBalancerIP ? "loadBalancerIP" : "",
-    externalIPs?.length ? "externalIPs" : "",
-    sessionAffinity !== "None" ? "SessionAffinity" : "",
-  ];
-  return ignored.filter(Boolean).map((field) => `spec.${field} is ignored when spec.clusterIP is "None"`);
 }
 
 export const serviceKind = defineKind<Service>({

@@ -47,7 +47,7 @@ function validateProbe(probe: Probe, at: Place, { gracePeriod }: ProbeCheck): vo
   validateHandler(probe, at, gracePeriod);
   for (const field of counts) {
     const value = probe[field];
-    if (value !== undefined && value < 0) at.child(field).invalid(value, "must be greater than or equal to 0");
+    if (value !== undefined) at.child(field).notNegative(value);
   }
   const seconds = probe.terminationGracePeriodSeconds;
   if (seconds !== undefined && seconds <= 0) {

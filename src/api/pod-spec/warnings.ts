@@ -1,6 +1,6 @@
 /** What is allowed in a pod but probably not meant: upstream's api/pod warnings, in its order and words. */
 import { goQuote, isDns1123Label } from "#machinery";
-import { warningForIp } from "../ip.ts";
+import { ipWarnings } from "../ip-warnings.ts";
 import { deprecatedNodeLabel, nodeTermWarnings } from "../node-labels.ts";
 import { Place } from "../place.ts";
 import { isWholeAmount } from "../resource-names.ts";
@@ -28,6 +28,14 @@ export function templateWarnings(template: PodTemplateSpec | undefined, path: st
   const at = (field: "metadata" | "spec") => Place.root(path).child(field);
   if (template?.spec) addWarnings(warnings, { spec: template.spec, meta: template.metadata ?? {}, at });
   return warnings;
+}
+
+/** Names of controllers become names and hostnames of pods. */
+export function podNameWarnings(name: string): string[] {
+  const messages = isDns1123Label(name);
+  const why =
+    "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended";
+  return messages.length > 0 ? [`metadata.name: ${why}: [${messages.join(" ")}]`] : [];
 }
 
 interface Subject {
@@ -162,14 +170,10 @@ function addAffinityWarnings(warnings: string[], affinity: PodAffinity | undefin
 }
 
 function addAddressWarnings(warnings: string[], spec: PodSpec, at: Place): void {
-  const add = (address: string, place: Place) => {
-    const warning = warningForIp(address, place);
-    if (warning) warnings.push(warning);
-  };
   spec.dnsConfig?.nameservers?.forEach((address, i) => {
-    add(address, at.child("dnsConfig").child("nameservers").index(i));
+    warnings.push(...ipWarnings(address, at.child("dnsConfig").child("nameservers").index(i)));
   });
   spec.hostAliases?.forEach(({ ip }, i) => {
-    add(ip, at.child("hostAliases").index(i).child("ip"));
+    warnings.push(...ipWarnings(ip, at.child("hostAliases").index(i).child("ip")));
   });
 }

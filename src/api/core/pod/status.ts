@@ -1,6 +1,7 @@
 /** Writes to a pod's status: what stays of the pod, and which statuses make sense. */
 import { type FieldError, isGroupId, isQualifiedName, isUserId, nameIsDnsSubdomain } from "#machinery";
-import { isDualStack, parseIp, validateIp, warningForIp } from "../../ip.ts";
+import { isDualStack, parseIp, validateIp } from "../../ip.ts";
+import { ipWarnings } from "../../ip-warnings.ts";
 import type { Strategy } from "../../kind.ts";
 import { Place } from "../../place.ts";
 import { setOrDelete } from "../../strategy.ts";
@@ -39,11 +40,9 @@ export const podStatusStrategy: Strategy<Pod> = {
 
   warningsOnUpdate({ status = {} }) {
     const at = Place.root("status");
-    return (["podIPs", "hostIPs"] as const)
-      .flatMap((list) =>
-        (status[list] ?? []).map(({ ip = "" }, i) => warningForIp(ip, at.child(list).index(i).child("ip"))),
-      )
-      .filter((warning) => warning !== "");
+    return (["podIPs", "hostIPs"] as const).flatMap((list) =>
+      (status[list] ?? []).flatMap(({ ip = "" }, i) => ipWarnings(ip, at.child(list).index(i).child("ip"))),
+    );
   },
 };
 
