@@ -11,3 +11,5 @@ export {
   type FlagValues,
   parseFlags,
 } from "./flag.ts";
+export { lingerMs, splice } from "./splice.ts";
+export { printHead, requestUpgrade, type UpgradeAnswer, type UpgradeRequest } from "./upgrade.ts";
