@@ -29,6 +29,7 @@ export class FakeTransport implements Transport {
   #log: LogEntry[] = [];
   #watchers = new Set<Watcher>();
   #uids = 0;
+  #names = 0;
 
   async request(request: ApiRequest): Promise<unknown> {
     this.requests.push(request);
@@ -102,12 +103,13 @@ export class FakeTransport implements Transport {
   }
 
   create(collection: string, object: KubernetesObject): KubernetesObject {
-    const name = object.metadata?.name;
+    const { generateName } = object.metadata ?? {};
+    const name = object.metadata?.name ?? (generateName && `${generateName}${++this.#names}`);
     if (!name) throw statusError.badRequest("name is required");
     const path = `${collection}/${name}`;
     if (this.objects.has(path)) throw statusError.alreadyExists({ group: "", resource: lastOf(collection) }, name);
     const namespace = /\/namespaces\/([^/]+)\/[^/]+$/.exec(collection)?.[1];
-    const metadata = { ...object.metadata, uid: object.metadata?.uid ?? `uid-${++this.#uids}` };
+    const metadata = { ...object.metadata, name, uid: object.metadata?.uid ?? `uid-${++this.#uids}` };
     return this.#write("ADDED", path, { ...object, metadata: namespace ? { ...metadata, namespace } : metadata });
   }
 

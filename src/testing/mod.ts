@@ -1,3 +1,4 @@
+export { FakeTransport, type Intercept } from "./fake-transport.ts";
 export { createFakeInformers, type FakeInformers } from "./informers.ts";
 export {
   insideNamespace,

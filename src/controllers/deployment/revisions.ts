@@ -1,0 +1,165 @@
+/**
+ * The set that has today's template: its revision number, the annotations it takes over from its Deployment, its creation when
+ * there is none yet, and the end of sets beyond the history limit.
+ */
+import type { ReplicaSet } from "#api";
+import { goQuote } from "#machinery";
+import { contentHash } from "../lib/hash.ts";
+import { byCreation, controllerReference, isDeleting, type Seen } from "../lib/objects.ts";
+import { conditionOf, setCondition } from "./conditions.ts";
+import {
+  actualOf,
+  allSets,
+  desiredReplicasAnnotation,
+  hashLabel,
+  isRolling,
+  maxReplicasAnnotation,
+  type PlannedSet,
+  progressDeadlineMs,
+  revisionAnnotation,
+  revisionHistoryAnnotation,
+  revisionOf,
+  type Rollout,
+  sizeOf,
+  sum,
+} from "./rollout.ts";
+
+export const deploymentKind = { apiVersion: "apps/v1", kind: "Deployment" };
+
+const lastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration";
+export const rollbackAnnotation = "deprecated.deployment.rollback.to";
+
+/** They say something about one object only, so neither sets nor Deployments inherit them. */
+const ownAnnotations = new Set([
+  lastAppliedAnnotation,
+  revisionAnnotation,
+  revisionHistoryAnnotation,
+  desiredReplicasAnnotation,
+  maxReplicasAnnotation,
+  rollbackAnnotation,
+]);
+
+/** Keeps an annotation that grows with every rollback from filling the object. */
+const historyCharactersMax = 2000;
+
+export const isInherited = (annotation: string): boolean => !ownAnnotations.has(annotation);
+
+/** Brings the newest set's annotations, and the Deployment's revision, up to date; creates the set if `mayCreate`. */
+export function syncNewSet(rollout: Rollout, { mayCreate }: { mayCreate: boolean }): void {
+  const revision = Math.max(0, ...rollout.oldSets.map((set) => revisionOf(set.annotations))) + 1;
+  const hasDeadline = progressDeadlineMs(rollout.deployment) !== undefined;
+  const { newSet } = rollout;
+  if (newSet?.before) {
+    inheritAnnotations(rollout, newSet);
+    raiseRevision(newSet, revision);
+    newSet.minReadySeconds = rollout.deployment.spec?.minReadySeconds ?? 0;
+    rollout.annotations[revisionAnnotation] = newSet.annotations[revisionAnnotation] ?? String(revision);
+    if (hasDeadline && !conditionOf(rollout, "Progressing")) {
+      setCondition(rollout, {
+        type: "Progressing",
+        status: "True",
+        reason: "FoundNewReplicaSet",
+        message: `Found new replica set ${goQuote(newSet.name)}`,
+      });
+    }
+    return;
+  }
+  if (newSet || !mayCreate) return;
+  const created: PlannedSet = {
+    name: `${rollout.deployment.metadata.name}-${hashOf(rollout)}`,
+    replicas: 0,
+    annotations: {},
+    minReadySeconds: rollout.deployment.spec?.minReadySeconds ?? 0,
+  };
+  rollout.newSet = created;
+  created.replicas = newSetSize(rollout, created);
+  inheritAnnotations(rollout, created);
+  raiseRevision(created, revision);
+  noteSizes(rollout, created);
+  rollout.annotations[revisionAnnotation] = String(revision);
+  if (hasDeadline) {
+    setCondition(rollout, {
+      type: "Progressing",
+      status: "True",
+      reason: "NewReplicaSetCreated",
+      message: `Created new replica set ${goQuote(created.name)}`,
+    });
+  }
+}
+
+const hashOf = ({ deployment }: Rollout): string =>
+  contentHash(deployment.spec?.template, deployment.status?.collisionCount);
+
+function inheritAnnotations({ deployment }: Rollout, set: PlannedSet): void {
+  for (const [key, value] of Object.entries(deployment.metadata.annotations ?? {})) {
+    if (isInherited(key)) set.annotations[key] = value;
+  }
+}
+
+/** A set that is used again gets a new revision; the ones it had are remembered. */
+function raiseRevision({ annotations }: PlannedSet, revision: number): void {
+  const text = annotations[revisionAnnotation];
+  const before = Number(text ?? 0);
+  if (!Number.isSafeInteger(before) || before >= revision) return;
+  annotations[revisionAnnotation] = String(revision);
+  if (text === undefined) return;
+  const history = (annotations[revisionHistoryAnnotation] ?? "").split(",").filter((entry) => entry !== "");
+  history.push(text);
+  while (history.join(",").length > historyCharactersMax && history.length > 1) history.shift();
+  annotations[revisionHistoryAnnotation] = history.join(",");
+}
+
+export function noteSizes({ desired, maxSurge }: Rollout, { annotations }: PlannedSet): void {
+  annotations[desiredReplicasAnnotation] = String(desired);
+  annotations[maxReplicasAnnotation] = String(desired + maxSurge);
+}
+
+/** How large the newest set may be while the others still have pods. */
+export function newSetSize(rollout: Rollout, set: PlannedSet): number {
+  const { deployment, desired, maxSurge } = rollout;
+  if (!isRolling(deployment)) return desired;
+  const room = desired + maxSurge - sum(allSets(rollout), sizeOf);
+  return room <= 0 ? set.replicas : set.replicas + Math.min(room, desired - set.replicas);
+}
+
+/** The new set as it is sent. */
+export function newReplicaSet({ deployment }: Rollout, set: PlannedSet): ReplicaSet {
+  const { template, selector } = deployment.spec ?? {};
+  const hash = set.name.slice((deployment.metadata.name ?? "").length + 1);
+  const labels = { ...template?.metadata?.labels, [hashLabel]: hash };
+  const created: Seen<ReplicaSet> = {
+    apiVersion: "apps/v1",
+    kind: "ReplicaSet",
+    metadata: {
+      name: set.name,
+      namespace: deployment.metadata.namespace ?? "",
+      labels,
+      annotations: set.annotations,
+      ownerReferences: [controllerReference(deployment, deploymentKind)],
+    },
+    spec: {
+      replicas: set.replicas,
+      ...(set.minReadySeconds ? { minReadySeconds: set.minReadySeconds } : {}),
+      selector: { ...selector, matchLabels: { ...selector?.matchLabels, [hashLabel]: hash } },
+      template: { ...template, metadata: { ...template?.metadata, labels } },
+    },
+  };
+  return created as ReplicaSet; // shares the template's parts: sent, never changed
+}
+
+/** Old sets beyond the history limit, oldest revision first, that have no pods and know it. */
+export function setsToDelete({ deployment, oldSets }: Rollout): string[] {
+  const limit = deployment.spec?.revisionHistoryLimit;
+  if (limit === undefined || limit === 2 ** 31 - 1) return [];
+  const kept = oldSets.filter((set) => set.before && !isDeleting(set.before));
+  const surplus = kept.length - limit;
+  if (surplus <= 0) return [];
+  return kept
+    .sort((a, b) => revisionOf(a.annotations) - revisionOf(b.annotations) || byCreation(a.before ?? {}, b.before ?? {}))
+    .slice(0, surplus)
+    .filter((set) => actualOf(set) === 0 && set.replicas === 0 && hasObserved(set))
+    .map((set) => set.name);
+}
+
+const hasObserved = ({ before }: PlannedSet): boolean =>
+  (before?.metadata.generation ?? 0) <= (before?.status?.observedGeneration ?? 0);

@@ -1,0 +1,94 @@
+/**
+ * What a controller is. A controller is a name, the account it acts as, and one or more loops. A loop says which informers it
+ * watches and how their events become keys, and how one key is reconciled. Everything else (queue, retries with back-off,
+ * waiting for caches, stopping) is the same for all and lives in run-loop.ts.
+ *
+ * Rules that every loop keeps: events only mark keys; `reconcile` reads caches, never lists from the server; it is level-triggered,
+ * so running it once more does no harm; it throws to be run again later. What to do is decided by a pure function in the
+ * controller's `reconcile.ts`, which knows neither client nor clock.
+ */
+import type { Clock, Logger } from "#base";
+import type { Client, EventRecorder, Informer, InformerHandler, InformerSet, WorkQueue } from "#client";
+
+export interface ControllerOptions {
+  /** Addresses of pods, one CIDR for each family; without it no node gets a pod CIDR. */
+  readonly clusterCidrs?: readonly string[];
+  /** Addresses of Services, never given to nodes. */
+  readonly serviceCidrs?: readonly string[];
+  /** PEM of the authority that signs the API server's certificate, published to every namespace. */
+  readonly rootCa?: string;
+  /** A node that renews neither lease nor status for this long is unknown. */
+  readonly nodeMonitorGraceMs?: number;
+  /** Finished pods that may stay around, in all namespaces together. */
+  readonly terminatedPodsMax?: number;
+}
+
+export interface ControllerContext {
+  /** Acts as the controller's own account. */
+  readonly client: Client;
+  /** Shared by all controllers of the process. */
+  readonly informers: InformerSet;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly options: ControllerOptions;
+}
+
+/** An informer and what its events mark. */
+export interface Watch {
+  synced(): Promise<void>;
+  /** Answers how to stop. */
+  start(): () => void;
+}
+
+export interface Loop {
+  /** Which events mark which keys. Called once. */
+  watches(queue: WorkQueue): readonly Watch[];
+  /** Informers that `reconcile` reads without watching them. */
+  readonly reads?: readonly Pick<Watch, "synced">[];
+  /** Brings one object to where it should be. Never runs twice at once for the same key. */
+  reconcile(key: string, queue: WorkQueue): Promise<void>;
+  /** Keys reconciled at the same time; upstream's default is 5. */
+  readonly workers?: number;
+  /** Work that no event starts: marks the first keys of a periodic loop. Runs after the caches are complete. */
+  begin?(queue: WorkQueue, signal: AbortSignal): Promise<void> | void;
+}
+
+export interface Controller {
+  /** As in kube-controller-manager's `--controllers`. */
+  readonly name: string;
+  /** Service account in kube-system: upstream's roles are bound to it. */
+  readonly account: string;
+  /** `source.component` of its events. */
+  readonly component: string;
+  /** Asks for informers and indexes. May answer no loop when an option it needs is missing. */
+  create(context: ControllerContext): readonly Loop[];
+}
+
+export type ControllerDefinition = Pick<Controller, "name" | "create"> & Partial<Controller>;
+
+/** Account and component have the controller's name unless upstream calls them differently. */
+export const defineController = (definition: ControllerDefinition): Controller => ({
+  account: definition.name,
+  component: definition.component ?? definition.account ?? definition.name,
+  ...definition,
+});
+
+export const watch = <T>(informer: Informer<T>, handler: InformerHandler<T>): Watch => ({
+  synced: () => informer.synced(),
+  start: () => informer.addHandler(handler),
+});
+
+/** Every event marks what `mark` marks; an update marks for the old state too, which may have belonged elsewhere. */
+export const onEvery = <T>(
+  informer: Informer<T>,
+  mark: (object: Parameters<NonNullable<InformerHandler<T>["added"]>>[0]) => void,
+): Watch =>
+  watch(informer, {
+    added: mark,
+    updated: (object, old) => {
+      mark(old);
+      mark(object);
+    },
+    deleted: mark,
+  });

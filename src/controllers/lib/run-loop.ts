@@ -1,0 +1,38 @@
+/** Runs one loop: marks from the start, works only when every cache it reads is complete, stops when the signal aborts. */
+import type { Clock, Logger } from "#base";
+import { createWorkQueue } from "#client";
+import type { Loop } from "./controller.ts";
+
+const workersDefault = 5;
+
+export interface RunLoopOptions {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export async function runLoop(loop: Loop, options: RunLoopOptions, signal: AbortSignal): Promise<void> {
+  const queue = createWorkQueue(options);
+  const watches = loop.watches(queue);
+  const stops = watches.map((each) => each.start());
+  try {
+    await Promise.race([
+      Promise.all([...watches, ...(loop.reads ?? [])].map((each) => each.synced())),
+      aborted(signal),
+    ]);
+    if (signal.aborted) return;
+    const work = queue.run(signal, {
+      concurrency: loop.workers ?? workersDefault,
+      work: (key) => loop.reconcile(key, queue),
+    });
+    await Promise.all([work, loop.begin?.(queue, signal)]);
+  } finally {
+    for (const stop of stops) stop();
+  }
+}
+
+export const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
