@@ -1,4 +1,9 @@
 /** Every built-in kind; one line for each. Adding a kind is its own file and a line here. */
+import { controllerRevisionKind } from "./apps/controller-revision.ts";
+import { daemonSetKind } from "./apps/daemon-set.ts";
+import { deploymentKind } from "./apps/deployment.ts";
+import { replicaSetKind } from "./apps/replica-set.ts";
+import { statefulSetKind } from "./apps/stateful-set.ts";
 import { componentStatusKind } from "./core/component-status.ts";
 import { configMapKind } from "./core/config-map.ts";
 import { endpointsKind } from "./core/endpoints.ts";
@@ -31,4 +36,9 @@ export const kinds: readonly Kind[] = [
   secretKind,
   serviceAccountKind,
   serviceKind,
+  controllerRevisionKind,
+  daemonSetKind,
+  deploymentKind,
+  replicaSetKind,
+  statefulSetKind,
 ] as unknown as readonly Kind[];
