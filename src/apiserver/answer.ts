@@ -17,11 +17,25 @@ export interface ListMetadata {
 export type Answer =
   /** One stored object, seen as `resource`. */
   | { readonly type: "object"; readonly status: number; readonly resource: Resource; readonly object: StoredObject }
-  | { readonly type: "list"; readonly resource: Resource; readonly objects: readonly StoredObject[]; readonly metadata: ListMetadata }
-  | { readonly type: "watch"; readonly resource: Resource; readonly open: <T>(consumer: WatchConsumer<T>) => WatchStream<T> }
+  | {
+      readonly type: "list";
+      readonly resource: Resource;
+      readonly objects: readonly StoredObject[];
+      readonly metadata: ListMetadata;
+    }
+  | {
+      readonly type: "watch";
+      readonly resource: Resource;
+      readonly open: <T>(consumer: WatchConsumer<T>) => WatchStream<T>;
+    }
   /** An object that isn't stored as such: Scale, Status, reviews. Plain JSON. */
   | { readonly type: "value"; readonly status: number; readonly value: KubernetesObject | object }
   /** A finished body: version, health, discovery. */
-  | { readonly type: "raw"; readonly status: number; readonly headers: ResponseHeaders; readonly body: Uint8Array | string }
+  | {
+      readonly type: "raw";
+      readonly status: number;
+      readonly headers: ResponseHeaders;
+      readonly body: Uint8Array | string;
+    }
   /** Speaks for itself: logs, proxies. Only over HTTP. */
   | { readonly type: "stream"; readonly run: (request: ServerRequest, sink: ResponseSink) => Promise<void> };

@@ -1,16 +1,17 @@
 /** What every cluster has: the first namespaces, system priority classes, the `kubernetes` Service. Created where it is missing. */
 import type { Clock } from "#base";
 import { isStatusError, type KubernetesObject } from "#machinery";
-import { Query } from "./query.ts";
-import type { Call } from "./registry/call.ts";
 import type { RegistryCore } from "./registry/core.ts";
 import { create } from "./registry/create.ts";
+import { internalCall } from "./registry/internal-call.ts";
+import { ServiceRange } from "./registry/service-range.ts";
+import { objectKey } from "./registry/storage.ts";
+import { update } from "./registry/update.ts";
 
 export interface BootstrapOptions {
   readonly core: RegistryCore;
   readonly clock: Clock;
   readonly serviceCidr: string;
-  readonly advertiseAddress: string | undefined;
   /** What others want to be there too (roles). */
   readonly objects: readonly Wanted[];
 }
@@ -22,7 +23,60 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
     namespaces.map((name) => ensure(options, { path: ["", "v1", "namespaces", ""], object: { metadata: { name } } })),
   );
   await Promise.all(options.objects.map((wanted) => ensure(options, wanted)));
-  await Promise.all(priorityClasses.map((object) => ensure(options, { path: ["scheduling.k8s.io", "v1", "priorityclasses", ""], object })));
+  const classes = ["scheduling.k8s.io", "v1", "priorityclasses", ""] as const;
+  await Promise.all(priorityClasses.map((object) => ensure(options, { path: classes, object })));
+  await ensureKubernetesService(options);
+}
+
+/** How pods find this server: a Service on the first address, whose endpoints are where the server listens. */
+async function ensureKubernetesService(options: BootstrapOptions): Promise<void> {
+  const { serviceCidr } = options;
+  const address = new ServiceRange(serviceCidr).first();
+  const labels = { component: "apiserver", provider: "kubernetes" };
+  const port = { name: "https", port: 443, protocol: "TCP", targetPort: 6443 };
+  await ensure(options, {
+    path: ["networking.k8s.io", "v1", "servicecidrs", ""],
+    object: { metadata: { name: "kubernetes" }, spec: { cidrs: [new ServiceRange(serviceCidr).text] } },
+  });
+  await ensure(options, {
+    path: ["", "v1", "services", "default"],
+    object: {
+      metadata: { name: "kubernetes", labels },
+      spec: { clusterIP: address, ports: [port], sessionAffinity: "None", type: "ClusterIP" },
+    },
+  });
+}
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Behind the `kubernetes` Service: this server. Called when it listens, as the port may be any free one. */
+export async function publishEndpoint(
+  { core, clock }: Pick<BootstrapOptions, "core" | "clock">,
+  { address, port }: Endpoint,
+): Promise<void> {
+  const ports = [{ name: "https", port, protocol: "TCP" }];
+  const now = clock.now();
+  const put = async (group: string, resource: string, object: KubernetesObject) => {
+    const write = { group, version: "v1", resource, namespace: "default", name: "kubernetes", object, now } as const;
+    const call = internalCall(core, { ...write, verb: "update" });
+    if (call.resource.stored && (await core.storage.read(call.resource.stored, "default/kubernetes")))
+      await update(core, call, "");
+    else await create(core, internalCall(core, { ...write, verb: "create", name: "" }));
+  };
+  const endpoints = {
+    metadata: { name: "kubernetes", labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
+    subsets: [{ addresses: [{ ip: address }], ports }],
+  };
+  const slice = {
+    metadata: { name: "kubernetes", labels: { "kubernetes.io/service-name": "kubernetes" } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    ports,
+  };
+  await Promise.all([put("", "endpoints", endpoints), put("discovery.k8s.io", "endpointslices", slice)]);
 }
 
 const priorityClasses: readonly object[] = [
@@ -34,7 +88,8 @@ const priorityClasses: readonly object[] = [
   {
     metadata: { name: "system-cluster-critical" },
     value: 2_000_000_000,
-    description: "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    description:
+      "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
   },
 ];
 
@@ -45,25 +100,15 @@ export interface Wanted {
 
 /** Through the registry like any other write, as the server itself. */
 async function ensure({ core, clock }: BootstrapOptions, { path, object }: Wanted): Promise<void> {
-  const [group, version, plural, namespace] = path;
-  const resource = core.table.find(group, version, plural);
-  if (!resource) return;
-  const { metadata } = object as KubernetesObject;
-  const kind = resource.stored;
-  if (kind && (await core.storage.read(kind, kind.namespaced ? `${namespace}/${metadata?.name}` : (metadata?.name ?? "")))) return;
-  const call: Call = {
-    user: { name: "system:apiserver", uid: "", groups: ["system:masters"], extra: {} },
-    verb: "create",
-    resource,
-    target: { type: "resource", group, version, namespace, resource: plural, name: "", subresource: "", rest: "", legacyWatch: false, inNamespace: namespace !== "" },
-    query: new Query(""),
-    userAgent: "kube-apiserver",
-    body: { contentType: "application/json", value: structuredClone(object), bytes: async () => Buffer.from(JSON.stringify(object)) },
-    warnings: [],
-    now: clock.now(),
-  };
+  const [group, version, resource, namespace] = path;
+  const kind = core.table.stored(group, resource);
+  const { metadata } = object as KubernetesObject; // all have it
+  if (!kind || (await core.storage.read(kind, objectKey(kind, namespace, metadata?.name ?? "")))) return;
   try {
-    await create(core, call);
+    await create(
+      core,
+      internalCall(core, { verb: "create", group, version, resource, namespace, name: "", object, now: clock.now() }),
+    );
   } catch (error) {
     // Another server was faster.
     if (!isStatusError(error, "AlreadyExists")) throw error;

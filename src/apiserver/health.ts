@@ -24,7 +24,11 @@ export function healthHandlers({ checks, readiness }: HealthOptions): ReadonlyMa
   ]);
 }
 
-async function answerHealth(name: string, checks: ReadonlyMap<string, HealthCheck>, { parts, query }: PathRequest): Promise<Answer | undefined> {
+async function answerHealth(
+  name: string,
+  checks: ReadonlyMap<string, HealthCheck>,
+  { parts, query }: PathRequest,
+): Promise<Answer | undefined> {
   const only = parts[1];
   if (only !== undefined) {
     const check = parts.length === 2 ? checks.get(only) : undefined;
@@ -77,4 +81,3 @@ export function versionHandler(version: VersionInfo): PathHandler {
 export function rootHandler(paths: () => readonly string[]): PathHandler {
   return ({ user: _ }) => ({ type: "value", status: 200, value: { paths: [...paths()].sort() } });
 }
-

@@ -2,13 +2,20 @@
 import { randomUUID } from "node:crypto";
 import type { Clock, Logger } from "#base";
 import { type Status, StatusError, statusError } from "#machinery";
-import { bodyBytesMax, type Handler, type ResponseHeaders, type ResponseSink, type ServerRequest } from "./http/exchange.ts";
+import {
+  bodyBytesMax,
+  type Handler,
+  type ResponseHeaders,
+  type ResponseSink,
+  type ServerRequest,
+} from "./http/exchange.ts";
 import { contentTypeOf, type Format, negotiate } from "./http/media-type.ts";
 import { type ResponseContext, respond, respondError } from "./http/respond.ts";
 import type { Pipeline, Route } from "./pipeline.ts";
 import { negotiateShape, presenterFor } from "./present/shape.ts";
 import { Query } from "./query.ts";
 import { parseTarget } from "./request-target.ts";
+import type { RequestBody } from "./registry/call.ts";
 import type { Authenticator } from "./security.ts";
 
 /** As upstream's --request-timeout; watches and streams are exempt. */
@@ -54,7 +61,8 @@ async function serve(exchange: Exchange): Promise<void> {
   const { options, request, sink, query, base } = exchange;
   const { headers, method, path } = request;
   const target = parseTarget(path);
-  if (!target) return sink.respond(400, { "content-type": "text/plain; charset=utf-8", connection: "close" }, "400 Bad Request");
+  if (!target)
+    return sink.respond(400, { "content-type": "text/plain; charset=utf-8", connection: "close" }, "400 Bad Request");
   const found = options.authenticator.authenticate(request);
   const user = found instanceof Promise ? await found : found;
   if (!user) throw statusError.unauthorized();
@@ -74,7 +82,7 @@ async function serve(exchange: Exchange): Promise<void> {
   const now = options.clock.now();
   const answer = await withDeadline(exchange, route, () =>
     route.run({
-      body: { contentType: contentTypeOf(headers["content-type"]), bytes: () => request.body(bodyBytesMax) },
+      body: bodyOf(request),
       userAgent: headers["user-agent"] ?? "",
       warnings,
       now,
@@ -91,8 +99,24 @@ async function serve(exchange: Exchange): Promise<void> {
   await respond(context, answer, () => presenterFor(media, { resource: route.resource, query, now, answer: shape }));
 }
 
+/** Read when first asked for, and once. */
+function bodyOf(request: ServerRequest): RequestBody {
+  let bytes: Promise<Buffer> | undefined;
+  return {
+    contentType: contentTypeOf(request.headers["content-type"]),
+    bytes() {
+      bytes ??= request.body(bodyBytesMax);
+      return bytes;
+    },
+  };
+}
+
 /** A 504 instead of an answer that takes too long; what it was doing goes on and is forgotten. */
-function withDeadline<T>({ options, query }: Exchange, { longRunning }: Extract<Route, { type: "resource" }>, run: () => Promise<T>): Promise<T> {
+function withDeadline<T>(
+  { options, query }: Exchange,
+  { longRunning }: Extract<Route, { type: "resource" }>,
+  run: () => Promise<T>,
+): Promise<T> {
   if (longRunning) return run();
   const asked = secondsOf(query.get("timeout"));
   const timeoutMs = asked === undefined ? requestTimeoutMs : Math.min(requestTimeoutMs, asked * 1000);
@@ -130,7 +154,12 @@ async function fail(exchange: Exchange, error: unknown): Promise<void> {
 
 function statusOf(error: unknown, { request, options }: Exchange): Status {
   if (error instanceof StatusError) return error.status;
-  options.log.error("request failed", { method: request.method, path: request.path, error, stack: error instanceof Error ? error.stack : "" });
+  options.log.error("request failed", {
+    method: request.method,
+    path: request.path,
+    error,
+    stack: error instanceof Error ? error.stack : "",
+  });
   return statusError.internal(error instanceof Error ? error.message : String(error)).status;
 }
 

@@ -6,7 +6,7 @@ import type { RequestUser } from "#api";
 import { type FieldRequirement, parseFieldSelector, SelectorError, statusError } from "#machinery";
 import type { Answer } from "./answer.ts";
 import { attributesOf } from "./authorize.ts";
-import { type PathHandlers, pageNotFound } from "./paths.ts";
+import { type PathHandlers, pageNotFound, textAnswer } from "./paths.ts";
 import type { Query } from "./query.ts";
 import type { RequestBody } from "./registry/call.ts";
 import type { Registry } from "./registry/registry.ts";
@@ -64,7 +64,13 @@ export class Pipeline {
   async route(request: PipelineRequest): Promise<Route> {
     const { target, query, user, path, method } = request;
     const verb = verbOf(method, target, query);
-    await this.#authorize({ target: selectedTarget(target, verb, query), user, path, verb, fieldSelector: selectorOf(verb, query) });
+    await this.#authorize({
+      target: selectedTarget(target, verb, query),
+      user,
+      path,
+      verb,
+      fieldSelector: selectorOf(verb, query),
+    });
     if (target.type !== "resource") return { type: "answer", answer: await this.#servePath(request, target) };
     const resource = this.#find(target);
     if (!resource) return { type: "answer", answer: this.#nowhere(target.group) };
@@ -92,13 +98,14 @@ export class Pipeline {
   async #servePath(request: PipelineRequest, target: PathTarget | OddTarget): Promise<Answer> {
     const { method, query, user, accept, etag, host = "" } = request;
     const { parts } = target;
+    if (parts[0] === "api" && parts.length === 3 && unfinished.has(parts[2] ?? "")) return unfinishedPath(parts);
     if (target.type === "path") {
       const handler = this.#options.paths.get(parts[0] ?? "");
       const answer = await handler?.({ method, parts, query, user, accept, etag, host });
       if (answer) return answer;
     }
     if (parts[0] === "api" && parts.length > 1) throw statusError.unknownPath();
-    return parts[0] === "apis" && parts.length > 2 ? this.#nowhere(parts[1] ?? "") : pageNotFound();
+    return parts[0] === "apis" && parts.length > 2 && parts[1] !== "" ? this.#nowhere(parts[1] ?? "") : pageNotFound();
   }
 
   /** A group that is served answers with a Status, one that isn't with a page. */
@@ -108,9 +115,25 @@ export class Pipeline {
   }
 }
 
+/** Prefixes of old that need something behind them; upstream's complaint. */
+const unfinished = new Set(["watch", "proxy"]);
+
+function unfinishedPath(parts: readonly string[]): Answer {
+  const path = `/${parts.join("/")}`;
+  const why = `failed to create RequestInfo: unable to determine kind and namespace from url, ${path}`;
+  return textAnswer(500, `Internal Server Error: ${JSON.stringify(path)}: ${why}\n`);
+}
+
 const streams = new Set(["exec", "attach", "portforward", "proxy", "log"]);
 
-const verbs: Readonly<Record<string, string>> = { POST: "create", PUT: "update", PATCH: "patch", DELETE: "delete", GET: "get", HEAD: "get" };
+const verbs: Readonly<Record<string, string>> = {
+  POST: "create",
+  PUT: "update",
+  PATCH: "patch",
+  DELETE: "delete",
+  GET: "get",
+  HEAD: "get",
+};
 
 export function verbOf(method: string, target: Target, query: Query): string {
   if (target.type !== "resource") return method.toLowerCase();
@@ -125,7 +148,9 @@ export function verbOf(method: string, target: Target, query: Query): string {
 /** A list or watch of one name is authorized as being about that name, as upstream does. */
 function selectedTarget(target: Target, verb: string, query: Query): Target {
   if (target.type !== "resource" || target.name !== "" || !collectionVerbs.has(verb)) return target;
-  const name = selectorOf(verb, query)?.find(({ field, operator }) => field === "metadata.name" && operator === "=")?.value;
+  const name = selectorOf(verb, query)?.find(
+    ({ field, operator }) => field === "metadata.name" && operator === "=",
+  )?.value;
   return name ? { ...target, name } : target;
 }
 
@@ -143,7 +168,11 @@ function selectorOf(verb: string, query: Query): readonly FieldRequirement[] | u
 }
 
 /** Routes that don't exist are not found; routes that exist for other methods don't allow this one. */
-function checkMethod(resource: Resource, target: ResourceTarget, { verb, method }: { verb: string; method: string }): void {
+function checkMethod(
+  resource: Resource,
+  target: ResourceTarget,
+  { verb, method }: { verb: string; method: string },
+): void {
   const { name, subresource, namespace, inNamespace, rest, legacyWatch } = target;
   const isNamespace = resource.group === "" && resource.resource === "namespaces";
   if (inNamespace && !resource.namespaced && !isNamespace) throw statusError.unknownPath();
@@ -154,7 +183,8 @@ function checkMethod(resource: Resource, target: ResourceTarget, { verb, method 
     const found = resource.subresources.find((each) => each.name === subresource);
     if (!found) throw statusError.unknownPath();
     // OpenAPI has no verbs for what proxies pass on.
-    if (!found.verbs.includes(verb) && !(streams.has(subresource) && found.verbs.includes("get"))) throw statusError.methodNotAllowed();
+    if (!found.verbs.includes(verb) && !(streams.has(subresource) && found.verbs.includes("get")))
+      throw statusError.methodNotAllowed();
     return;
   }
   const everywhere = resource.namespaced && namespace === "" && !inNamespace;

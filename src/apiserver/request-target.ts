@@ -42,13 +42,15 @@ export function parseTarget(path: string): Target | undefined {
   if (!parts) return undefined;
   const first = parts[0] === "apis" ? 3 : 2;
   const odd = parts.some(isOdd);
-  if ((parts[0] !== "api" && parts[0] !== "apis") || parts.length <= first) return { type: odd ? "odd" : "path", parts };
+  if ((parts[0] !== "api" && parts[0] !== "apis") || parts.length <= first)
+    return { type: odd ? "odd" : "path", parts };
+  if (parts.length === first + 1 && (parts[first] === "watch" || parts[first] === "proxy"))
+    return { type: "odd", parts };
   return parseResource(path, parts, first) ?? { type: "odd", parts };
 }
 
 /** Segments that a client could use to reach another key or file. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-const isOdd = (part: string): boolean => part === "" || part === "." || part === ".." || /[/\u0000-\u001f\u007f]/.test(part);
+const isOdd = (part: string): boolean => part === "" || part === "." || part === ".." || /[/\p{Cc}]/u.test(part);
 
 function parseResource(path: string, parts: readonly string[], first: number): ResourceTarget | undefined {
   const group = first === 3 ? (parts[1] ?? "") : "";
@@ -57,7 +59,8 @@ function parseResource(path: string, parts: readonly string[], first: number): R
   const legacyWatch = parts[at] === "watch" && parts.length > at + 1;
   if (legacyWatch) at++;
   let namespace = "";
-  const inNamespace = parts[at] === "namespaces" && parts.length > at + 2 && !namespaceSubresources.has(parts[at + 2] ?? "");
+  const inNamespace =
+    parts[at] === "namespaces" && parts.length > at + 2 && !namespaceSubresources.has(parts[at + 2] ?? "");
   if (inNamespace) {
     namespace = parts[at + 1] ?? "";
     at += 2;
@@ -65,7 +68,8 @@ function parseResource(path: string, parts: readonly string[], first: number): R
   const [resource = "", name = "", subresource = ""] = parts.slice(at, at + 3);
   // An empty namespace gets a refusal of its own; what is behind a subresource belongs to whoever serves it.
   const own = parts.slice(0, at + 3);
-  if (own.some((part, position) => isOdd(part) && !(inNamespace && position === at - 1 && part === ""))) return undefined;
+  if (own.some((part, position) => isOdd(part) && !(inNamespace && position === at - 1 && part === "")))
+    return undefined;
   if (group === "" && resource === "namespaces") namespace = name;
   const rest = subresource === "" ? "" : restOf(path, at + 3);
   return { type: "resource", group, version, namespace, resource, name, subresource, rest, legacyWatch, inNamespace };

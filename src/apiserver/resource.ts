@@ -51,13 +51,15 @@ export interface Conversion {
   fromStored(object: KubernetesObject): KubernetesObject;
 }
 
-export const printGroupVersion = (group: string, version: string): string => (group === "" ? version : `${group}/${version}`);
+export const printGroupVersion = (group: string, version: string): string =>
+  group === "" ? version : `${group}/${version}`;
 
 export const headOf = (kind: string, apiVersion: string): string =>
   `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},`;
 
 /** `pods`, `apps/deployments`: the part of a key between `/registry/` and the object. No group is named like a core resource. */
-export const routeOf = ({ group, resource }: GroupResource): string => (group === "" ? resource : `${group}/${resource}`);
+export const routeOf = ({ group, resource }: GroupResource): string =>
+  group === "" ? resource : `${group}/${resource}`;
 
 export const keyPrefix = "/registry/";
 
@@ -158,7 +160,8 @@ export class ResourceTable {
     if (!found) return;
     this.#resources.delete(`${groupVersion}/${resource}`);
     const { stored } = found;
-    if (stored && ![...this.#resources.values()].some((other) => other.stored === stored)) this.#stored.delete(routeOf(stored));
+    if (stored && ![...this.#resources.values()].some((other) => other.stored === stored))
+      this.#stored.delete(routeOf(stored));
     this.#generation++;
   }
 }

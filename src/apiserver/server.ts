@@ -11,13 +11,14 @@ import type { TypeSchema } from "#machinery";
 import type { Store } from "#store";
 import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
 import { builtInPlugins } from "./admission/plugins.ts";
-import { bootstrap, type Wanted } from "./bootstrap.ts";
+import { bootstrap, publishEndpoint, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { discoveryHandlers } from "./discovery/handlers.ts";
 import { type HealthCheck, healthHandlers, rootHandler, versionHandler } from "./health.ts";
 import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
 import { createHandler } from "./http-server.ts";
 import { createLookup } from "./lookup.ts";
+import { openApiHandler } from "./openapi/handlers.ts";
 import type { PathHandler } from "./paths.ts";
 import { Pipeline } from "./pipeline.ts";
 import type { KindHooks, RegistryCore } from "./registry/core.ts";
@@ -31,7 +32,7 @@ export interface ApiServerOptions {
   readonly tls: TlsOptions;
   /** Addresses of Services. */
   readonly serviceCidr: string;
-  /** Where Services reach this server: the endpoint of the `kubernetes` Service. */
+  /** Where pods reach this server: the endpoint of the `kubernetes` Service. */
   readonly advertiseAddress?: string;
 }
 
@@ -90,7 +91,12 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const storage = new Storage(caches);
   const lookup = createLookup(table, storage);
   const admission = new AdmissionChain([...builtInPlugins(), ...(dependencies.admission ?? [])], lookup);
-  const hooks: ReadonlyMap<string, KindHooks> = specialHooks({ store, clock, lookup, serviceCidr: options.serviceCidr });
+  const hooks: ReadonlyMap<string, KindHooks> = specialHooks({
+    store,
+    clock,
+    lookup,
+    serviceCidr: options.serviceCidr,
+  });
   const core: RegistryCore = { storage, table, admission, authorizer, hooks, typeOf: facts.typeOf };
   const registry = new Registry(core, {
     handlers: new Map([...specialHandlers(), ...(dependencies.handlers ?? [])]),
@@ -108,10 +114,15 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     caches,
     pipeline,
     registry,
-    prepare: () => bootstrap({ core, clock, serviceCidr: options.serviceCidr, advertiseAddress: options.advertiseAddress, objects: dependencies.objects ?? [] }),
+    prepare: () => bootstrap({ core, clock, serviceCidr: options.serviceCidr, objects: dependencies.objects ?? [] }),
     async listen(address) {
       listener = createListener({ tls, handler, log, ...(dependencies.upgrade && { upgrade: dependencies.upgrade }) });
-      return listener.listen(address);
+      const bound = await listener.listen(address);
+      const { advertiseAddress } = options;
+      // Pods couldn't reach a loopback address, and endpoints must not hold one.
+      if (advertiseAddress && !/^(127\.|::1$)/.test(advertiseAddress))
+        await publishEndpoint({ core, clock }, { address: advertiseAddress, port: bound.port });
+      return bound;
     },
     setTls(next) {
       tls = next;
@@ -135,7 +146,11 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   return server;
 }
 
-function pathHandlers(dependencies: ApiServerDependencies, table: ResourceTable, closing: () => boolean): ReadonlyMap<string, PathHandler> {
+function pathHandlers(
+  dependencies: ApiServerDependencies,
+  table: ResourceTable,
+  closing: () => boolean,
+): ReadonlyMap<string, PathHandler> {
   const { store, facts } = dependencies;
   const checks = new Map<string, HealthCheck>([
     ["ping", () => undefined],
@@ -143,22 +158,30 @@ function pathHandlers(dependencies: ApiServerDependencies, table: ResourceTable,
     // Named as upstream's; ours is whatever store is below.
     ["etcd", async () => void (await store.size())],
   ]);
-  const readiness = new Map<string, HealthCheck>([["shutdown", () => (closing() ? "process is shutting down" : undefined)]]);
+  const readiness = new Map<string, HealthCheck>([
+    ["shutdown", () => (closing() ? "process is shutting down" : undefined)],
+  ]);
   const [major = "", minor = ""] = facts.version.split(".");
   const paths = new Map<string, PathHandler>([
     ...discoveryHandlers(table),
     ...healthHandlers({ checks, readiness }),
     ["version", versionHandler({ major, minor, gitVersion: `v${facts.version}.0` })],
+    ["openapi", openApiHandler({ version: `${facts.version}.0`, table, typeOf: facts.typeOf })],
     ...(dependencies.paths ?? []),
   ]);
-  paths.set("", rootHandler(() => listPaths(paths, table)));
+  paths.set(
+    "",
+    rootHandler(() => listPaths(paths, table)),
+  );
   return paths;
 }
 
 function listPaths(paths: ReadonlyMap<string, PathHandler>, table: ResourceTable): string[] {
   const own = [...paths.keys()].filter((name) => name !== "").map((name) => `/${name}`);
-  const groups = table.groupVersions().flatMap(({ group, version }) =>
-    group === "" ? [`/api/${version}`] : [`/apis/${group}`, `/apis/${group}/${version}`],
-  );
+  const groups = table
+    .groupVersions()
+    .flatMap(({ group, version }) =>
+      group === "" ? [`/api/${version}`] : [`/apis/${group}`, `/apis/${group}/${version}`],
+    );
   return [...new Set([...own, ...groups])];
 }

@@ -40,7 +40,11 @@ export interface AdmissionPlugin {
 /** Stored objects that admission needs to know. Answers are shared: read-only. */
 export interface Lookup {
   kind(group: string, resource: string): StoredKind;
-  get<T extends KubernetesObject>(kind: StoredKind, namespace: string, name: string): Promise<DeepReadonly<T> | undefined>;
+  get<T extends KubernetesObject>(
+    kind: StoredKind,
+    namespace: string,
+    name: string,
+  ): Promise<DeepReadonly<T> | undefined>;
   /** `namespace` "": all. */
   list<T extends KubernetesObject>(kind: StoredKind, namespace: string): Promise<readonly DeepReadonly<T>[]>;
 }

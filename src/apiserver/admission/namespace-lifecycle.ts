@@ -8,14 +8,22 @@ interface Namespace extends KubernetesObject {
 
 const immortal = new Set(["default", "kube-system", "kube-public"]);
 /** Access can be asked about namespaces that are ending. */
-const reviews = new Set(["localsubjectaccessreviews", "subjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"]);
+const reviews = new Set([
+  "localsubjectaccessreviews",
+  "subjectaccessreviews",
+  "selfsubjectaccessreviews",
+  "selfsubjectrulesreviews",
+]);
 
-const isNamespaces = ({ resource }: Pick<AdmissionRequest, "resource">) => resource.group === "" && resource.resource === "namespaces";
+const isNamespaces = ({ resource }: Pick<AdmissionRequest, "resource">) =>
+  resource.group === "" && resource.resource === "namespaces";
 
 export const namespaceLifecycle: AdmissionPlugin = {
   name: "NamespaceLifecycle",
   handles: ({ operation, resource }) =>
-    isNamespaces({ resource }) ? operation === "DELETE" : operation !== "DELETE" && resource.namespaced && !reviews.has(resource.resource),
+    isNamespaces({ resource })
+      ? operation === "DELETE"
+      : operation !== "DELETE" && resource.namespaced && !reviews.has(resource.resource),
   mutate: check,
   validate(request) {
     if (!isNamespaces(request) || request.subresource !== "" || !immortal.has(request.name)) return;

@@ -8,7 +8,15 @@ import type { StoredKind } from "../resource.ts";
  */
 export function encodeValue(kind: StoredKind, object: DeepReadonly<KubernetesObject>): Buffer {
   const { kind: _kind, apiVersion: _apiVersion, metadata = {}, ...rest } = object;
-  const { name, generateName, namespace, selfLink: _selfLink, uid, resourceVersion: _resourceVersion, ...others } = metadata;
+  const {
+    name,
+    generateName,
+    namespace,
+    selfLink: _selfLink,
+    uid,
+    resourceVersion: _resourceVersion,
+    ...others
+  } = metadata;
   const identity: ObjectMeta = {
     ...(name !== undefined && { name }),
     ...(generateName !== undefined && { generateName }),

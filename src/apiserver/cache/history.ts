@@ -44,7 +44,8 @@ export class EventHistory {
     let high = this.#events.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#events[middle]!.revision > revision) high = middle; // middle is inside
+      if (this.#events[middle]!.revision > revision)
+        high = middle; // middle is inside
       else low = middle + 1;
     }
     return this.#events.slice(low);

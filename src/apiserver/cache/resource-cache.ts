@@ -220,7 +220,8 @@ export function lowerBound(sorted: readonly StoredObject[], key: string): number
   if (high > 0 && sorted[high - 1]!.key < key) return high; // there is one
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (sorted[middle]!.key < key) low = middle + 1; // middle is inside
+    if (sorted[middle]!.key < key)
+      low = middle + 1; // middle is inside
     else high = middle;
   }
   return low;

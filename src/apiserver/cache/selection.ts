@@ -6,7 +6,8 @@ import type { StoredObject } from "./stored-object.ts";
 /** Fields with an index of their own: every kubelet asks for its pods all the time. */
 const indexedFields: Readonly<Record<string, string>> = { "/pods": "spec.nodeName" };
 
-export const indexedFieldOf = ({ group, resource }: StoredKind): string | undefined => indexedFields[`${group}/${resource}`];
+export const indexedFieldOf = ({ group, resource }: StoredKind): string | undefined =>
+  indexedFields[`${group}/${resource}`];
 
 export interface SelectionOptions {
   readonly kind: StoredKind;
@@ -45,7 +46,8 @@ export class Selection {
   }
 
   matches(object: StoredObject): boolean {
-    if (this.exactKey !== undefined ? object.key !== this.exactKey : !object.key.startsWith(this.keyPrefix)) return false;
+    if (this.exactKey !== undefined ? object.key !== this.exactKey : !object.key.startsWith(this.keyPrefix))
+      return false;
     if (this.#labels && !this.#labels.matches(object.labels())) return false;
     return this.#fields === undefined || this.#fields.matches((field) => object.field(field) ?? "");
   }

@@ -32,8 +32,7 @@ export interface WatchConsumer<T> {
 
 export type WatchStart =
   /** The state, as ADDED events; `marked`: followed by the bookmark that ends it. */
-  | { readonly from: "state"; readonly marked: boolean }
-  | { readonly from: "revision"; readonly revision: number };
+  { readonly from: "state"; readonly marked: boolean } | { readonly from: "revision"; readonly revision: number };
 
 export interface WatchStreamOptions<T> {
   readonly cache: ResourceCache;

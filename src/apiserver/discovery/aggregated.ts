@@ -7,13 +7,15 @@ export function aggregated(table: ResourceTable, core: boolean, version: string)
   const groups = [...new Set(groupVersions.map(({ group }) => group))].filter((group) => (group === "") === core);
   const items = groups.map((group) => ({
     metadata: { ...(group !== "" && { name: group }), creationTimestamp: null },
-    versions: groupVersions.filter((each) => each.group === group).map((each) => ({
-      version: each.version,
-      resources: [...table.all()]
-        .filter((resource) => resource.group === group && resource.version === each.version)
-        .map(describe),
-      freshness: "Current",
-    })),
+    versions: groupVersions
+      .filter((each) => each.group === group)
+      .map((each) => ({
+        version: each.version,
+        resources: [...table.all()]
+          .filter((resource) => resource.group === group && resource.version === each.version)
+          .map(describe),
+        freshness: "Current",
+      })),
   }));
   return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items };
 }

@@ -4,8 +4,15 @@ import type { SubresourceFacts } from "#api";
 import { type GroupVersion, printGroupVersion, type Resource, type ResourceTable } from "../resource.ts";
 
 export function apiVersions(table: ResourceTable, host: string): object {
-  const versions = table.groupVersions().filter(({ group }) => group === "").map(({ version }) => version);
-  return { kind: "APIVersions", versions, serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: host }] };
+  const versions = table
+    .groupVersions()
+    .filter(({ group }) => group === "")
+    .map(({ version }) => version);
+  return {
+    kind: "APIVersions",
+    versions,
+    serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: host }],
+  };
 }
 
 export function groupList(table: ResourceTable): object {
@@ -15,15 +22,23 @@ export function groupList(table: ResourceTable): object {
 
 /** Undefined: no such group. */
 export function groupDocument(table: ResourceTable, group: string): object | undefined {
-  return table.hasGroup(group) && group !== "" ? { kind: "APIGroup", apiVersion: "v1", ...describeGroup(table, group) } : undefined;
+  return table.hasGroup(group) && group !== ""
+    ? { kind: "APIGroup", apiVersion: "v1", ...describeGroup(table, group) }
+    : undefined;
 }
 
 function describeGroup(table: ResourceTable, name: string) {
-  const versions = table.groupVersions().filter(({ group }) => group === name).map(describeVersion);
+  const versions = table
+    .groupVersions()
+    .filter(({ group }) => group === name)
+    .map(describeVersion);
   return { name, versions, preferredVersion: versions[0] };
 }
 
-const describeVersion = ({ group, version }: GroupVersion) => ({ groupVersion: printGroupVersion(group, version), version });
+const describeVersion = ({ group, version }: GroupVersion) => ({
+  groupVersion: printGroupVersion(group, version),
+  version,
+});
 
 /** Undefined: no such version. */
 export function resourceList(table: ResourceTable, group: string, version: string): object | undefined {

@@ -1,6 +1,6 @@
 /** Collects a request body without ever holding more than the limit. */
 import type { Readable } from "node:stream";
-import { StatusError, statusError } from "#machinery";
+import { type StatusError, statusError } from "#machinery";
 
 export function tooLargeError(bytesMax: number): StatusError {
   return statusError.tooLarge(`Request entity too large: limit is ${bytesMax}`);

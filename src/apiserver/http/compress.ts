@@ -7,7 +7,9 @@ import type { ResponseSink } from "./exchange.ts";
 export const gzipBytesMin = 128 * 1024;
 
 export function acceptsGzip(header: string | string[] | undefined): boolean {
-  return typeof header === "string" && /(^|[,\s])gzip($|[,;\s])/.test(header) && !/gzip\s*;\s*q=0(\.0*)?($|,)/.test(header);
+  return (
+    typeof header === "string" && /(^|[,\s])gzip($|[,;\s])/.test(header) && !/gzip\s*;\s*q=0(\.0*)?($|,)/.test(header)
+  );
 }
 
 /** Writes all pieces, compressed; the caller has sent the head and ends the answer. */

@@ -114,7 +114,9 @@ function ignoreReset(): void {
 }
 
 /** Resolves at the next 'drain', or when the stream is over. */
-export function drained(stream: NodeJS.EventEmitter & { destroyed: boolean; writableNeedDrain: boolean }): Promise<void> {
+export function drained(
+  stream: NodeJS.EventEmitter & { destroyed: boolean; writableNeedDrain: boolean },
+): Promise<void> {
   if (stream.destroyed || !stream.writableNeedDrain) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {

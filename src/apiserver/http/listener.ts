@@ -14,6 +14,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { SecureContext, TLSSocket } from "node:tls";
 import type { Logger } from "#base";
+import { statusError } from "#machinery";
 import type { Handler } from "./exchange.ts";
 import { Http1Request, Http1Sink } from "./http1.ts";
 import { Http2Request, Http2Sink } from "./http2.ts";
@@ -59,12 +60,20 @@ export function createListener({ tls, handler, upgrade, log }: ListenerOptions):
   const server = createSecureServer({
     allowHTTP1: true,
     ...tlsSettings(tls),
-    settings: { maxConcurrentStreams: streamsPerConnectionMax, initialWindowSize: streamWindowBytes, enableConnectProtocol: false },
+    settings: {
+      maxConcurrentStreams: streamsPerConnectionMax,
+      initialWindowSize: streamWindowBytes,
+      enableConnectProtocol: false,
+    },
     ...(tls.contextOf && { SNICallback: sniCallback(tls.contextOf) }),
   });
   // Node adds its compatibility layer for HTTP/2 when a 'request' listener comes; ours is for HTTP/1.1 only.
   server.removeAllListeners("newListener");
-  Object.assign(server, { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs, keepAliveTimeout: keepAliveTimeoutMs });
+  Object.assign(server, {
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+  });
   const sockets = new Set<TLSSocket>();
   const sessions = new Set<ServerHttp2Session>();
 
@@ -94,6 +103,7 @@ export function createListener({ tls, handler, upgrade, log }: ListenerOptions):
     session.once("close", () => sessions.delete(session));
     session.on("error", (error) => log.debug("HTTP/2 session broke", { error }));
   });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => refuseUnreadable(error, socket));
   server.on("tlsClientError", (error) => log.debug("TLS handshake failed", { error }));
   server.on("sessionError", (error) => log.debug("HTTP/2 session broke", { error }));
 
@@ -107,6 +117,17 @@ export function createListener({ tls, handler, upgrade, log }: ListenerOptions):
       return closing;
     },
   };
+}
+
+/** What the HTTP/1.1 parser refuses never becomes a request. */
+function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable) return void socket.destroy();
+  const method = error.code === "HPE_INVALID_METHOD";
+  const [status, type, body] = method
+    ? ["405 Method Not Allowed", "application/json", JSON.stringify(statusError.methodNotAllowed().status)]
+    : ["400 Bad Request", "text/plain; charset=utf-8", "400 Bad Request"];
+  const head = `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
+  socket.end(head + body);
 }
 
 function tlsSettings({ key, cert, clientCa }: TlsOptions) {

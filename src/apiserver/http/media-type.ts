@@ -80,8 +80,9 @@ export function isKnownAccept(header: string | undefined): boolean {
   return parseAccept(header).some(({ type }) => formats.has(type) || type === "application/vnd.kubernetes.protobuf");
 }
 
-/** Media type of a body, without parameters. */
+/** Media type of a body, without parameters; "" when the client says nothing. */
 export function contentTypeOf(header: string | undefined): string {
-  const end = header?.indexOf(";") ?? -1;
-  return (end < 0 ? (header ?? "") : (header?.slice(0, end) ?? "")).trim().toLowerCase();
+  if (!header) return "";
+  const end = header.indexOf(";");
+  return (end < 0 ? header : header.slice(0, end)).trim().toLowerCase() || "unknown";
 }

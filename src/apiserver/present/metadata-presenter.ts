@@ -27,7 +27,11 @@ export class MetadataPresenter implements Presenter {
   }
 
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
-    const metadata = { resourceVersion: String(revision), creationTimestamp: null, ...(annotations && { annotations }) };
+    const metadata = {
+      resourceVersion: String(revision),
+      creationTimestamp: null,
+      ...(annotations && { annotations }),
+    };
     return Buffer.from(`${this.#head}${JSON.stringify(metadata)}}`);
   }
 
@@ -46,7 +50,12 @@ export function metadataText(object: StoredObject): string {
 }
 
 /** Gathers items that are made as text into pieces. Each item is made only when its turn comes. */
-export function* textPieces<T>(start: string, items: readonly T[], print: (item: T) => string, end: string): Iterable<Buffer> {
+export function* textPieces<T>(
+  start: string,
+  items: readonly T[],
+  print: (item: T) => string,
+  end: string,
+): Iterable<Buffer> {
   let text = start;
   for (let i = 0; i < items.length; i++) {
     text += (i > 0 ? "," : "") + print(items[i]!); // i is inside

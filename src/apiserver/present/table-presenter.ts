@@ -62,13 +62,22 @@ export class TablePresenter implements Presenter {
       // Go prints a list that never got an item as null.
       return { length: undefined, pieces: [Buffer.from(`${this.#start(metadata).slice(0, -1)}null}`)] };
     }
-    return { length: undefined, pieces: textPieces(this.#start(metadata), objects, (object) => this.#row(object), "]}") };
+    return {
+      length: undefined,
+      pieces: textPieces(this.#start(metadata), objects, (object) => this.#row(object), "]}"),
+    };
   }
 
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
-    const metadata = { resourceVersion: String(revision), creationTimestamp: null, ...(annotations && { annotations }) };
+    const metadata = {
+      resourceVersion: String(revision),
+      creationTimestamp: null,
+      ...(annotations && { annotations }),
+    };
     const object = `${partialHead(this.#options.version)}${JSON.stringify(metadata)}}`;
-    return Buffer.from(`${this.#start({ resourceVersion: String(revision) })}{"cells":${JSON.stringify(this.#columns.map(() => null))},"object":${object}}]}`);
+    return Buffer.from(
+      `${this.#start({ resourceVersion: String(revision) })}{"cells":${JSON.stringify(this.#columns.map(() => null))},"object":${object}}]}`,
+    );
   }
 
   #start(metadata: ListMetadata): string {

@@ -23,10 +23,13 @@ export function decodeContinue(token: string): ContinueToken {
   const wrong = token.search(/[^A-Za-z0-9_-]/);
   const position = wrong >= 0 ? wrong : token.length % 4 === 1 ? token.length - 1 : -1;
   if (position >= 0) throw refuse(`illegal base64 data at input byte ${position}`);
+  const bytes = Buffer.from(token, "base64url");
+  const [first = 0] = bytes;
+  // Go complains about the first byte, not about a character.
+  if (first >= 0x80) throw refuse(`invalid character '${String.fromCharCode(first)}' looking for beginning of value`);
   let value: unknown;
   try {
-    // Byte by byte: Go complains about the first byte, not about a character.
-    value = parseJson(Buffer.from(token, "base64url").toString("latin1"));
+    value = parseJson(bytes);
   } catch (error) {
     if (error instanceof JsonSyntaxError) throw refuse(error.message);
     throw error;

@@ -39,5 +39,7 @@ export interface KindHooks {
   lease?(): Promise<number>;
 }
 
-export const hooksOf = (core: RegistryCore, { group, resource }: { group: string; resource: string }): KindHooks | undefined =>
-  core.hooks.get(`${group}/${resource}`);
+export const hooksOf = (
+  core: RegistryCore,
+  { group, resource }: { group: string; resource: string },
+): KindHooks | undefined => core.hooks.get(`${group}/${resource}`);

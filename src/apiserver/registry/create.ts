@@ -3,7 +3,15 @@
  * Follows upstream's createHandler, rest.BeforeCreate and Store.Create; the order decides which of several errors a client sees.
  */
 import { randomUUID } from "node:crypto";
-import { FieldPath, fieldError, type KubernetesObject, nameIsDnsSubdomain, nameIsPathSegment, statusError, validateObjectMeta } from "#machinery";
+import {
+  FieldPath,
+  fieldError,
+  type KubernetesObject,
+  nameIsDnsSubdomain,
+  nameIsPathSegment,
+  statusError,
+  validateObjectMeta,
+} from "#machinery";
 import type { WriteContext } from "#api";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import type { Answer } from "../answer.ts";
@@ -51,33 +59,39 @@ export interface Insertion {
 }
 
 /** From mutating admission on. Also what an update and an apply do when there is nothing yet. */
-export async function insert(core: RegistryCore, call: Call, { object, options }: Insertion): Promise<StoredObject> {
+export async function insert(
+  core: RegistryCore,
+  call: Call,
+  { object: prepared, options }: Insertion,
+): Promise<StoredObject> {
   const { resource, target, warnings, now, user } = call;
   const kind = storedOf(call);
   const request: AdmissionRequest = {
     operation: "CREATE",
     resource,
     subresource: "",
-    namespace: kind.namespaced ? target.namespace : (object.metadata?.name ?? ""),
-    name: object.metadata?.name ?? "",
+    namespace: kind.namespaced ? target.namespace : (prepared.metadata?.name ?? ""),
+    name: prepared.metadata?.name ?? "",
     user,
     dryRun: options.dryRun,
     now,
-    object,
+    object: prepared,
     old: undefined,
     options: { kind: "CreateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
     warnings,
   };
   await core.admission.mutate(namespaceOf(kind, request));
-  beforeCreate(kind, object, call);
-  const generated = Boolean(object.metadata?.generateName) && request.name === "";
+  beforeCreate(kind, prepared, call);
+  const generated = Boolean(prepared.metadata?.generateName) && request.name === "";
   const hooks = hooksOf(core, kind);
   const lease = options.dryRun ? undefined : await hooks?.lease?.();
   for (let attempt = 1; ; attempt++) {
+    // What one attempt was given isn't what the client asked for in the next.
+    const object = hooks?.allocate ? structuredClone(prepared) : prepared;
     const name = object.metadata?.name ?? "";
     const key = objectKey(kind, target.namespace, name);
     const side = await hooks?.allocate?.({ object, old: undefined, dryRun: options.dryRun });
-    await core.admission.validate({ ...request, name });
+    await core.admission.validate({ ...request, object, name });
     if (options.dryRun) {
       const there = await core.storage.read(kind, key);
       if (there) throw alreadyThere(call, there, name, false);
@@ -87,7 +101,7 @@ export async function insert(core: RegistryCore, call: Call, { object, options }
     if (result.type === "written") return result.object!; // a put answers its object
     if (result.type === "side-lost") continue;
     if (!generated || attempt >= generateAttemptsMax) throw alreadyThere(call, result.current, name, generated);
-    object.metadata = { ...object.metadata, name: generateName(object.metadata?.generateName ?? "") };
+    prepared.metadata = { ...prepared.metadata, name: generateName(prepared.metadata?.generateName ?? "") };
   }
 }
 
@@ -103,13 +117,24 @@ export function storedOf({ resource }: Pick<Call, "resource">): StoredKind {
 }
 
 export function contextOf({ user, now, resource }: Call, subresource = ""): WriteContext {
-  return { user, now, resource: { group: resource.group, resource: resource.resource, version: resource.version }, subresource };
+  return {
+    user,
+    now,
+    resource: { group: resource.group, resource: resource.resource, version: resource.version },
+    subresource,
+  };
 }
 
 function beforeCreate(kind: StoredKind, object: KubernetesObject, call: Call): void {
   const { behaviour } = kind;
   const { target, resource, warnings } = call;
-  const { deletionTimestamp: _at, deletionGracePeriodSeconds: _period, selfLink: _link, resourceVersion: _version, ...kept } = object.metadata ?? {};
+  const {
+    deletionTimestamp: _at,
+    deletionGracePeriodSeconds: _period,
+    selfLink: _link,
+    resourceVersion: _version,
+    ...kept
+  } = object.metadata ?? {};
   const metadata = kept;
   object.metadata = metadata;
   if (kind.namespaced) {
@@ -126,13 +151,21 @@ function beforeCreate(kind: StoredKind, object: KubernetesObject, call: Call): v
   const { namespaced } = kind;
   const anyFinalizer = resource.itemsHaveKind;
   const errors = [
-    ...validateObjectMeta(prepared, { namespaced, checkName: behaviour.validateName ?? nameIsDnsSubdomain, anyFinalizer }),
+    ...validateObjectMeta(prepared, {
+      namespaced,
+      checkName: behaviour.validateName ?? nameIsDnsSubdomain,
+      anyFinalizer,
+    }),
     ...(behaviour.validate?.(object, context) ?? []),
   ];
   if (errors.length > 0) throw invalid(resource, name, errors);
   const wrongName = name === "" ? [] : nameIsPathSegment(name, false);
   if (wrongName.length > 0) {
-    throw invalid(resource, name, wrongName.map((why) => fieldError.invalid(FieldPath.root("metadata").child("name"), name, why)));
+    throw invalid(
+      resource,
+      name,
+      wrongName.map((why) => fieldError.invalid(FieldPath.root("metadata").child("name"), name, why)),
+    );
   }
   warnings.push(...(behaviour.warningsOnCreate?.(object, context) ?? []));
 }
@@ -142,4 +175,3 @@ function alreadyThere({ resource }: Call, current: StoredObject | undefined, nam
   if (current?.glance().metadata?.deletionTimestamp !== undefined) return stillDeleting(resource, name);
   return statusError.alreadyExists(resource, name);
 }
-

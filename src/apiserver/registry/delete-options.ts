@@ -26,7 +26,9 @@ async function fromBody(core: RegistryCore, call: Call): Promise<DeleteOptions> 
     schemaOf: (apiVersion, kind) => {
       if (kind === "DeleteOptions") return core.typeOf(apiVersion, kind) ?? core.typeOf("v1", kind);
       const scheme = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27";
-      throw plainError(`no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme ${JSON.stringify(scheme)}`);
+      throw plainError(
+        `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme ${JSON.stringify(scheme)}`,
+      );
     },
     accepts: (_apiVersion, kind) => kind === "DeleteOptions",
   });

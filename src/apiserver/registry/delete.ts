@@ -69,7 +69,11 @@ export interface Removed {
   readonly gone: boolean;
 }
 
-export async function removeOne(core: RegistryCore, call: Call, { name, namespace, options }: Removal): Promise<Removed> {
+export async function removeOne(
+  core: RegistryCore,
+  call: Call,
+  { name, namespace, options }: Removal,
+): Promise<Removed> {
   const kind = storedOf(call);
   const key = objectKey(kind, namespace, name);
   const dryRun = (options.dryRun?.length ?? 0) > 0;
@@ -84,7 +88,13 @@ export async function removeOne(core: RegistryCore, call: Call, { name, namespac
     if (dryRun) return { object: core.storage.dry(kind, key, plan.object), gone: plan.type === "remove" };
     const gone = plan.type === "remove";
     const side = gone ? await hooksOf(core, kind)?.allocate?.({ object: undefined, old: object, dryRun }) : undefined;
-    const result = await core.storage.write({ kind, key, object: gone ? undefined : plan.object, expected: existing.revision, side });
+    const result = await core.storage.write({
+      kind,
+      key,
+      object: gone ? undefined : plan.object,
+      expected: existing.revision,
+      side,
+    });
     if (result.type === "written") {
       const last = plan.object === object ? existing : core.storage.dry(kind, key, plan.object);
       return { object: result.object ?? last, gone };
@@ -93,7 +103,10 @@ export async function removeOne(core: RegistryCore, call: Call, { name, namespac
   }
 }
 
-function admissionOf(call: Call, { name, namespace, options, object }: Removal & { object: DeepReadonly<KubernetesObject> }): AdmissionRequest {
+function admissionOf(
+  call: Call,
+  { name, namespace, options, object }: Removal & { object: DeepReadonly<KubernetesObject> },
+): AdmissionRequest {
   return {
     operation: "DELETE",
     resource: call.resource,

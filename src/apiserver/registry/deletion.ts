@@ -76,7 +76,12 @@ type GracePlan =
 
 function gracePlan({ kind, object, options, now }: DeletionRequest): GracePlan {
   const metadata = object.metadata ?? {};
-  const asked = options.gracePeriodSeconds === undefined ? undefined : options.gracePeriodSeconds < 0 ? 1 : options.gracePeriodSeconds;
+  const asked =
+    options.gracePeriodSeconds === undefined
+      ? undefined
+      : options.gracePeriodSeconds < 0
+        ? 1
+        : options.gracePeriodSeconds;
   const { gracefulDeletion } = kind.behaviour;
   if (!gracefulDeletion) return { type: "none" };
   if (metadata.deletionTimestamp !== undefined) {
@@ -119,7 +124,11 @@ export function finalizersAfter({ behaviour }: StoredKind, metadata: Meta, optio
   return policy === "Foreground" ? [...others, finalizers.foreground] : others;
 }
 
-function propagation(present: readonly string[], options: DeleteOptions, usual: "Orphan" | "Background" | "Unsupported"): string {
+function propagation(
+  present: readonly string[],
+  options: DeleteOptions,
+  usual: "Orphan" | "Background" | "Unsupported",
+): string {
   if (usual === "Unsupported") return "Background";
   if (options.orphanDependents !== undefined) return options.orphanDependents ? "Orphan" : "Background";
   if (options.propagationPolicy !== undefined) return options.propagationPolicy;

@@ -7,7 +7,11 @@ export function plainError(message: string, code = 500): StatusError {
   return new StatusError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, code });
 }
 
-export function invalid({ group, kind }: Pick<Resource, "group" | "kind">, name: string, errors: readonly FieldError[]): StatusError {
+export function invalid(
+  { group, kind }: Pick<Resource, "group" | "kind">,
+  name: string,
+  errors: readonly FieldError[],
+): StatusError {
   return statusError.invalid({ group, kind }, name, errors);
 }
 
@@ -20,7 +24,11 @@ export function stillDeleting(resource: GroupResource, name: string): StatusErro
 export function generatedNameTaken(resource: GroupResource, name: string): StatusError {
   const { status } = statusError.alreadyExists(resource, name);
   const why = "the server was not able to generate a unique name for the object";
-  return new StatusError({ ...status, message: `${status.message}, ${why}`, details: { ...status.details, retryAfterSeconds: 1 } });
+  return new StatusError({
+    ...status,
+    message: `${status.message}, ${why}`,
+    details: { ...status.details, retryAfterSeconds: 1 },
+  });
 }
 
 export const namespaceMismatch = (): StatusError =>

@@ -37,7 +37,8 @@ export async function selectForRequest(core: RegistryCore, call: Call, options: 
   const { selection, unfiltered } = readSelection(kind, call, options);
   const token = options.continue === "" ? undefined : decodeContinue(options.continue);
   const asked = askedRevision(options, token);
-  if (token || asked.exact) return exactList(core, { kind, selection, unfiltered, options, token, revision: asked.revision });
+  if (token || asked.exact)
+    return exactList(core, { kind, selection, unfiltered, options, token, revision: asked.revision });
   const cache = await cacheAt(core, kind, asked.revision);
   // From here on nothing waits: objects and revision belong together.
   const revision = core.storage.caches.revision;
@@ -84,7 +85,10 @@ export function tooLargeRevision(asked: number, current: number): StatusError {
     status: "Failure",
     message: `Timeout: Too large resource version: ${asked}, current: ${current}`,
     reason: "Timeout",
-    details: { causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }], retryAfterSeconds: 1 },
+    details: {
+      causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
+      retryAfterSeconds: 1,
+    },
     code: 504,
   });
 }
@@ -177,7 +181,10 @@ function pageOf(sorted: readonly StoredObject[], { selection, start, limit }: Pa
   return { objects, more: false, rest: 0 };
 }
 
-function finishPage(page: Page, { selection, unfiltered, revision }: { selection: Selection; unfiltered: boolean; revision: number }): SelectedList {
+function finishPage(
+  page: Page,
+  { selection, unfiltered, revision }: { selection: Selection; unfiltered: boolean; revision: number },
+): SelectedList {
   const resourceVersion = String(revision);
   const last = page.objects.at(-1);
   if (!page.more || !last) return { objects: page.objects, metadata: { resourceVersion } };

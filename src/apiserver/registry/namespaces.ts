@@ -91,7 +91,14 @@ export async function finalizeNamespace(call: Call, core: RegistryCore): Promise
       const object: Namespace = await toStored(resource, JSON.parse(text));
       kind.behaviour.defaults?.(object);
       trackOwners(
-        { core, resource, subresource: "finalize", manager: options.manager, strategy: finalizeStrategy, now: call.now },
+        {
+          core,
+          resource,
+          subresource: "finalize",
+          manager: options.manager,
+          strategy: finalizeStrategy,
+          now: call.now,
+        },
         existing,
         object,
       );

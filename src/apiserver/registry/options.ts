@@ -122,7 +122,8 @@ function checkWatchOptions({ match, continue: token, sendInitialEvents }: ListOp
     forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
   }
   if (match !== "") {
-    if (sendInitialEvents === undefined) forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+    if (sendInitialEvents === undefined)
+      forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
     if (match !== "NotOlderThan") errors.push(fieldError.notSupported(matchPath, match, ["NotOlderThan"]));
     if (token !== "") forbid("resourceVersionMatch is forbidden when continue is provided");
   }

@@ -76,7 +76,10 @@ interface Patching {
   readonly body: Buffer;
 }
 
-async function patchOnto({ core, call, options, subresource, body }: Patching, existing: StoredObject | undefined): Promise<KubernetesObject> {
+async function patchOnto(
+  { core, call, options, subresource, body }: Patching,
+  existing: StoredObject | undefined,
+): Promise<KubernetesObject> {
   const { resource, target, warnings, now } = call;
   if (!existing) throw statusError.notFound(resource, target.name);
   const mediaType = call.body.contentType as PatchMediaType; // one of the three, checked by the caller
@@ -94,7 +97,10 @@ async function patchOnto({ core, call, options, subresource, body }: Patching, e
   return stored;
 }
 
-async function applyTo({ core, call, options, subresource, body }: Patching, existing: StoredObject | undefined): Promise<KubernetesObject> {
+async function applyTo(
+  { core, call, options, subresource, body }: Patching,
+  existing: StoredObject | undefined,
+): Promise<KubernetesObject> {
   const { resource, target, warnings, query, now } = call;
   const kind = storedOf(call);
   const strategy = strategyOf(kind, subresource);

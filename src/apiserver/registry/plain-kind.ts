@@ -1,6 +1,6 @@
 /** What a kind without behaviour of its own does: any object of the right shape is fine, and status changes only through its subresource. */
 import type { Kind, ResourceFacts, Strategy } from "#api";
-import type { GroupResource, KubernetesObject } from "#machinery";
+import { type GroupResource, type KubernetesObject, nameIsPathSegment } from "#machinery";
 
 type WithStatus = KubernetesObject & { status?: unknown };
 
@@ -12,7 +12,8 @@ export const statusStrategy: Strategy<WithStatus> = {
     const { managedFields } = metadata ?? {};
     const { managedFields: _, ...kept } = old.metadata ?? {};
     Object.assign(object, old, { metadata: { ...kept, ...(managedFields && { managedFields }) } });
-    if (metadata?.resourceVersion !== undefined) object.metadata = { ...object.metadata, resourceVersion: metadata.resourceVersion };
+    if (metadata?.resourceVersion !== undefined)
+      object.metadata = { ...object.metadata, resourceVersion: metadata.resourceVersion };
     if (status === undefined) delete object.status;
     else object.status = status;
   },
@@ -20,7 +21,7 @@ export const statusStrategy: Strategy<WithStatus> = {
 };
 
 export function plainKind(at: GroupResource, { kind, version, subresources }: ResourceFacts): Kind<WithStatus> {
-  const plain = { ...at, kind, storageVersion: version };
+  const plain = { ...at, kind, storageVersion: version, validateName: nameIsPathSegment };
   if (!subresources.some(({ name }) => name === "status")) return plain;
   return {
     ...plain,

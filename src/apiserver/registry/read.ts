@@ -32,7 +32,8 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
   const options = readListOptions(call.query, { watch: true });
   const { selection } = readSelection(kind, call, options);
   const revision = options.resourceVersion === "" ? undefined : parseRevision(options.resourceVersion);
-  if (options.resourceVersion !== "" && revision === undefined) throw badRevision(options.resourceVersion, "resourceVersion");
+  if (options.resourceVersion !== "" && revision === undefined)
+    throw badRevision(options.resourceVersion, "resourceVersion");
   const fromState = startsFromState(options, revision);
   const cache = fromState ? await cacheAt(core, kind, revision) : await core.storage.caches.of(kind);
   const { caches } = core.storage;

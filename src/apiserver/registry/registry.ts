@@ -70,5 +70,6 @@ export class Registry {
 function checkParameters({ namespaced }: Resource, { inNamespace, namespace, name }: ResourceTarget): void {
   if (namespaced && inNamespace && namespace === "") throw statusError.badRequest("Namespace parameter required.");
   const wrong = name === "" ? [] : isPathSegmentName(name);
-  if (wrong.length > 0) throw statusError.badRequest(`Name parameter invalid: ${JSON.stringify(name)}: ${wrong.join(";")}`);
+  if (wrong.length > 0)
+    throw statusError.badRequest(`Name parameter invalid: ${JSON.stringify(name)}: ${wrong.join(";")}`);
 }

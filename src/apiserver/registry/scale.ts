@@ -83,7 +83,8 @@ async function write(core: RegistryCore, call: Call, rules: ScaleRules): Promise
     strategy: {
       ...kind.behaviour,
       // A Scale changes nothing but replicas; the kind's own rules for updates hold.
-      validateUpdate: (next, old, context) => kind.behaviour.validateUpdate?.(next, old, { ...context, subresource: "" }) ?? [],
+      validateUpdate: (next, old, context) =>
+        kind.behaviour.validateUpdate?.(next, old, { ...context, subresource: "" }) ?? [],
     },
     create: false,
     uid: sent?.metadata?.uid,
@@ -107,7 +108,10 @@ async function write(core: RegistryCore, call: Call, rules: ScaleRules): Promise
           time: rfc3339(now),
         });
         const parent = next.metadata?.managedFields;
-        setManaged(next, managedFieldsFromScale({ parent, scale: managed, apiVersion: call.resource.groupVersion, paths }));
+        setManaged(
+          next,
+          managedFieldsFromScale({ parent, scale: managed, apiVersion: call.resource.groupVersion, paths }),
+        );
       }
       rules.setReplicas(next, replicas);
       next.metadata = { ...next.metadata, resourceVersion: wanted.metadata?.resourceVersion ?? "" };
@@ -122,13 +126,19 @@ const withManaged = (scale: Scale, managedFields: ReturnType<typeof managedField
   metadata: { ...scale.metadata, ...(managedFields && { managedFields }) },
 });
 
-async function readScale(core: RegistryCore, call: Call, fieldValidation: "Ignore" | "Warn" | "Strict"): Promise<Scale> {
+async function readScale(
+  core: RegistryCore,
+  call: Call,
+  fieldValidation: "Ignore" | "Warn" | "Strict",
+): Promise<Scale> {
   const { target } = call;
   const expected = { apiVersion: scaleVersion, kind: "Scale" };
   const scale = await decodeBody(call, { expected, fieldValidation, schemaOf: core.typeOf });
   const { name = "", namespace = "" } = scale.metadata ?? {};
   if (name !== target.name) {
-    throw statusError.badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
+    throw statusError.badRequest(
+      `the name of the object (${name}) does not match the name on the URL (${target.name})`,
+    );
   }
   if (namespace !== "" && namespace !== target.namespace) {
     throw statusError.badRequest(
@@ -144,7 +154,11 @@ interface Patching {
   readonly fieldValidation: "Ignore" | "Warn" | "Strict";
 }
 
-function patched(core: RegistryCore, { body: { contentType }, warnings }: Call, { current, body, fieldValidation }: Patching): Scale {
+function patched(
+  core: RegistryCore,
+  { body: { contentType }, warnings }: Call,
+  { current, body, fieldValidation }: Patching,
+): Scale {
   if (!/^application\/(json|merge|strategic-merge)-patch\+json$/.test(contentType)) throw unsupportedPatch();
   const patch = readPatch(body, { mediaType: contentType as PatchMediaType, fieldValidation }); // checked above
   const result = patch.apply(current as unknown as Record<string, unknown>, core.typeOf(scaleVersion, "Scale"));

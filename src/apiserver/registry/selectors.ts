@@ -23,7 +23,13 @@ export function readSelection(kind: StoredKind, { target }: Call, options: ListO
       throw new SelectorError("fieldSelector metadata.name doesn't match requested name");
     }
     const name = target.name === "" ? {} : { name: target.name };
-    const selection = new Selection({ kind, namespace: kind.namespaced ? target.namespace : "", labels, fields, ...name });
+    const selection = new Selection({
+      kind,
+      namespace: kind.namespaced ? target.namespace : "",
+      labels,
+      fields,
+      ...name,
+    });
     return { selection, unfiltered: labels.everything && fields.everything && target.name === "" };
   } catch (error) {
     if (error instanceof SelectorError) throw statusError.badRequest(error.message);

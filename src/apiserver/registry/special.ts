@@ -2,10 +2,14 @@
 import type { Clock } from "#base";
 import type { Store } from "#store";
 import type { Lookup } from "../admission/chain.ts";
+import { bindPod, bindPodOfBody } from "./binding.ts";
 import type { KindHooks } from "./core.ts";
 import { EventLeases } from "./event-leases.ts";
+import { evictPod } from "./eviction.ts";
 import { finalizeNamespace, namespaceHooks } from "./namespaces.ts";
 import type { CallHandler } from "./registry.ts";
+import { serviceAllocator } from "./service-allocator.ts";
+import { ServiceRange } from "./service-range.ts";
 
 export interface SpecialOptions {
   readonly store: Store;
@@ -15,15 +19,21 @@ export interface SpecialOptions {
 }
 
 /** By `group/resource`. */
-export function specialHooks({ store, clock }: SpecialOptions): ReadonlyMap<string, KindHooks> {
+export function specialHooks({ store, clock, lookup, serviceCidr }: SpecialOptions): ReadonlyMap<string, KindHooks> {
   const leases = new EventLeases(store, clock);
   return new Map<string, KindHooks>([
     ["/namespaces", namespaceHooks],
+    ["/services", serviceAllocator({ store, clock, lookup, range: new ServiceRange(serviceCidr) })],
     ["/events", { lease: () => leases.lease() }],
   ]);
 }
 
 /** By `group/resource/subresource/verb`. */
 export function specialHandlers(): ReadonlyMap<string, CallHandler> {
-  return new Map<string, CallHandler>([["/namespaces/finalize/*", finalizeNamespace]]);
+  return new Map<string, CallHandler>([
+    ["/namespaces/finalize/*", finalizeNamespace],
+    ["/pods/binding/*", bindPod],
+    ["/pods/eviction/*", evictPod],
+    ["/bindings//create", bindPodOfBody],
+  ]);
 }

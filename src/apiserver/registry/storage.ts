@@ -3,7 +3,7 @@ import { type DeepReadonly, type KubernetesObject, statusError } from "#machiner
 import { type Operation, type Store, StoreError, type Transaction } from "#store";
 import { encodeValue } from "../cache/encode.ts";
 import type { ResourceCache } from "../cache/resource-cache.ts";
-import { StoredObject } from "../cache/stored-object.ts";
+import type { StoredObject } from "../cache/stored-object.ts";
 import type { WatchCaches } from "../cache/watch-caches.ts";
 import { type StoredKind, storageKey } from "../resource.ts";
 
@@ -80,7 +80,17 @@ export class Storage {
   }
 
   /** The same bytes that the cache has, if it has them already. */
-  #written({ kind, key, value, revision }: { kind: StoredKind; key: string; value: Buffer; revision: number }): StoredObject {
+  #written({
+    kind,
+    key,
+    value,
+    revision,
+  }: {
+    kind: StoredKind;
+    key: string;
+    value: Buffer;
+    revision: number;
+  }): StoredObject {
     const cache = this.caches.of(kind);
     const cached = cache instanceof Promise ? undefined : cache.get(key);
     if (cached?.revision === revision) return cached;
@@ -91,7 +101,11 @@ export class Storage {
   dry(kind: StoredKind, key: string, object: DeepReadonly<KubernetesObject>): StoredObject {
     const { resourceVersion: version } = object.metadata ?? {};
     const revision = version ? Number(version) : 0;
-    return this.caches.objectOf(kind, { key: kind.prefix + key, value: encodeValue(kind, object), modRevision: revision });
+    return this.caches.objectOf(kind, {
+      key: kind.prefix + key,
+      value: encodeValue(kind, object),
+      modRevision: revision,
+    });
   }
 
   async #transact(transaction: Transaction) {

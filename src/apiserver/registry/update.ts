@@ -88,14 +88,19 @@ function checkSentName(object: KubernetesObject, { target }: Call, kind: StoredK
   object.metadata ??= {};
   const { name = "", namespace = "" } = object.metadata;
   if (name === "") {
-    throw statusError.badRequest(`the name of the object (${target.name} based on URL) was undeterminable: name must be provided`);
+    throw statusError.badRequest(
+      `the name of the object (${target.name} based on URL) was undeterminable: name must be provided`,
+    );
   }
   checkSameName(object, target);
   if (namespace === "" && kind.namespaced) object.metadata.namespace = target.namespace;
 }
 
 /** A body may not speak of another object than the URL. */
-export function checkSameName(object: DeepReadonly<KubernetesObject>, { name, namespace }: { name: string; namespace: string }): void {
+export function checkSameName(
+  object: DeepReadonly<KubernetesObject>,
+  { name, namespace }: { name: string; namespace: string },
+): void {
   const { name: sentName = "", namespace: sentNamespace = "" } = object.metadata ?? {};
   if (sentName !== name) {
     throw statusError.badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
@@ -140,7 +145,11 @@ interface Attempt {
 
 type Outcome = { type: "done"; object: StoredObject } | { type: "again"; current: StoredObject | undefined };
 
-async function attemptUpdate(core: RegistryCore, call: Call, { kind, key, existing, modification }: Attempt): Promise<Outcome> {
+async function attemptUpdate(
+  core: RegistryCore,
+  call: Call,
+  { kind, key, existing, modification }: Attempt,
+): Promise<Outcome> {
   const { resource, target, warnings } = call;
   const { options, subresource, strategy } = modification;
   const old = existing.decoded();
@@ -186,7 +195,11 @@ interface Existing {
   readonly call: Call;
 }
 
-function checkUid(uid: string | undefined, old: DeepReadonly<KubernetesObject>, { kind, key, call }: Existing & { key: string }): void {
+function checkUid(
+  uid: string | undefined,
+  old: DeepReadonly<KubernetesObject>,
+  { kind, key, call }: Existing & { key: string },
+): void {
   const { uid: found = "" } = old.metadata ?? {};
   if (!uid || uid === found) return;
   const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${found}`;
@@ -198,7 +211,10 @@ function checkUid(uid: string | undefined, old: DeepReadonly<KubernetesObject>, 
 }
 
 /** The optimistic lock: what the client read must still be what is there, unless it doesn't care. */
-function checkRevision(object: KubernetesObject, { kind, existing, call }: Existing & { existing: StoredObject }): void {
+function checkRevision(
+  object: KubernetesObject,
+  { kind, existing, call }: Existing & { existing: StoredObject },
+): void {
   const metadata = object.metadata ?? {};
   object.metadata = metadata;
   const sent = metadata.resourceVersion ?? "";
@@ -252,7 +268,8 @@ function beforeUpdate({ kind, object, old: shared, call, subresource, strategy }
     // Every built-in kind checks all this once more by itself, which clients see as repeated causes.
     const checkName = kind.behaviour.validateName ?? nameIsDnsSubdomain;
     const again = validateObjectMetaUpdate(prepared, oldMetadata);
-    if (errors.length + again.length > 0) errors.push(...again, ...validateObjectMeta(prepared, { namespaced, checkName }));
+    if (errors.length + again.length > 0)
+      errors.push(...again, ...validateObjectMeta(prepared, { namespaced, checkName }));
   }
   errors.push(...(strategy?.validateUpdate?.(object, old, context) ?? []));
   if (errors.length > 0) throw invalid(call.resource, prepared.name ?? "", errors);

@@ -1,0 +1,186 @@
+/**
+ * Parts in the same process talk to the server through this: the same authorization, admission and errors as over HTTP, without sockets
+ * and without bytes. Answers hand out the cache's own decoded objects, which are shared and read-only; bodies are copied on the way in.
+ */
+import { setImmediate } from "node:timers/promises";
+import type { Clock } from "#base";
+import type { RequestUser } from "#api";
+import {
+  type ApiRequest,
+  type KubernetesObject,
+  type Status,
+  statusError,
+  type Transport,
+  type WatchEvent,
+} from "#machinery";
+import type { Answer } from "./answer.ts";
+import type { StoredObject } from "./cache/stored-object.ts";
+import type { WatchConsumer } from "./cache/watch-stream.ts";
+import { contentTypeOf } from "./http/media-type.ts";
+import type { Pipeline, Route } from "./pipeline.ts";
+import { Query } from "./query.ts";
+import type { RequestBody } from "./registry/call.ts";
+import { fromStored } from "./registry/versions.ts";
+import { parseTarget } from "./request-target.ts";
+import type { Resource } from "./resource.ts";
+
+export interface LocalTransportOptions {
+  readonly pipeline: Pipeline;
+  readonly clock: Clock;
+  /** Who the part is; authorized like anyone else. */
+  readonly user: RequestUser;
+  /** The part's name: the field manager of its writes. */
+  readonly userAgent: string;
+  readonly onWarning?: (text: string) => void;
+}
+
+export function createLocalTransport(options: LocalTransportOptions): Transport {
+  const closing = new AbortController();
+  return {
+    async request(request) {
+      const route = await openRoute(options, request);
+      const answer = route.type === "answer" ? route.answer : await run(options, route, request);
+      return decode(answer);
+    },
+    async watch(request, onEvent) {
+      const route = await openRoute(options, { ...request, query: { ...request.query, watch: true } });
+      if (route.type === "answer") throw statusError.badRequest(`${request.path} can't be watched`);
+      const answer = await run(options, route, request);
+      if (answer.type !== "watch") throw statusError.badRequest(`${request.path} can't be watched`);
+      const stream = answer.open(new LocalConsumer(answer.resource, onEvent));
+      const stop = () => stream.cancel();
+      for (const signal of [request.signal, closing.signal]) {
+        if (signal?.aborted) stop();
+        signal?.addEventListener("abort", stop, { once: true });
+      }
+      await stream.done;
+      for (const signal of [request.signal, closing.signal]) signal?.removeEventListener("abort", stop);
+    },
+    close: () => closing.abort(),
+  };
+}
+
+type ResourceRoute = Extract<Route, { type: "resource" }>;
+
+async function openRoute({ pipeline, user }: LocalTransportOptions, request: ApiRequest): Promise<Route> {
+  const { method, path } = request;
+  const target = parseTarget(path);
+  if (!target) throw statusError.badRequest(`malformed path ${JSON.stringify(path)}`);
+  const query = new Query(queryText(request.query));
+  return pipeline.route({ method, path, target, query, user });
+}
+
+function queryText(query: ApiRequest["query"]): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined) parameters.set(name, String(value));
+  return parameters.toString();
+}
+
+async function run(
+  { clock, userAgent, onWarning }: LocalTransportOptions,
+  route: ResourceRoute,
+  request: ApiRequest,
+): Promise<Answer> {
+  const warnings: string[] = [];
+  const answer = await route.run({ body: bodyOf(request), userAgent, warnings, now: clock.now() });
+  if (onWarning) for (const text of warnings) onWarning(text);
+  return answer;
+}
+
+const noBytes = Buffer.alloc(0);
+
+/** Copied by way of JSON: what is stored must not be changed by the caller afterwards, nor hold what JSON has no form for. */
+function bodyOf({ body, contentType }: ApiRequest): RequestBody {
+  if (body === undefined) return { contentType: "", bytes: async () => noBytes };
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  const bytes = async () => Buffer.from(text);
+  // Patches are read as text; everything else is wanted as an object.
+  if (contentType !== undefined && contentType !== "application/json")
+    return { contentType: contentTypeOf(contentType), bytes };
+  return { contentType: "application/json", bytes, value: JSON.parse(text) };
+}
+
+/** Objects decoded between two turns of the event loop; a cold pod takes some 15 µs. */
+const turnObjectsMax = 128;
+
+async function views(resource: Resource, objects: readonly StoredObject[]): Promise<unknown[]> {
+  const items: unknown[] = [];
+  for (const object of objects) {
+    items.push(view(resource, object));
+    if (items.length % turnObjectsMax === 0) await setImmediate();
+  }
+  return items;
+}
+
+async function decode(answer: Answer): Promise<unknown> {
+  switch (answer.type) {
+    case "object":
+      return view(answer.resource, answer.object);
+    case "list": {
+      const { resource, objects, metadata } = answer;
+      const items = await views(resource, objects);
+      return { kind: resource.listKind, apiVersion: resource.groupVersion, metadata, items };
+    }
+    case "value":
+      return answer.value;
+    case "raw": {
+      const text = typeof answer.body === "string" ? answer.body : Buffer.from(answer.body).toString("utf8");
+      if (answer.status >= 400) throw statusError.unknownPath();
+      return /json/.test(String(answer.headers["content-type"])) ? JSON.parse(text) : text;
+    }
+    case "watch":
+    case "stream":
+      throw statusError.badRequest("the answer is a stream; it is served over HTTP only");
+  }
+}
+
+/** The shared object, in the version that was asked for. */
+function view(resource: Resource, object: StoredObject): unknown {
+  if (resource.conversion) return fromStored(resource, object.parse());
+  const decoded = object.decoded();
+  return decoded.apiVersion === resource.groupVersion ? decoded : { ...decoded, apiVersion: resource.groupVersion };
+}
+
+class LocalConsumer implements WatchConsumer<WatchEvent> {
+  readonly #resource: Resource;
+  readonly #onEvent: (event: WatchEvent) => void;
+
+  constructor(resource: Resource, onEvent: (event: WatchEvent) => void) {
+    this.#resource = resource;
+    this.#onEvent = onEvent;
+  }
+
+  event({ type, object }: Parameters<WatchConsumer<WatchEvent>["event"]>[0]): WatchEvent {
+    return { type, object: view(this.#resource, object) };
+  }
+
+  bookmark(revision: number, initialEventsEnd: boolean): WatchEvent {
+    const { kind, groupVersion: apiVersion } = this.#resource;
+    const annotations = initialEventsEnd ? { annotations: { "k8s.io/initial-events-end": "true" } } : {};
+    const object: KubernetesObject = {
+      kind,
+      apiVersion,
+      metadata: { resourceVersion: String(revision), ...annotations },
+    };
+    return { type: "BOOKMARK", object };
+  }
+
+  error(status: Status): WatchEvent {
+    return { type: "ERROR", object: status };
+  }
+
+  deliver(items: readonly WatchEvent[]): undefined {
+    try {
+      for (const item of items) this.#onEvent(item);
+    } catch (error) {
+      // A fault of the receiver must not keep events from other watchers; it surfaces as what it is.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  end(): void {
+    // The promise that `watch` answered says so.
+  }
+}

@@ -1,0 +1,51 @@
+/** A write by the server itself: start-up objects, budgets spent by evictions. Goes the same way as a client's. */
+import { statusError } from "#machinery";
+import { Query } from "../query.ts";
+import type { Resource } from "../resource.ts";
+import type { Call } from "./call.ts";
+import type { RegistryCore } from "./core.ts";
+
+export interface InternalWrite {
+  readonly verb: "create" | "update" | "delete";
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly namespace: string;
+  /** "" for a create. */
+  readonly name: string;
+  readonly subresource?: string;
+  readonly object?: object;
+  readonly now: number;
+}
+
+export function internalCall(core: RegistryCore, write: InternalWrite): Call & { readonly resource: Resource } {
+  const { verb, group, version, resource: plural, namespace, name, subresource = "", object, now } = write;
+  const resource = core.table.find(group, version, plural);
+  if (!resource) throw statusError.unknownPath();
+  return {
+    user: { name: "system:apiserver", uid: "", groups: ["system:masters"], extra: {} },
+    verb,
+    resource,
+    target: {
+      type: "resource",
+      group,
+      version,
+      namespace,
+      resource: plural,
+      name,
+      subresource,
+      rest: "",
+      legacyWatch: false,
+      inNamespace: namespace !== "",
+    },
+    query: new Query(""),
+    userAgent: "kube-apiserver",
+    body: {
+      contentType: "application/json",
+      bytes: async () => Buffer.from(JSON.stringify(object ?? {})),
+      ...(object && { value: structuredClone(object) }),
+    },
+    warnings: [],
+    now,
+  };
+}
