@@ -1,2 +1,3 @@
 export { assess, type Finding, type MachineFacts, printFindings } from "./check.ts";
 export { type KubeconfigInput, printKubeconfig } from "./kubeconfig.ts";
+export { printStatus, type StatusFacts } from "./status.ts";

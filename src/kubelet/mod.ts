@@ -1,6 +1,7 @@
 export { stopContainerd } from "./containerd.ts";
 export { type ContainerLog, HostError, type HostedPod, type KubeletHost, logContainerId } from "./host.ts";
 export { type ImageStore, importImage, pinnedImages } from "./image/import.ts";
+export { listImages, type StoredImage } from "./image/list.ts";
 export { normalName, type PackedFile, type PackOptions, packImage } from "./image/pack.ts";
 export { createKubelet, type Kubelet } from "./kubelet.ts";
 export type { KubeletDependencies, KubeletOptions } from "./options.ts";

@@ -1,0 +1,167 @@
+/** The published documents: v3 for one group version, v2 for everything. Plain JSON, made when asked for. */
+import type { TypeSchema } from "#machinery";
+import type { Resource } from "../resource.ts";
+import { type Operation, type Parameter, patchName, type PathOperations, pathsOf } from "./operations.ts";
+import { type Dialect, type Json, SchemaCollector } from "./schemas.ts";
+
+export interface DocumentSource {
+  readonly version: string;
+  readonly resources: readonly Resource[];
+  typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
+}
+
+const produces = ["application/json", "application/yaml"];
+const listMetaName = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+
+const groupVersion = (group: string, version: string) => (group === "" ? version : `${group}/${version}`);
+
+export function documentV3(source: DocumentSource): Json {
+  const { collector, paths } = collect(source, "v3");
+  return {
+    openapi: "3.0.0",
+    info: { title: "Kubernetes", version: `v${source.version}` },
+    paths: Object.fromEntries(paths.map((path) => [path.path, pathV3(path, collector)])),
+    components: { schemas: collector.schemas() },
+  };
+}
+
+export function documentV2(source: DocumentSource): Json {
+  const { collector, paths } = collect(source, "v2");
+  return {
+    swagger: "2.0",
+    info: { title: "Kubernetes", version: `v${source.version}` },
+    paths: Object.fromEntries(paths.map((path) => [path.path, pathV2(path, collector)])),
+    definitions: collector.schemas(),
+  };
+}
+
+function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaCollector; paths: PathOperations[] } {
+  const collector = new SchemaCollector(dialect);
+  collector.addSchema(patchName, { type: "object" });
+  for (const kind of ["DeleteOptions", "Status"]) {
+    const type = source.typeOf("v1", kind);
+    if (type) collector.add(type, kindExtension([{ group: "", version: "v1", kind }]));
+  }
+  const object = (group: string, version: string, kind: string) => {
+    const type = source.typeOf(groupVersion(group, version), kind);
+    if (type) collector.add(type, kindExtension([{ group, version, kind }]));
+    return type?.name;
+  };
+  const list = (resource: Resource) => {
+    const item = object(resource.group, resource.version, resource.kind) ?? "";
+    const name = item.replace(/[^.]+$/, resource.listKind);
+    const listMeta = collector.reference(listMetaName);
+    collector.addSchema(name, {
+      type: "object",
+      required: ["items"],
+      properties: {
+        apiVersion: { type: "string" },
+        items: { type: "array", items: collector.reference(item) },
+        kind: { type: "string" },
+        metadata: dialect === "v3" ? { allOf: [listMeta] } : listMeta,
+      },
+      ...kindExtension([{ group: resource.group, version: resource.version, kind: resource.listKind }]),
+    });
+    return name;
+  };
+  const paths = source.resources.flatMap((resource) => pathsOf(resource, { object, list }));
+  const string = { type: "string" };
+  collector.addSchema(listMetaName, {
+    type: "object",
+    properties: {
+      continue: string,
+      remainingItemCount: { type: "integer", format: "int64" },
+      resourceVersion: string,
+      selfLink: string,
+    },
+  });
+  return { collector, paths: paths.sort((a, b) => (a.path < b.path ? -1 : 1)) };
+}
+
+const kindExtension = (kinds: readonly object[]): Json => ({ "x-kubernetes-group-version-kind": kinds });
+
+const common = (operation: Operation): Json => ({
+  operationId: operation.operationId,
+  "x-kubernetes-action": operation.action,
+  "x-kubernetes-group-version-kind": operation.kind,
+});
+
+function pathV3({ parameters, operations }: PathOperations, collector: SchemaCollector): Json {
+  const parameter = ({ name, in: place, type }: Parameter) => ({
+    name,
+    in: place,
+    ...(place === "path" ? { required: true } : {}),
+    schema: { type, uniqueItems: true },
+  });
+  const path: Json = { parameters: parameters.map(parameter) };
+  for (const operation of operations) {
+    const schema = operation.answer ? collector.reference(operation.answer) : { type: "string" };
+    const answer = { content: Object.fromEntries(produces.map((type) => [type, { schema }])) };
+    path[operation.method] = {
+      ...common(operation),
+      parameters: operation.parameters.map(parameter),
+      ...(operation.body
+        ? {
+            requestBody: {
+              content: Object.fromEntries(
+                operation.consumes.map((type) => [type, { schema: collector.reference(operation.body ?? "") }]),
+              ),
+              ...(operation.method === "delete" ? {} : { required: true }),
+            },
+          }
+        : {}),
+      responses: {
+        ...Object.fromEntries(
+          operation.statuses.map((status) => [status, { description: descriptions[status], ...answer }]),
+        ),
+        401: { description: descriptions[401] },
+      },
+    };
+  }
+  return path;
+}
+
+function pathV2({ parameters, operations }: PathOperations, collector: SchemaCollector): Json {
+  const parameter = ({ name, in: place, type }: Parameter) => ({
+    name,
+    in: place,
+    type,
+    uniqueItems: true,
+    ...(place === "path" ? { required: true } : {}),
+  });
+  const path: Json = { parameters: parameters.map(parameter) };
+  for (const operation of operations) {
+    const schema = operation.answer ? { schema: collector.reference(operation.answer) } : {};
+    const body = operation.body
+      ? [
+          {
+            name: "body",
+            in: "body",
+            ...(operation.method === "delete" ? {} : { required: true }),
+            schema: collector.reference(operation.body),
+          },
+        ]
+      : [];
+    path[operation.method] = {
+      ...common(operation),
+      consumes: [...operation.consumes],
+      produces,
+      schemes: ["https"],
+      parameters: [...body, ...operation.parameters.map(parameter)],
+      responses: {
+        ...Object.fromEntries(
+          operation.statuses.map((status) => [status, { description: descriptions[status], ...schema }]),
+        ),
+        401: { description: descriptions[401] },
+      },
+    };
+  }
+  return path;
+}
+
+const descriptions: Readonly<Record<number, string>> = {
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  401: "Unauthorized",
+};

@@ -1,0 +1,115 @@
+/**
+ * /openapi/v2 and /openapi/v3. Documents are large and rarely asked for: made when asked, kept as bytes until what is served
+ * changes, never as objects. Hashes in the index come from what the documents are made of, so the index alone builds nothing.
+ */
+import { createHash } from "node:crypto";
+import { statusError, type TypeSchema } from "#machinery";
+import type { Answer } from "../answer.ts";
+import type { PathHandler, PathRequest } from "../paths.ts";
+import { printGroupVersion, type ResourceTable } from "../resource.ts";
+import { documentV2, documentV3 } from "./documents.ts";
+import { encodeV2, encodeV3 } from "./gnostic.ts";
+
+export interface OpenApiSource {
+  readonly version: string;
+  readonly table: ResourceTable;
+  typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
+}
+
+const protobufTypes = {
+  v2: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+  v3: "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+} as const;
+/** Bodies kept: kubectl asks for a few group versions again and again. */
+const keptMax = 16;
+
+interface Body {
+  readonly bytes: Buffer;
+  readonly etag: string;
+}
+
+export function openApiHandler(source: OpenApiSource): PathHandler {
+  const kept = new Map<string, Body>();
+  let keptGeneration = -1;
+  const body = (key: string, make: () => Buffer): Body => {
+    if (keptGeneration !== source.table.generation) kept.clear();
+    keptGeneration = source.table.generation;
+    const found = kept.get(key);
+    if (found) return found;
+    const bytes = make();
+    const made = { bytes, etag: `"${hashOf(bytes)}"` };
+    if (kept.size >= keptMax) kept.delete(kept.keys().next().value ?? "");
+    kept.set(key, made);
+    return made;
+  };
+
+  const serve = (request: PathRequest, spec: "v2" | "v3", document: { key: string; make: () => object }): Answer => {
+    const format = negotiate(request.accept, protobufTypes[spec]);
+    if (!format) return { type: "raw", status: 406, headers: {}, body: "" };
+    const encode = spec === "v2" ? encodeV2 : encodeV3;
+    const { bytes, etag } = body(`${format} ${document.key}`, () =>
+      format === "json" ? Buffer.from(JSON.stringify(document.make())) : encode(document.make()),
+    );
+    const headers = {
+      etag,
+      vary: "Accept",
+      "content-type": format === "json" ? "application/json" : protobufTypes[spec],
+    };
+    if (request.etag === etag) return { type: "raw", status: 304, headers, body: "" };
+    return { type: "raw", status: 200, headers, body: bytes };
+  };
+
+  const groupVersions = () =>
+    source.table.groupVersions().map(({ group, version }) => ({
+      path: group === "" ? `api/${version}` : `apis/${group}/${version}`,
+      group,
+      version,
+    }));
+  const resourcesOf = (group: string, version: string) =>
+    [...source.table.all()].filter((resource) => resource.group === group && resource.version === version);
+
+  return (request) => {
+    if (request.method !== "GET") throw statusError.methodNotAllowed();
+    const [, spec, ...rest] = request.parts;
+    if (spec === "v2" && rest.length === 0)
+      return serve(request, "v2", {
+        key: "v2",
+        make: () => documentV2({ ...source, resources: [...source.table.all()] }),
+      });
+    if (spec !== "v3") return undefined;
+    if (rest.length === 0) return index(groupVersions(), source);
+    const found = groupVersions().find(({ path }) => path === rest.join("/"));
+    if (!found) return undefined;
+    const { path, group, version } = found;
+    return serve(request, "v3", {
+      key: path,
+      make: () => documentV3({ ...source, resources: resourcesOf(group, version) }),
+    });
+  };
+}
+
+function index(
+  groupVersions: readonly { path: string; group: string; version: string }[],
+  source: OpenApiSource,
+): Answer {
+  const paths = Object.fromEntries(
+    groupVersions.map(({ path, group, version }) => {
+      const content = `${source.version} ${source.table.generation} ${printGroupVersion(group, version)}`;
+      return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hashOf(content)}` }];
+    }),
+  );
+  return { type: "raw", status: 200, headers: { "content-type": "application/json" }, body: JSON.stringify({ paths }) };
+}
+
+const hashOf = (content: string | Buffer) => createHash("sha512").update(content).digest("hex").toUpperCase();
+
+/** JSON unless the protobuf form is wanted; undefined: nothing we have. */
+function negotiate(accept: string | undefined, protobuf: string): "json" | "protobuf" | undefined {
+  if (!accept) return "json";
+  for (const part of accept.split(",")) {
+    const type = part.split(";")[0]?.trim();
+    if (type === protobuf) return "protobuf";
+    if (type === "application/json" || type === "*/*" || type === "application/*") return "json";
+  }
+  return undefined;
+}

@@ -1,0 +1,67 @@
+/** `sampan down`: ends what `up` runs and removes what it made: containers, mounts, interfaces, namespaces, rules. The data stays. */
+import { rm } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createLogger, type FlagSpecs, type LogLevel } from "#base";
+import { removeNode } from "#kubelet";
+import { createNft, removeRules } from "#proxy";
+import { defineCommand } from "./command.ts";
+import { type Instance, isRunning, readInstance, removeInstance } from "./instance.ts";
+import { findProgram } from "./machine.ts";
+import { removeNodeNetwork } from "./network.ts";
+import { dataLayout, placeFlags } from "./settings.ts";
+import { lastNode } from "./last-node.ts";
+
+const flags = {
+  config: placeFlags.config,
+  "data-dir": placeFlags["data-dir"],
+  "log-level": placeFlags["log-level"],
+  purge: { type: "bool", help: "Remove the data folder as well: objects, images, certificates." },
+} as const satisfies FlagSpecs;
+
+const stopMsMax = 20_000;
+const lookMs = 50;
+
+export const command = defineCommand({
+  summary: "Stop and remove everything up made",
+  flags,
+  async run({ flags: values, out, err }) {
+    const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
+    const layout = dataLayout(values["data-dir"]);
+    const instance = await readInstance(layout.pidFile);
+    if (instance && isRunning(instance)) await end(instance);
+    const failures: string[] = [];
+    const attempt = async (what: string, work: () => Promise<unknown>) => {
+      try {
+        await work();
+      } catch (error) {
+        failures.push(`${what}: ${(error as Error).message}`);
+      }
+    };
+    for (const node of await lastNode(layout))
+      await attempt(`node ${node.name}`, () =>
+        removeNode(
+          {
+            rootDir: layout.node(node.name),
+            keepImages: !values.purge,
+            ...(node.runtimeEndpoint ? { containerRuntimeEndpoint: node.runtimeEndpoint } : {}),
+          },
+          log,
+        ),
+      );
+    if (findProgram("nft")) await attempt("rules", () => removeRules(createNft(findProgram("nft"))));
+    if (findProgram("ip")) await attempt("network", () => removeNodeNetwork(instance?.bridge ?? "sampan0"));
+    await removeInstance(layout.pidFile);
+    if (values.purge) await attempt("data", () => rm(layout.root, { recursive: true, force: true }));
+    for (const failure of failures) err(`sampan down: ${failure}\n`);
+    out(failures.length === 0 ? `down${values.purge ? ", data removed" : `; data is kept in ${layout.root}`}\n` : "");
+    return failures.length === 0 ? 0 : 1;
+  },
+});
+
+/** Asks, waits, and in the end insists. */
+async function end(instance: Instance): Promise<void> {
+  process.kill(instance.pid, "SIGTERM");
+  for (let waited = 0; isRunning(instance) && waited < stopMsMax; waited += lookMs) await sleep(lookMs);
+  if (isRunning(instance)) process.kill(instance.pid, "SIGKILL");
+  while (isRunning(instance)) await sleep(lookMs);
+}

@@ -1,0 +1,280 @@
+/** `sampan up`: a whole cluster on this machine, in one process. */
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
+import { assess, printFindings } from "#cli";
+import { createInformers } from "#client";
+import { createControllers } from "#controllers";
+import { createScheduler } from "#scheduler";
+import { CommandError, defineCommand, type Invocation } from "./command.ts";
+import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { isRunning, readInstance, removeInstance, writeInstance } from "./instance.ts";
+import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
+import { gatherMachineFacts } from "./machine.ts";
+import { addressIn, type NodeNetwork, prepareNodeNetwork, subnetOf } from "./network.ts";
+import { startNode } from "./node.ts";
+import { createProgress, type Progress } from "./progress.ts";
+import { dataLayout, placeFlags } from "./settings.ts";
+
+const flags = {
+  ...placeFlags,
+  detach: { type: "bool", short: "d", help: "Go on in the background once the cluster is ready." },
+} as const satisfies FlagSpecs;
+type Values = FlagValues<typeof flags>;
+
+export const bridgeName = "sampan0";
+const kubernetesVersion = "v1.36.0";
+/** Where in the service range the cluster's DNS is, as kubeadm does. */
+const dnsOffset = 10;
+
+export const command = defineCommand({
+  summary: "Run a cluster on this machine",
+  flags,
+  run: (invocation) => (invocation.flags.detach ? runInBackground(invocation) : runHere(invocation)),
+});
+
+async function runHere({ flags: values, out, err, signal }: Invocation<typeof flags>): Promise<number> {
+  const startedAt = Date.now() - Math.round(performance.now());
+  const progress = createProgress({ out, isTerminal: process.stdout.isTTY === true, startedAt });
+  const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
+  const layout = dataLayout(values["data-dir"]);
+  await refuseSecond(layout.pidFile);
+  await preflight(values);
+  await mkdir(layout.root, { recursive: true, mode: 0o700 });
+  const nodeName = values["node-name"] ?? hostname().toLowerCase();
+  const network = await prepareNodeNetwork({
+    bridge: bridgeName,
+    podCidr: subnetOf(values["cluster-cidr"], 0),
+    serviceCidr: values["service-cidr"],
+    nodeAddress: values["node-ip"],
+  });
+  const endpoint = values["container-runtime-endpoint"];
+  await writeInstance(layout.pidFile, {
+    port: values["secure-port"],
+    nodeName,
+    bridge: bridgeName,
+    ...(endpoint ? { runtimeEndpoint: endpoint } : {}),
+  });
+  // Ends everything: a signal, or a part that can't go on.
+  const stop = new AbortController();
+  const life = AbortSignal.any([signal, stop.signal]);
+  const parts = new Parts(stop);
+  let plane: ControlPlane | undefined;
+  try {
+    plane = await startControlPlane({
+      layout,
+      serviceCidr: values["service-cidr"],
+      clusterDomain: values["cluster-domain"],
+      bindAddress: values["bind-address"],
+      port: values["secure-port"],
+      advertiseAddress: network.nodeAddress,
+      staticTokens: new Map(),
+      clock: realClock,
+      log,
+    });
+    await writeAdminKubeconfig(layout.kubeconfig, { server: `https://127.0.0.1:${plane.port}`, pki: plane.pki });
+    progress.step(`API server on https://${network.nodeAddress}:${plane.port}`);
+    startLoops(plane, { values, log }, { parts, signal: life });
+    const node = startNode(nodeOptions(plane, { values, network, nodeName, log }), life);
+    parts.add("node", node.ended);
+    progress.step(
+      `controllers, scheduler and node ${nodeName} (${network.nodeAddress}, pods ${network.podCidr}) started`,
+    );
+    await waitReady(
+      progress,
+      Promise.race([node.kubelet.ready().then(() => nodeReady(plane, nodeName, life)), parts.failed]),
+    );
+    progress.step(`ready in ${progress.seconds()} s; export KUBECONFIG=${layout.kubeconfig}`);
+    process.send?.("ready");
+    await parts.ended(life);
+    progress.step("stopping; pods go on, `sampan down` ends them too");
+  } finally {
+    stop.abort();
+    await parts.settled();
+    await plane?.close();
+    await removeInstance(layout.pidFile);
+  }
+  return 0;
+}
+
+const waitReady = (progress: Progress, ready: Promise<void>) => progress.waitFor("waiting for the node", ready);
+
+/** What runs until the end, by name, so that a failure says whose it is. */
+class Parts {
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #failure = Promise.withResolvers<never>();
+  readonly #stop: AbortController;
+
+  constructor(stop: AbortController) {
+    this.#stop = stop;
+    this.#failure.promise.catch(() => undefined); // whoever waits hears of it
+  }
+
+  add(name: string, running: Promise<void>): void {
+    this.#running.set(
+      name,
+      running.catch((error: unknown) => {
+        this.#failure.reject(new CommandError(`${name}: ${error instanceof Error ? error.message : String(error)}`));
+        this.#stop.abort();
+      }),
+    );
+  }
+
+  get failed(): Promise<never> {
+    return this.#failure.promise;
+  }
+
+  /** Resolves when the signal aborts; rejects when a part failed. */
+  async ended(signal: AbortSignal): Promise<void> {
+    const aborted = new Promise<void>((done) => {
+      if (signal.aborted) done();
+      signal.addEventListener("abort", () => done(), { once: true });
+    });
+    await Promise.race([this.failed, aborted]);
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#running.values());
+  }
+}
+
+function startLoops(
+  plane: ControlPlane,
+  { values, log }: { values: Values; log: Logger },
+  { parts, signal }: { parts: Parts; signal: AbortSignal },
+): void {
+  const manager = plane.client({
+    name: "system:kube-controller-manager",
+    groups: [],
+    userAgent: "kube-controller-manager",
+  });
+  const informers = createInformers(manager, { clock: realClock, log });
+  const controllers = createControllers({
+    informers,
+    clientFor: (account) =>
+      plane.client({
+        name: `system:serviceaccount:kube-system:${account}`,
+        groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system"],
+        userAgent: "kube-controller-manager",
+      }),
+    clock: realClock,
+    log: log.with({ part: "controllers" }),
+    options: {
+      clusterCidrs: [values["cluster-cidr"]],
+      serviceCidrs: [values["service-cidr"]],
+      rootCa: plane.pki.authority.certificate,
+    },
+  });
+  parts.add("controllers", controllers.run(signal));
+  parts.add("informers", informers.run(signal));
+  const schedulerClient = plane.client({ name: "system:kube-scheduler", groups: [], userAgent: "kube-scheduler" });
+  const schedulerInformers = createInformers(schedulerClient, { clock: realClock, log });
+  const scheduler = createScheduler({
+    client: schedulerClient,
+    informers: schedulerInformers,
+    clock: realClock,
+    log: log.with({ part: "scheduler" }),
+  });
+  parts.add("scheduler", scheduler.run(signal));
+  parts.add("scheduler's informers", schedulerInformers.run(signal));
+}
+
+function nodeOptions(
+  plane: ControlPlane,
+  { values, network, nodeName, log }: { values: Values; network: NodeNetwork; nodeName: string; log: Logger },
+) {
+  const layout = dataLayout(values["data-dir"]);
+  const dnsAddress = addressIn(values["service-cidr"], dnsOffset);
+  const endpoint = values["container-runtime-endpoint"];
+  return {
+    kubelet: {
+      nodeName,
+      rootDir: layout.node(nodeName),
+      version: kubernetesVersion,
+      nodeIPs: [network.nodeAddress],
+      podCidrs: [network.podCidr],
+      clusterDns: [dnsAddress],
+      clusterDomain: values["cluster-domain"],
+      bridge: network.bridge,
+      imagesDir: layout.images,
+      ...(endpoint ? { containerRuntimeEndpoint: endpoint } : {}),
+    },
+    network,
+    clusterCidr: values["cluster-cidr"],
+    serviceCidr: values["service-cidr"],
+    clusterDomain: values["cluster-domain"],
+    dnsAddress,
+    client: {
+      kubelet: plane.client({
+        name: `system:node:${nodeName}`,
+        groups: ["system:nodes", "system:masters"],
+        userAgent: "kubelet",
+      }),
+      proxy: plane.client({ name: "system:kube-proxy", groups: ["system:masters"], userAgent: "kube-proxy" }),
+      dns: plane.client({ name: "system:dns", groups: ["system:masters"], userAgent: "dns" }),
+      admin: plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" }),
+    },
+    clock: realClock,
+    log,
+  };
+}
+
+/** Waits for the condition that `kubectl get nodes` shows. */
+async function nodeReady(plane: ControlPlane | undefined, name: string, signal: AbortSignal): Promise<void> {
+  if (!plane) return;
+  const client = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
+  const stop = new AbortController();
+  const informers = createInformers(client);
+  const nodes = informers.of("v1/nodes", { fieldSelector: `metadata.name=${name}` });
+  const running = informers.run(AbortSignal.any([signal, stop.signal]));
+  await new Promise<void>((done) => {
+    const look = (node: { status?: { conditions?: readonly { type: string; status: string }[] } }) => {
+      if (node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True")) done();
+    };
+    nodes.addHandler({ added: look, updated: look });
+    signal.addEventListener("abort", () => done(), { once: true });
+  });
+  stop.abort();
+  await running;
+}
+
+async function refuseSecond(pidFile: string): Promise<void> {
+  const other = await readInstance(pidFile);
+  if (other && isRunning(other))
+    throw new CommandError(
+      `a sampan (pid ${other.pid}) runs with this data folder already, on port ${other.port}; \`sampan down\` ends it, --data-dir PATH starts another`,
+    );
+}
+
+async function preflight(values: Values): Promise<void> {
+  const facts = await gatherMachineFacts({ dataDirectory: values["data-dir"], port: values["secure-port"] });
+  const fatal = assess(facts).filter(({ verdict }) => verdict === "fatal");
+  if (fatal.length > 0) throw new CommandError(`this machine can't run a cluster yet:\n${printFindings(fatal)}`);
+}
+
+/** Starts the same command again without a terminal and waits until it is ready, or has failed. */
+async function runInBackground({ args, flags: values, out }: Invocation<typeof flags>): Promise<number> {
+  const layout = dataLayout(values["data-dir"]);
+  await refuseSecond(layout.pidFile);
+  await mkdir(layout.root, { recursive: true, mode: 0o700 });
+  const rest = args.filter((arg) => !/^(-d|--detach(=true)?)$/.test(arg));
+  const log = openSync(layout.log, "a", 0o640);
+  const program = process.argv[1] ?? "";
+  const child = spawn(process.execPath, [program, "up", ...rest], {
+    detached: true,
+    stdio: ["ignore", log, log, "ipc"],
+    env: { ...process.env, SAMPAN_DETACH: "false" },
+  });
+  closeSync(log);
+  const code = await new Promise<number | "ready">((done) => {
+    child.on("message", () => done("ready"));
+    child.on("exit", (status) => done(status ?? 1));
+  });
+  if (code !== "ready") throw new CommandError(`the cluster did not start; see ${layout.log}`);
+  child.disconnect();
+  child.unref();
+  out(`ready; pid ${child.pid}, log ${layout.log}; export KUBECONFIG=${layout.kubeconfig}\n`);
+  return 0;
+}
