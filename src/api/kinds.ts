@@ -11,6 +11,8 @@ import { eventKind } from "./core/event.ts";
 import { limitRangeKind } from "./core/limit-range.ts";
 import { namespaceKind } from "./core/namespace.ts";
 import { nodeKind } from "./core/node.ts";
+import { persistentVolumeClaimKind } from "./core/persistent-volume-claim.ts";
+import { persistentVolumeKind } from "./core/persistent-volume.ts";
 import { podTemplateKind } from "./core/pod-template.ts";
 import { podKind } from "./core/pod.ts";
 import { replicationControllerKind } from "./core/replication-controller.ts";
@@ -22,6 +24,11 @@ import type { Kind } from "./kind.ts";
 
 /** By group, then as in upstream's storage. Hooks of a kind only see objects of that kind, so its type is its own. */
 export const kinds: readonly Kind[] = [
+  controllerRevisionKind,
+  daemonSetKind,
+  deploymentKind,
+  replicaSetKind,
+  statefulSetKind,
   componentStatusKind,
   configMapKind,
   endpointsKind,
@@ -29,6 +36,8 @@ export const kinds: readonly Kind[] = [
   limitRangeKind,
   namespaceKind,
   nodeKind,
+  persistentVolumeClaimKind,
+  persistentVolumeKind,
   podTemplateKind,
   podKind,
   replicationControllerKind,
@@ -36,9 +45,4 @@ export const kinds: readonly Kind[] = [
   secretKind,
   serviceAccountKind,
   serviceKind,
-  controllerRevisionKind,
-  daemonSetKind,
-  deploymentKind,
-  replicaSetKind,
-  statefulSetKind,
 ] as unknown as readonly Kind[];

@@ -21,7 +21,7 @@ function claimWarnings({ metadata, spec }: PersistentVolumeClaim): string[] {
   if (metadata.annotations?.[betaClassAnnotation] !== undefined) warnings.push(deprecatedClassAnnotation);
   const at = Place.root("spec").child("resources");
   for (const list of ["requests", "limits"] as const) {
-    const amount = spec?.resources?.[list]?.["storage"];
+    const amount = spec?.resources?.[list]?.storage;
     if (amount === undefined || isWholeAmount(amount)) continue;
     warnings.push(fractional(at.child(list).key("storage"), amount));
   }
@@ -74,7 +74,7 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
       name: "Capacity",
       type: "string",
       description: "capacity represents the actual resources of the underlying volume.",
-      of: ({ spec, status }) => (spec?.volumeName ? (status?.capacity?.["storage"] ?? "0") : ""),
+      of: ({ spec, status }) => (spec?.volumeName ? (status?.capacity?.storage ?? "0") : ""),
     },
     {
       name: "Access Modes",

@@ -109,7 +109,7 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
       type: "string",
       description:
         "capacity is the description of the persistent volume's resources and capacity. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#capacity",
-      of: ({ spec }) => spec?.capacity?.["storage"] ?? "0",
+      of: ({ spec }) => spec?.capacity?.storage ?? "0",
     },
     {
       name: "Access Modes",

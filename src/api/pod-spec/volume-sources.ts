@@ -167,7 +167,10 @@ export function validateStorageOs(
 const driverNameBytesMax = 63;
 
 export function validateCsiDriverName(name: string | undefined, at: Place): void {
-  if (!name) at.required();
-  if (name && name.length > driverNameBytesMax) at.tooLong(driverNameBytesMax);
-  at.invalidEach(name ?? "", isDns1123Subdomain((name ?? "").toLowerCase()));
+  if (!name) {
+    at.required();
+    return;
+  }
+  if (name.length > driverNameBytesMax) at.tooLong(driverNameBytesMax);
+  at.invalidEach(name, isDns1123Subdomain(name.toLowerCase()));
 }

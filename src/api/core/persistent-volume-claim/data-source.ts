@@ -6,11 +6,12 @@ import type { PersistentVolumeClaimSpec, TypedLocalObjectReference } from "../..
 
 export function completeDataSources(spec: PersistentVolumeClaimSpec, old?: PersistentVolumeClaimSpec): void {
   // Sources in other namespaces are an alpha feature.
-  if (spec.dataSourceRef) delete spec.dataSourceRef.namespace;
+  if (spec.dataSourceRef?.namespace && !old?.dataSourceRef) delete spec.dataSourceRef;
   const hadSource = old?.dataSource || old?.dataSourceRef;
   if (!hadSource && !spec.dataSourceRef && !isKnownToOldClients(spec.dataSource)) delete spec.dataSource;
   if (spec.dataSource && !spec.dataSourceRef) spec.dataSourceRef = copy(spec.dataSource);
-  else if (spec.dataSourceRef && !spec.dataSource) spec.dataSource = copy(spec.dataSourceRef);
+  else if (spec.dataSourceRef && !spec.dataSource && !spec.dataSourceRef.namespace)
+    spec.dataSource = copy(spec.dataSourceRef);
 }
 
 function isKnownToOldClients(source: TypedLocalObjectReference | undefined): boolean {

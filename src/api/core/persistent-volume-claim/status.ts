@@ -1,18 +1,19 @@
 /** What the volume binder and the resizers report about a claim. */
-import { type FieldError, isQualifiedName, quantitySign } from "#machinery";
+import { type FieldError, isQualifiedName } from "#machinery";
 import type { Strategy } from "../../kind.ts";
 import { Place } from "../../place.ts";
 import { isNativeResource, validateAmount } from "../../resource-names.ts";
 import { setOrDelete } from "../../strategy.ts";
 import type { PersistentVolumeClaim } from "../../types.d.ts";
+import { validatePresent } from "../persistent-volume/validate.ts";
 
 const resizeStates = [
-  "ControllerResizeFailed",
   "ControllerResizeInProgress",
-  "NodeResizeFailed",
+  "ControllerResizeInfeasible",
   "NodeResizeInProgress",
+  "NodeResizeInfeasible",
   "NodeResizePending",
-];
+].sort();
 
 /** Answers whether it is fine. Of Kubernetes' own resources a claim only has storage. */
 function validateName(name: string, at: Place): boolean {
@@ -20,14 +21,7 @@ function validateName(name: string, at: Place): boolean {
   at.invalidEach(name, messages);
   if (messages.length > 0) return false;
   if (!isNativeResource(name) || name === "storage") return true;
-  at.notSupported(name, ["storage"]);
-  return false;
-}
-
-/** Answers whether it is one. */
-function validatePresent(amount: string, at: Place): boolean {
-  if (quantitySign(amount) >= 0) return true;
-  at.invalid(amount, "must be a valid resource quantity");
+  at.notSupported(name, .storage);
   return false;
 }
 
@@ -37,7 +31,7 @@ function validateStatus({ spec, status = {} }: PersistentVolumeClaim): FieldErro
   const at = Place.root("status", errors);
   const { capacity = {}, allocatedResourceStatuses: states = {}, allocatedResources: allocated = {} } = status;
   for (const name in capacity) validatePresent(capacity[name] ?? "0", at.child("capacity").key(name));
-  const statesAt = at.child("allocatedResourceStatus");
+  const statesAt = at.child("allocatedResourceStatuses");
   for (const name in states) {
     validateName(name, statesAt);
     if (!resizeStates.includes(states[name] ?? "")) statesAt.notSupported(name, resizeStates);

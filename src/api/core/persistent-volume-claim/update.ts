@@ -30,7 +30,7 @@ export function validateClaimUpdate(claim: PersistentVolumeClaim, old: Persisten
   validateClass(claim, old, errors);
   const at = Place.root("spec", errors);
   const { masked, expected } = maskChangeable(claim, old);
-  if (!semanticEqual(masked, expected)) {
+  if (!isSameSpec(masked, expected)) {
     const what =
       "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
     at.forbidden(`${what}\n${printDifference(expected, masked)}`);
@@ -39,13 +39,26 @@ export function validateClaimUpdate(claim: PersistentVolumeClaim, old: Persisten
   if (spec.volumeMode !== before.volumeMode) {
     Place.root("volumeMode", errors).invalid(spec.volumeMode, "field is immutable");
   }
-  if (before.volumeAttributesClassName === undefined) return errors;
-  const place = at.child("volumeAttributesClassName");
-  if (spec.volumeAttributesClassName === undefined) place.forbidden("update from non-nil value to nil is forbidden");
-  else if (spec.volumeAttributesClassName === "") {
-    place.forbidden("update from non-nil value to an empty string is forbidden");
-  }
+  if (old.status?.currentVolumeAttributesClassName !== undefined) validateAttributesStay(spec, before, at);
   return errors;
+}
+
+/** Of these fields an empty text isn't nothing. */
+const isSameSpec = (a: PersistentVolumeClaimSpec, b: PersistentVolumeClaimSpec): boolean =>
+  semanticEqual(a, b) &&
+  a.storageClassName === b.storageClassName &&
+  a.volumeAttributesClassName === b.volumeAttributesClassName;
+
+/** Attributes that are in effect can't be taken away, only changed. */
+function validateAttributesStay(
+  { volumeAttributesClassName: name }: PersistentVolumeClaimSpec,
+  before: PersistentVolumeClaimSpec,
+  at: Place,
+): void {
+  if (name || name === before.volumeAttributesClassName) return;
+  const what = name === undefined ? "nil" : "empty string";
+  const why = `update to ${what} is forbidden when status.currentVolumeAttributesClassName is not nil`;
+  at.child("volumeAttributesClassName").forbidden(why);
 }
 
 /** The annotation of before there was a field may become the field, nothing else. */
@@ -76,14 +89,17 @@ interface Masked {
 function maskChangeable(claim: PersistentVolumeClaim, old: PersistentVolumeClaim): Masked {
   const spec = claim.spec ?? {};
   const before = old.spec ?? {};
-  const { storageClassName: className, volumeAttributesClassName: _, ...masked } = spec;
-  const { volumeAttributesClassName: __, ...expected } = before;
+  const { storageClassName: className, ...masked } = spec;
+  const expected = { ...before };
   if (!before.volumeName && spec.volumeName) expected.volumeName = spec.volumeName;
   const result: PersistentVolumeClaimSpec = masked;
   if (className !== undefined && !mayGetClass(claim, old)) result.storageClassName = className;
   const requests = spec.resources?.requests;
-  if (claim.status?.phase === "Bound" && requests) {
-    const size = before.resources?.requests?.["storage"] ?? "0";
+  if (claim.status?.phase !== "Bound") return { masked: result, expected };
+  delete result.volumeAttributesClassName;
+  delete expected.volumeAttributesClassName;
+  if (requests) {
+    const size = before.resources?.requests?.storage ?? "0";
     result.resources = { ...spec.resources, requests: { ...requests, storage: size } };
   }
   return { masked: result, expected };
@@ -98,9 +114,9 @@ function mayGetClass(claim: PersistentVolumeClaim, old: PersistentVolumeClaim): 
 
 /** After an expansion that failed it may ask for less again, but for more than it has. */
 function validateSize(claim: PersistentVolumeClaim, old: PersistentVolumeClaim, at: Place): void {
-  const now = claim.spec?.resources?.requests?.["storage"] ?? "0";
-  const before = old.spec?.resources?.requests?.["storage"] ?? "0";
-  const has = old.status?.capacity?.["storage"] ?? "0";
+  const now = claim.spec?.resources?.requests?.storage ?? "0";
+  const before = old.spec?.resources?.requests?.storage ?? "0";
+  const has = old.status?.capacity?.storage ?? "0";
   if (compareQuantities(now, before) >= 0 || compareQuantities(now, has) > 0) return;
   const place = at.child("resources").child("requests").child("storage");
   place.forbidden("field can not be less than status.capacity");

@@ -1,5 +1,5 @@
 /** What an update of a persistent volume may change: not what it is, nor how it is used, nor where once that is said. */
-import type { FieldError } from "#machinery";
+import { type FieldError, isLabelValue } from "#machinery";
 import { printDifference, semanticEqual } from "../../equality.ts";
 import { Place } from "../../place.ts";
 import type {
@@ -16,7 +16,7 @@ const immutable = "field is immutable";
 
 export function validatePersistentVolumeUpdate(volume: PersistentVolume, old: PersistentVolume): FieldError[] {
   // Upstream checks the volume twice, which clients see.
-  const own = validatePersistentVolume(volume);
+  const own = validatePersistentVolume(volume, hasInvalidNodeValue(old.spec?.nodeAffinity));
   const errors = [...own, ...validateMountOptions(volume), ...own];
   const spec = volume.spec ?? {};
   const before = old.spec ?? {};
@@ -49,6 +49,11 @@ function allowExpansionSecret(spec: PersistentVolumeSpec, old: PersistentVolumeS
   return { ...spec, csi };
 }
 
+const hasInvalidNodeValue = (affinity: VolumeNodeAffinity | undefined): boolean =>
+  affinity?.required?.nodeSelectorTerms?.some((term) =>
+    term.matchExpressions?.some(({ values = [] }) => values.some((value) => isLabelValue(value).length > 0)),
+  ) ?? false;
+
 /** Labels of nodes that got another name. */
 const renamed: Readonly<Record<string, string>> = {
   "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
@@ -68,7 +73,9 @@ function validateAffinityChange(
   const oldTerms = old.required?.nodeSelectorTerms ?? [];
   const followed = oldTerms.map((term, i) => followRenames(term, terms[i]));
   const isSame = semanticEqual(affinity, { required: { nodeSelectorTerms: followed } });
-  if (!isSame) Place.root("nodeAffinity", errors).invalid(affinity ?? null, immutable);
+  if (isSame) return;
+  const why = `${immutable}, except for updating from beta label to GA`;
+  Place.root("nodeAffinity", errors).invalid(affinity ?? null, why);
 }
 
 function followRenames(old: NodeSelectorTerm, now: NodeSelectorTerm | undefined): NodeSelectorTerm {

@@ -1,6 +1,6 @@
 /** The spec of a persistent volume, also of one that only an attachment knows (inline). Follows ValidatePersistentVolumeSpec. */
 import { posix } from "node:path";
-import { type FieldError, quantitySign } from "#machinery";
+import { type FieldError, quantitySign, quantityValue } from "#machinery";
 import { Place } from "../../place.ts";
 import { validateNodeSelector } from "../../pod-spec/affinity.ts";
 import { validateAccessModes, validateClassName, validateVolumeMode } from "../../pod-spec/claim-spec.ts";
@@ -11,12 +11,18 @@ export interface VolumeCheck {
   /** The name of the volume's object; "" for an inline one. */
   readonly name: string;
   readonly inline: boolean;
+  /** The node affinity may have values that no label can have: the stored volume has some. */
+  readonly anyValue?: boolean;
 }
 
 const policies = ["Delete", "Recycle", "Retain"];
 const notInline = "may not be specified in the context of inline volumes";
 
-export function validateVolumeSpec(spec: PersistentVolumeSpec, at: Place, { name, inline }: VolumeCheck): void {
+export function validateVolumeSpec(
+  spec: PersistentVolumeSpec,
+  at: Place,
+  { name, inline, anyValue = false }: VolumeCheck,
+): void {
   const { capacity = {}, accessModes = [], nodeAffinity } = spec;
   if (inline) {
     if (spec.claimRef) at.child("claimRef").forbidden(notInline);
@@ -29,7 +35,7 @@ export function validateVolumeSpec(spec: PersistentVolumeSpec, at: Place, { name
   validatePolicy(spec.persistentVolumeReclaimPolicy ?? "", at.child("persistentVolumeReclaimPolicy"), inline);
   if (nodeAffinity) {
     if (inline) at.child("nodeAffinity").forbidden(notInline);
-    else validateVolumeAffinity(nodeAffinity, at.child("nodeAffinity"));
+    else validateVolumeAffinity(nodeAffinity, at.child("nodeAffinity"), anyValue);
   }
   validateSource(spec, at, name);
   if (spec.local && (inline || !nodeAffinity)) {
@@ -45,13 +51,19 @@ export function validateVolumeSpec(spec: PersistentVolumeSpec, at: Place, { name
 function validateCapacity(capacity: Record<string, string>, at: Place): void {
   const names = Object.keys(capacity);
   if (names.length === 0) at.required();
-  if (capacity["storage"] === undefined || names.length > 1) at.notSupported(capacity, ["storage"]);
+  if (capacity.storage === undefined || names.length > 1) at.notSupported(capacity, .storage);
   for (const name of names) {
     const amount = capacity[name] ?? "0";
-    const sign = quantitySign(amount);
-    if (sign < 0) at.key(name).invalid(amount, "must be a valid resource quantity");
-    if (sign <= 0) at.key(name).invalid(amount, "must be greater than zero");
+    validatePresent(amount, at.key(name));
+    if (quantitySign(amount) <= 0) at.key(name).invalid(amount, "must be greater than zero");
   }
+}
+
+/** Answers whether it is an amount that can be there. Upstream prints the number. */
+export function validatePresent(amount: string, at: Place): boolean {
+  if (quantitySign(amount) >= 0) return true;
+  at.invalid(quantityValue(amount), "must be a valid resource quantity");
+  return false;
 }
 
 function validatePolicy(policy: string, at: Place, inline: boolean): void {
@@ -61,8 +73,8 @@ function validatePolicy(policy: string, at: Place, inline: boolean): void {
   } else if (policy !== "Retain") at.forbidden("may only be Retain in the context of inline volumes");
 }
 
-function validateVolumeAffinity({ required }: VolumeNodeAffinity, at: Place): void {
-  if (required) validateNodeSelector(required, at.child("required"), { anyValue: false });
+function validateVolumeAffinity({ required }: VolumeNodeAffinity, at: Place, anyValue: boolean): void {
+  if (required) validateNodeSelector(required, at.child("required"), { anyValue });
   else at.child("required").required("must specify required node constraints");
 }
 
@@ -85,9 +97,9 @@ function validateClasses(spec: PersistentVolumeSpec, at: Place, inline: boolean)
   if (!spec.csi) at.child("csi").required("has to be specified when using volumeAttributesClassName");
 }
 
-export function validatePersistentVolume({ metadata, spec = {} }: PersistentVolume): FieldError[] {
+export function validatePersistentVolume({ metadata, spec = {} }: PersistentVolume, anyValue = false): FieldError[] {
   const at = Place.root("spec");
-  validateVolumeSpec(spec, at, { name: metadata.name ?? "", inline: false });
+  validateVolumeSpec(spec, at, { name: metadata.name ?? "", inline: false, anyValue });
   return at.errors;
 }
 
