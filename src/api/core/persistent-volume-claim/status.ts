@@ -21,7 +21,7 @@ function validateName(name: string, at: Place): boolean {
   at.invalidEach(name, messages);
   if (messages.length > 0) return false;
   if (!isNativeResource(name) || name === "storage") return true;
-  at.notSupported(name, .storage);
+  at.notSupported(name, ["storage"]);
   return false;
 }
 

@@ -51,7 +51,7 @@ export function validateVolumeSpec(
 function validateCapacity(capacity: Record<string, string>, at: Place): void {
   const names = Object.keys(capacity);
   if (names.length === 0) at.required();
-  if (capacity.storage === undefined || names.length > 1) at.notSupported(capacity, .storage);
+  if (capacity.storage === undefined || names.length > 1) at.notSupported(capacity, ["storage"]);
   for (const name of names) {
     const amount = capacity[name] ?? "0";
     validatePresent(amount, at.key(name));
