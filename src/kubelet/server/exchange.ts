@@ -1,0 +1,75 @@
+/** One request to the node's server. A connection that may change its protocol has a response as well, until someone takes it over. */
+import { type IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Of the path, decoded; no empty ones. */
+  readonly parts: readonly string[];
+  readonly query: URLSearchParams;
+  /** Aborts when the client goes before the answer is complete. */
+  readonly signal: AbortSignal;
+  /** What the client wants the connection to become; undefined: an ordinary request. */
+  readonly upgrade: PendingUpgrade | undefined;
+}
+
+export interface PendingUpgrade {
+  /** The raw connection; from then on the response is nobody's. */
+  takeOver(): { socket: Duplex; head: Buffer };
+}
+
+/** Undefined: a path that can't be decoded. */
+export function exchangeOf(request: IncomingMessage, response: ServerResponse, upgrade?: PendingUpgrade) {
+  const target = request.url ?? "/";
+  const mark = target.indexOf("?");
+  const parts = decodeParts(mark < 0 ? target : target.slice(0, mark));
+  if (!parts) return undefined;
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  const exchange: Exchange = {
+    request,
+    response,
+    parts,
+    query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)),
+    signal: gone.signal,
+    upgrade,
+  };
+  return exchange;
+}
+
+/** A response on a connection that node has given up because it wants to change its protocol. */
+export function responseOn(request: IncomingMessage, socket: Duplex): ServerResponse {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]); // node hands it out as a stream, it is a socket
+  response.once("finish", () => socket.end());
+  return response;
+}
+
+function decodeParts(path: string): string[] | undefined {
+  try {
+    return path
+      .split("/")
+      .filter((part) => part !== "")
+      .map(decodeURIComponent);
+  } catch (error) {
+    if (error instanceof URIError) return undefined;
+    throw error;
+  }
+}
+
+export function sendText({ response }: Exchange, status: number, text: string, headers: Record<string, string> = {}) {
+  response.writeHead(status, {
+    "content-type": "text/plain; charset=utf-8",
+    "content-length": Buffer.byteLength(text),
+    ...headers,
+  });
+  response.end(text);
+}
+
+export function sendJson({ response }: Exchange, value: unknown): void {
+  const text = JSON.stringify(value);
+  response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
+  response.end(text);
+}
