@@ -89,7 +89,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   });
   const caches = new WatchCaches({ store, clock, log });
   const storage = new Storage(caches);
-  const lookup = createLookup(table, storage);
+  const lookup = createLookup({ table, storage, clock });
   const admission = new AdmissionChain([...builtInPlugins(), ...(dependencies.admission ?? [])], lookup);
   const hooks: ReadonlyMap<string, KindHooks> = specialHooks({
     store,

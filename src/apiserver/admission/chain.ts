@@ -40,10 +40,12 @@ export interface AdmissionPlugin {
 /** Stored objects that admission needs to know. Answers are shared: read-only. */
 export interface Lookup {
   kind(group: string, resource: string): StoredKind;
+  /** With `waitMs`, one that isn't there yet may still come. */
   get<T extends KubernetesObject>(
     kind: StoredKind,
     namespace: string,
     name: string,
+    waitMs?: number,
   ): Promise<DeepReadonly<T> | undefined>;
   /** `namespace` "": all. */
   list<T extends KubernetesObject>(kind: StoredKind, namespace: string): Promise<readonly DeepReadonly<T>[]>;
