@@ -101,4 +101,9 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
   return { file: { path, values: content as Record<string, unknown> } };
 }
 
-if (import.meta.main || process.env.SAMPAN_BUNDLED) process.exitCode = await main(process.argv.slice(2));
+if (import.meta.main || process.env.SAMPAN_BUNDLED) {
+  const code = await main(process.argv.slice(2));
+  // What was printed must be out before the process ends; nothing else is waited for.
+  await new Promise<void>((done) => process.stdout.write("", () => process.stderr.write("", () => done())));
+  process.exit(code);
+}

@@ -25,8 +25,8 @@ export interface NodeOptions {
 
 export interface RunningNode {
   readonly kubelet: Kubelet;
-  /** Resolves when the signal aborted and all parts have ended; rejects when one can't go on. */
-  readonly ended: Promise<void>;
+  /** By name: each resolves when the signal aborted and it has ended; rejects when it can't go on. */
+  readonly parts: Readonly<Record<string, Promise<void>>>;
 }
 
 const dnsPort = 53;
@@ -44,12 +44,15 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
     clock,
     log: log.with({ part: "proxy" }),
   });
-  // The zone asks for its informers before they run.
-  const dns = serveDns(options, signal);
-  const ended = Promise.all([kubelet.run(signal), proxy.run(signal), proxyInformers.run(signal), dns]).then(
-    () => undefined,
-  );
-  return { kubelet, ended };
+  return {
+    kubelet,
+    parts: {
+      kubelet: kubelet.run(signal),
+      proxy: proxy.run(signal),
+      "proxy's informers": proxyInformers.run(signal),
+      dns: serveDns(options, signal),
+    },
+  };
 }
 
 async function serveDns(options: NodeOptions, signal: AbortSignal): Promise<void> {
@@ -57,9 +60,10 @@ async function serveDns(options: NodeOptions, signal: AbortSignal): Promise<void
   const log = options.log.with({ part: "dns" });
   const informers = createInformers(client.dns, { clock, log });
   const { zone, synced } = createZone(informers);
-  const running = informers.run(signal);
+  const stop = new AbortController();
+  const running = informers.run(AbortSignal.any([signal, stop.signal]));
   await synced();
-  if (signal.aborted) return;
+  if (signal.aborted) return running;
   const resolvers = parseResolvers(await readResolvConf(), [network.gateway, options.dnsAddress]);
   const server = await startDnsServer({
     address: network.gateway,
@@ -69,9 +73,13 @@ async function serveDns(options: NodeOptions, signal: AbortSignal): Promise<void
     forwarder: createForwarder(resolvers.filter((address) => !address.startsWith("127."))),
     log,
   });
-  await publishDns(options);
-  if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
-  await Promise.all([server.close(), running]);
+  try {
+    await publishDns(options);
+    if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
+  } finally {
+    stop.abort();
+    await Promise.all([server.close(), running]);
+  }
 }
 
 /** systemd's own list first: /etc/resolv.conf may only name its stub. */
@@ -101,7 +109,8 @@ async function publishDns({ client, kubelet, network, dnsAddress }: NodeOptions)
     metadata: { name: "kube-dns", namespace, labels },
     spec: { clusterIP: dnsAddress, internalTrafficPolicy: "Local", ports },
   };
-  await createIfMissing(() => client.admin.resource("v1/services", namespace).create(service));
+  const services = client.admin.resource("v1/services", namespace);
+  if (!(await isThere(() => services.get("kube-dns")))) await services.create(service);
   const slice: EndpointSlice = {
     metadata: {
       name: `kube-dns-${kubelet.nodeName}`,
@@ -113,17 +122,16 @@ async function publishDns({ client, kubelet, network, dnsAddress }: NodeOptions)
     ports,
   };
   const slices = client.admin.resource("discovery.k8s.io/v1/endpointslices", namespace);
-  const made = await createIfMissing(() => slices.create(slice));
-  if (!made) await slices.update(slice);
+  if (await isThere(() => slices.get(slice.metadata.name ?? ""))) await slices.update(slice);
+  else await slices.create(slice);
 }
 
-/** Whether it was made now. */
-async function createIfMissing(create: () => Promise<unknown>): Promise<boolean> {
+async function isThere(get: () => Promise<unknown>): Promise<boolean> {
   try {
-    await create();
+    await get();
     return true;
   } catch (error) {
-    if (isStatusError(error, "AlreadyExists")) return false;
+    if (isStatusError(error, "NotFound")) return false;
     throw error;
   }
 }

@@ -78,7 +78,7 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
     progress.step(`API server on https://${network.nodeAddress}:${plane.port}`);
     startLoops(plane, { values, log }, { parts, signal: life });
     const node = startNode(nodeOptions(plane, { values, network, nodeName, log }), life);
-    parts.add("node", node.ended);
+    for (const [name, running] of Object.entries(node.parts)) parts.add(name, running);
     progress.step(
       `controllers, scheduler and node ${nodeName} (${network.nodeAddress}, pods ${network.podCidr}) started`,
     );

@@ -52,15 +52,20 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
     );
   });
 
-  await new Promise<void>((ready, fail) => {
-    udp.once("error", fail);
-    udp.bind({ address, port: options.port }, ready);
-  });
+  try {
+    await new Promise<void>((ready, fail) => {
+      udp.once("error", fail);
+      udp.bind({ address, port: options.port }, ready);
+    });
+    await new Promise<void>((ready, fail) => {
+      tcp.once("error", fail);
+      tcp.listen({ host: address, port: udp.address().port }, ready);
+    });
+  } catch (error) {
+    udp.close();
+    throw error;
+  }
   const { port } = udp.address();
-  await new Promise<void>((ready, fail) => {
-    tcp.once("error", fail);
-    tcp.listen({ host: address, port }, ready);
-  });
   udp.on("error", (error) => log.error("dns: UDP socket failed", { error }));
   tcp.on("error", (error) => log.error("dns: TCP socket failed", { error }));
   log.debug("dns: serving", { address, port, domain });

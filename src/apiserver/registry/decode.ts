@@ -1,11 +1,14 @@
 /** The body of a write as an object of the resource, in the version of the URL. */
 import {
+  createProtobufCodec,
   type Decoded,
+  decodeEnvelope,
   decodeJsonObject,
   decodeObject,
   decodeValue,
   type FieldValidation,
   type KubernetesObject,
+  ProtobufError,
   statusError,
   type TypeSchema,
 } from "#machinery";
@@ -34,18 +37,40 @@ export async function decodeBody(call: Call, request: DecodeRequest): Promise<Ku
   else {
     const mediaType = mediaTypeOf(body.contentType);
     const bytes = await body.bytes();
-    decoded =
-      mediaType === "application/json"
-        ? decodeJsonObject(bytes, { ...options, mediaType })
-        : await decodeObject(bytes, { ...options, mediaType });
+    if (mediaType === protobufType)
+      decoded = decodeValue(readProtobuf(bytes, request), { ...options, mediaType: "application/json" });
+    else
+      decoded =
+        mediaType === "application/json"
+          ? decodeJsonObject(bytes, { ...options, mediaType })
+          : await decodeObject(bytes, { ...options, mediaType });
   }
   warnings.push(...decoded.warnings);
   return decoded.object;
 }
 
-function mediaTypeOf(contentType: string): "application/json" | "application/yaml" {
+const protobufType = "application/vnd.kubernetes.protobuf";
+const codec = createProtobufCodec("kubernetes");
+
+/** client-go's typed clients write this by default for built-in kinds. */
+function readProtobuf(bytes: Buffer, { expected, schemaOf }: DecodeRequest): object {
+  try {
+    const { apiVersion, kind, raw } = decodeEnvelope(bytes);
+    const type = schemaOf(apiVersion || expected.apiVersion, kind || expected.kind);
+    if (!type)
+      throw statusError.badRequest(
+        `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`,
+      );
+    return { ...codec.decode(type, raw), apiVersion: apiVersion || expected.apiVersion, kind: kind || expected.kind };
+  } catch (error) {
+    if (error instanceof ProtobufError) throw statusError.badRequest(error.message);
+    throw error;
+  }
+}
+
+function mediaTypeOf(contentType: string): "application/json" | "application/yaml" | typeof protobufType {
   if (contentType === "" || contentType === "application/json") return "application/json";
-  if (contentType === "application/yaml") return contentType;
+  if (contentType === "application/yaml" || contentType === protobufType) return contentType;
   throw statusError.unsupportedMediaType(acceptedMediaTypes);
 }
 
