@@ -68,7 +68,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const services = informers.of("v1/services");
     const nodes = informers.of("v1/nodes", { fieldSelector: `metadata.name=${nodeName}` });
     const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log });
-    const observer = createObserver(cri);
+    const observer = createObserver(cri, clock);
     const maxPods = options.maxPods ?? defaults.maxPods;
     const allocatable = allocatableOf({ machine, maxPods, disk: await readDisk(folders.kubelet) });
 

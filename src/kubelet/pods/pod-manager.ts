@@ -1,6 +1,7 @@
 /** The workers of all pods of this node, and who wakes which. */
 import type { Pod } from "#api";
 import type { Informer } from "#client";
+import { isStatusError } from "#machinery";
 import { emptyRuntime, isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { cleanUpRuntime, cleanUpVolumes } from "./clean-up.ts";
 import type { PodContext } from "./context.ts";
@@ -95,6 +96,8 @@ export function createPodManager({ context, pods, maxPods, onPodsChanged }: PodM
 
   async function removeOrphan(runtime: PodRuntime): Promise<void> {
     const { uid, namespace, name } = runtime;
+    // Removing a pod can't be undone: ask the API itself, not the copy.
+    if (name && (await isOurs(runtime))) return;
     if (name) log.info("removing a pod that the API doesn't know", { pod: `${namespace}/${name}`, uid });
     const pod: PodView = { metadata: { uid, namespace, name }, spec: { containers: [] } };
     await stopPod(context, pod, {
@@ -105,6 +108,17 @@ export function createPodManager({ context, pods, maxPods, onPodsChanged }: PodM
     });
     await cleanUpVolumes(context, uid);
     await cleanUpRuntime(context, pod, name ? await observer.pod(uid, runtime) : runtime);
+  }
+
+  async function isOurs({ uid, namespace, name }: PodRuntime): Promise<boolean> {
+    const pod = await context.client
+      .resource("v1/pods", namespace)
+      .get(name)
+      .catch((error: unknown) => {
+        if (isStatusError(error, "NotFound")) return undefined;
+        throw error;
+      });
+    return pod?.metadata.uid === uid && pod.spec?.nodeName === context.node.name;
   }
 
   return {

@@ -63,6 +63,7 @@ export function createRunner(context: PodContext): PodRunner {
   const { clock, prober, cri } = context;
   const problems = new Map<string, StartProblem>();
   const backoffs = new Map<string, CrashBackoff>();
+  const waitTold = new Set<string>();
   /** No start of this container before this time. */
   const notBefore = new Map<string, number>();
   let volumes: ReadonlyMap<string, MountedVolume> | undefined;
@@ -119,6 +120,7 @@ export function createRunner(context: PodContext): PodRunner {
       sandboxConfig = { attempt, config };
       const runtimeHandler = await runtimeHandlerOf(context, pod);
       const { podSandboxId } = await cri.runtime.runPodSandbox({ config, runtimeHandler }, { signal });
+      context.observer.note(podSandboxId, pod.metadata.uid ?? "");
       sandboxFailures = 0;
       return podSandboxId;
     } catch (error) {
@@ -134,6 +136,13 @@ export function createRunner(context: PodContext): PodRunner {
     }
   }
 
+  /** Once for each time that it has to wait. */
+  function tellBackoff(pod: PodView, container: ContainerSpec): void {
+    if (waitTold.has(container.name)) return;
+    waitTold.add(container.name);
+    recordEvent(context, pod, { type: "Warning", reason: "BackOff", message: wording.backOffRestart(), container });
+  }
+
   /** Undefined: it may start now; else the time when it may. */
   function waitFor(pod: PodView, container: ContainerSpec, runtime: PodRuntime): number | undefined {
     const now = clock.now();
@@ -144,10 +153,10 @@ export function createRunner(context: PodContext): PodRunner {
     const decision = decideRestart(backoffs.get(container.name), { finishedAt: last.finishedAt, now });
     if (!decision.wait) {
       backoffs.set(container.name, decision.next);
+      waitTold.delete(container.name);
       return undefined;
     }
-    if (problems.get(container.name)?.reason !== "CrashLoopBackOff")
-      recordEvent(context, pod, { type: "Warning", reason: "BackOff", message: wording.backOffRestart(), container });
+    tellBackoff(pod, container);
     problems.set(container.name, {
       reason: "CrashLoopBackOff",
       message: `back-off ${printDuration(decision.delayMs)} restarting failed container=${container.name} pod=${printPod(pod)}`,
@@ -208,6 +217,9 @@ export function createRunner(context: PodContext): PodRunner {
       const ran = /^(RunContainerError|PostStartHookError|CreateContainerError)$/.test(result.reason);
       changed ||= ran;
       problems.set(name, { reason: result.reason, message: result.message });
+      // Why it failed is shown for a moment longer than it takes to know that it has to wait.
+      const now = clock.now();
+      if (ran && decideRestart(backoffs.get(name), { finishedAt: now, now }).wait) tellBackoff(pod, container);
       const at = result.retryAt ?? clock.now() + (ran ? startRetryMs : problemRetryMs);
       notBefore.set(name, at);
       later(at);

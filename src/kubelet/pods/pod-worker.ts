@@ -14,6 +14,7 @@ import { podStatus, refusedStatus } from "../core/pod-status.ts";
 import { forbiddenSysctl } from "../core/sysctl.ts";
 import { isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { wording } from "../core/wording.ts";
+import { mayTurnOomKilled } from "../runtime/observe.ts";
 import { podReferences } from "../volumes/object-cache.ts";
 import { cleanUpRuntime, cleanUpVolumes, pruneRuns } from "./clean-up.ts";
 import { type PodContext, recordEvent } from "./context.ts";
@@ -57,6 +58,8 @@ export interface PodWorkerOptions {
   refuse(pod: PodView): { reason: string; message: string } | undefined;
 }
 
+/** When to look again at a container that the kernel may have killed for its memory. */
+const oomLookMs = 200;
 const retry = { initialMs: 500, maxMs: 10_000 };
 
 export function createPodWorker(context: PodContext, first: PodView, options: PodWorkerOptions): PodWorker {
@@ -109,6 +112,11 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   async function look(): Promise<void> {
     stale = false;
     runtime = await observeSettled(context, { runtime, endedContainers });
+    if (isRemoved || !runtime.containers.some((container) => mayTurnOomKilled(container, clock.now()))) return;
+    clock.after(oomLookMs, () => {
+      stale = true;
+      waker.wake();
+    });
   }
 
   async function step(): Promise<void> {
@@ -218,6 +226,10 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   }
 
   async function stepEnded(): Promise<void> {
+    if (stale && !isRemoved && reported?.containerStatuses) {
+      await look();
+      report();
+    }
     if (!cleaned) {
       await refreshing;
       await Promise.all([cleanUpVolumes(context, uid), writer.flushed()]);

@@ -78,6 +78,7 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
         { podSandboxId: input.sandboxId, config, sandboxConfig: input.sandbox },
         { signal },
       );
+      context.observer.note(containerId, pod.metadata.uid ?? "");
       created = { id: containerId, logPath: config.logPath ?? "" };
     } catch (error) {
       if (!(error instanceof CriError)) throw error;

@@ -32,13 +32,12 @@ export function statusPatch(from: PodStatusView, to: PodStatusView, uid: string)
     else status[field] = replaced.has(field) && Array.isArray(value) ? [{ $patch: "replace" }, ...value] : value;
   }
   // Merged by type, so that conditions which others write meanwhile stay.
-  const conditions = (to.conditions ?? []).filter(
-    (condition) =>
-      !same(
-        from.conditions?.find(({ type }) => type === condition.type),
-        condition,
-      ),
-  );
+  const conditions = (to.conditions ?? []).flatMap((condition) => {
+    const before = from.conditions?.find(({ type }) => type === condition.type);
+    if (same(before, condition)) return [];
+    const gone = Object.keys(before ?? {}).filter((key) => !(key in condition));
+    return [{ ...condition, ...Object.fromEntries(gone.map((key) => [key, null])) }];
+  });
   if (conditions.length > 0) status.conditions = conditions;
   return Object.keys(status).length > 0 ? { metadata: { uid }, status } : undefined;
 }

@@ -30,6 +30,14 @@ export function createStatusWriter(pod: PodView, options: { client: Client; cloc
   let known = { status: pod.status ?? {}, version: versionOf(pod) };
   let wanted: PodStatusView | undefined;
   let running: Promise<void> | undefined;
+  /** What was sent last and taken: asking for the same again would change nothing. */
+  let taken = "";
+
+  /** What still has to be written. */
+  function pending(): object | undefined {
+    const patch = wanted && statusPatch(known.status, wanted, uid);
+    return patch && JSON.stringify(patch) !== taken ? patch : undefined;
+  }
 
   function learn(object: DeepReadonly<Pod>): void {
     const version = versionOf(object);
@@ -37,11 +45,12 @@ export function createStatusWriter(pod: PodView, options: { client: Client; cloc
   }
 
   async function run(): Promise<void> {
-    for (let failures = 0; wanted && !stopped.signal.aborted; ) {
-      const patch = statusPatch(known.status, wanted, uid);
+    for (let failures = 0; !stopped.signal.aborted; ) {
+      const patch = pending();
       if (!patch) return;
       try {
         learn(await pods.patch(name, patch, { type: "strategic", subresource: "status" }));
+        taken = JSON.stringify(patch);
         failures = 0;
       } catch (error) {
         // Gone, or another pod of the same name: its status is nobody's business any more.
@@ -62,7 +71,7 @@ export function createStatusWriter(pod: PodView, options: { client: Client; cloc
   return {
     seen(object) {
       learn(object);
-      if (wanted && !running && statusPatch(known.status, wanted, uid)) start();
+      if (!running && pending()) start();
     },
     write(status) {
       wanted = status;

@@ -14,8 +14,10 @@ export interface RuntimeObserver {
   pod(uid: string, about: { namespace: string; name: string }): Promise<PodRuntime>;
   /** Every pod that the runtime has something of. */
   all(): Promise<PodRuntime[]>;
-  /** The pod of a sandbox or container seen in some answer. */
+  /** The pod of a sandbox or container seen in some answer, or noted. */
   podOf(id: string): string | undefined;
+  /** A sandbox or container was made for this pod: it may end before anybody looks. */
+  note(id: string, uid: string): void;
 }
 
 const states: Readonly<Record<ContainerState, RuntimeState>> = {
@@ -25,9 +27,12 @@ const states: Readonly<Record<ContainerState, RuntimeState>> = {
   CONTAINER_UNKNOWN: "unknown",
 };
 
-export function createObserver({ runtime }: CriClient): RuntimeObserver {
+export function createObserver({ runtime }: CriClient, { now }: { now: () => number }): RuntimeObserver {
   const containers = new Map<string, { state: string; uid: string; value: RuntimeContainer }>();
   const sandboxes = new Map<string, { state: string; uid: string; value: RuntimeSandbox }>();
+
+  /** Made, but not seen yet. */
+  const noted = new Map<string, string>();
 
   async function sandboxOf(one: Decoded<PodSandbox>): Promise<RuntimeSandbox | undefined> {
     const known = sandboxes.get(one.id);
@@ -51,7 +56,7 @@ export function createObserver({ runtime }: CriClient): RuntimeObserver {
 
   async function containerOf(one: Decoded<Container>): Promise<RuntimeContainer | undefined> {
     const known = containers.get(one.id);
-    if (known?.state === one.state) return known.value;
+    if (known?.state === one.state && !mayTurnOomKilled(known.value, now())) return known.value;
     const value = await orGone(async () => {
       const { status } = await runtime.containerStatus({ containerId: one.id });
       return status && (await readStatus(status, one.podSandboxId));
@@ -101,7 +106,9 @@ export function createObserver({ runtime }: CriClient): RuntimeObserver {
         if (value) podOf(one.labels).containers.push(value);
       }),
     ]);
-    forgetMissing(uid, new Set([...sandboxList.items, ...containerList.containers].map(({ id }) => id)));
+    const present = [...sandboxList.items, ...containerList.containers].map(({ id }) => id);
+    for (const id of present) noted.delete(id);
+    forgetMissing(uid, new Set(present));
     const result = new Map<string, PodRuntime>();
     for (const [id, pod] of pods) {
       pod.sandboxes.sort((a, b) => b.createdAt - a.createdAt || b.attempt - a.attempt);
@@ -116,9 +123,17 @@ export function createObserver({ runtime }: CriClient): RuntimeObserver {
       return (await observe(uid)).get(uid) ?? { uid, ...about, sandboxes: [], containers: [] };
     },
     all: async () => [...(await observe()).values()],
-    podOf: (id) => (containers.get(id) ?? sandboxes.get(id))?.uid,
+    podOf: (id) => (containers.get(id) ?? sandboxes.get(id))?.uid ?? noted.get(id),
+    note: (id, uid) => void noted.set(id, uid),
   };
 }
+
+/** How long the runtime may take to learn that it was the kernel that killed a container for its memory. */
+const oomNewsMs = 2000;
+
+/** Killed a moment ago: the reason may still change to OOMKilled. */
+export const mayTurnOomKilled = ({ state, exitCode, reason, finishedAt }: RuntimeContainer, now: number): boolean =>
+  state === "exited" && exitCode === 137 && reason === "Error" && now - finishedAt < oomNewsMs;
 
 const stateName = (state: RuntimeState): string =>
   Object.entries(states).find(([, value]) => value === state)?.[0] ?? "";

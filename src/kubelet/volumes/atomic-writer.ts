@@ -8,7 +8,6 @@ import {
   chown,
   lstat,
   mkdir,
-  mkdtemp,
   readdir,
   readFile,
   readlink,
@@ -39,8 +38,8 @@ export async function writePayload(directory: string, payload: Payload): Promise
   const current = await readlink(link).catch(orMissing);
   if (current !== undefined && (await sameFiles(join(directory, current), payload))) return false;
 
-  const next = await mkdtemp(join(directory, `${stamp(Date.now())}.`));
-  await chmod(next, 0o755);
+  const next = join(directory, `${stamp(Date.now())}.${Math.floor(Math.random() * 1e9)}`);
+  await mkdir(next, { mode: 0o755 });
   for (const [path, { bytes, mode, uid }] of payload) {
     const file = join(next, path);
     await mkdir(dirname(file), { recursive: true, mode: 0o755 });
