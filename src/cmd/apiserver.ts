@@ -6,6 +6,7 @@ import { CommandError, defineCommand } from "./command.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { portHolder } from "./machine.ts";
+import { exitWith, runCommand } from "./run-command.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 
 const {
@@ -73,7 +74,4 @@ async function readTokens(file: string | undefined): Promise<ReturnType<typeof p
   }
 }
 
-if (import.meta.main) {
-  const { main } = await import("./main.ts");
-  process.exitCode = await main(["apiserver", ...process.argv.slice(2)]);
-}
+if (import.meta.main) await exitWith(runCommand("apiserver", command, process.argv.slice(2)));

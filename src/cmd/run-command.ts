@@ -1,0 +1,78 @@
+/** Runs one command: reads flags, environment and configuration file, turns errors into messages and exit codes. */
+import { readFile } from "node:fs/promises";
+import { describeFlags, FlagError, type FlagSpecs, parseFlags } from "#base";
+import { type Command, CommandError } from "./command.ts";
+
+const configFlag = "config";
+const defaultConfigFile = "/etc/sampan/config.yaml";
+
+/** The exit code: 2 for bad usage, 1 for a failure with a message. Anything else is thrown: a bug. */
+export async function runCommand(name: string, command: Command, args: readonly string[]): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    process.stdout.write(
+      `${command.summary}\n\nUsage: sampan ${name} ${command.usage ?? "[flags]"}\n\n${describeFlags(command.flags)}\n`,
+    );
+    return 0;
+  }
+  const stop = new AbortController();
+  let asked = 0;
+  const onSignal = () => {
+    if (++asked > 1) process.exit(130);
+    stop.abort();
+  };
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  try {
+    const parsed = parseFlags(command.flags, {
+      args,
+      env: process.env,
+      ...(await configFile(command.flags, args)),
+    });
+    return await command.run({
+      flags: parsed.values,
+      positionals: parsed.positionals,
+      args,
+      out: (text) => process.stdout.write(text),
+      err: (text) => process.stderr.write(text),
+      signal: stop.signal,
+    });
+  } catch (error) {
+    if (error instanceof FlagError || error instanceof CommandError) {
+      process.stderr.write(`sampan ${name}: ${error.message}\n`);
+      return error instanceof FlagError ? 2 : 1;
+    }
+    throw error;
+  }
+}
+
+/** The file that `--config` names, or the default one when it is there. Only for commands that take a configuration. */
+async function configFile(specs: FlagSpecs, args: readonly string[]) {
+  if (!(configFlag in specs)) return {};
+  const { values } = parseFlags(specs, { args, env: process.env });
+  const asked = values[configFlag];
+  const path = typeof asked === "string" && asked !== "" ? asked : defaultConfigFile;
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if (!asked && (error as NodeJS.ErrnoException).code === "ENOENT") return {}; // fs throws errno errors only
+    throw new CommandError(`cannot read the configuration file ${path}: ${(error as Error).message}`);
+  }
+  const { parse } = await import("yaml");
+  let content: unknown;
+  try {
+    content = parse(text);
+  } catch (error) {
+    throw new FlagError(`${path}: ${(error as Error).message}`);
+  }
+  if (content === null) return {};
+  if (typeof content !== "object" || Array.isArray(content))
+    throw new FlagError(`${path}: want a map of flags, have something else`);
+  return { file: { path, values: content as Record<string, unknown> } };
+}
+
+/** Ends the process with the code, after everything printed is out; nothing else is waited for. */
+export async function exitWith(running: Promise<number>): Promise<never> {
+  const code = await running;
+  await new Promise<void>((done) => process.stdout.write("", () => process.stderr.write("", () => done())));
+  process.exit(code);
+}
