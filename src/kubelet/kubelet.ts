@@ -15,7 +15,7 @@ import { createCgroups } from "./node/cgroups.ts";
 import { readDisk, readMachine, readMemory, readProcesses } from "./node/machine.ts";
 import { createNodeAgent, type NodeAgent } from "./node/node-agent.ts";
 import { allocatableOf, nodeStatus } from "./node/node-status.ts";
-import { defaults, type KubeletDependencies, type KubeletOptions, resolvConfPaths } from "./options.ts";
+import { cgroupRootOf, defaults, type KubeletDependencies, type KubeletOptions, resolvConfPaths } from "./options.ts";
 import { type PodContext, recordEvent } from "./pods/context.ts";
 import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
 import { createProber } from "./probes/prober.ts";
@@ -53,7 +53,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     await mkdir(folders.logs, { recursive: true, mode: 0o755 });
     const [machine, cgroups, resolvConf] = await Promise.all([
       readMachine(),
-      createCgroups({ root: options.cgroupRoot ?? defaults.cgroupRoot, log }),
+      createCgroups({ root: cgroupRootOf(options), log }),
       options.resolvConf ?? firstPresent(resolvConfPaths),
     ]);
     const managesNetwork = options.managesNetwork ?? options.containerRuntimeEndpoint === undefined;

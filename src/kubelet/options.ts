@@ -1,4 +1,6 @@
 /** What a node is told when it starts, and what it is given to work with. */
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
 import type { Clock, Logger } from "#base";
 import type { Client } from "#client";
 
@@ -27,7 +29,7 @@ export interface KubeletOptions {
   /** Whether the node writes CNI configuration; true with a private containerd when missing. */
   readonly managesNetwork?: boolean;
   readonly maxPods?: number;
-  /** Root of the pods' cgroups; `/kubepods` when missing. */
+  /** Root of the pods' cgroups; one that no other node of this machine has when missing. */
   readonly cgroupRoot?: string;
   readonly resolvConf?: string;
   /** Names or prefixes ending in `*`. */
@@ -49,10 +51,13 @@ export interface KubeletDependencies {
 export const defaults = {
   maxPods: 110,
   bridge: "sampan0",
-  cgroupRoot: "/kubepods",
   containerLogBytesMax: 10 * 2 ** 20,
   containerLogFilesMax: 5,
 } as const;
 
 /** systemd's real resolver configuration, when /etc/resolv.conf only names its stub on a loopback address. */
 export const resolvConfPaths = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"] as const;
+
+/** Nodes of one machine must not take each other's pods for leftovers: each has a cgroup tree named after its folder. */
+export const cgroupRootOf = ({ cgroupRoot, rootDir }: Pick<KubeletOptions, "cgroupRoot" | "rootDir">): string =>
+  cgroupRoot ?? `/kubepods-${createHash("sha256").update(resolve(rootDir)).digest("hex").slice(0, 8)}`;

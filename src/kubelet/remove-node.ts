@@ -6,7 +6,7 @@ import { connectCri, type CriClient } from "./cri/client.ts";
 import { pauseImage } from "./image/pause.ts";
 import { findCniPlugins } from "./network/cni.ts";
 import { createCgroups } from "./node/cgroups.ts";
-import { defaults, type KubeletOptions } from "./options.ts";
+import { cgroupRootOf, type KubeletOptions } from "./options.ts";
 import { nodeFolders } from "./runtime-setup.ts";
 import { mountsUnder, unmount } from "./volumes/mount-table.ts";
 
@@ -54,9 +54,7 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
   await attempt("unmount volumes", async () => {
     for (const point of await mountsUnder(folders.kubelet)) await unmount(point, { lazy: true });
   });
-  await attempt("remove cgroups", async () =>
-    (await createCgroups({ root: options.cgroupRoot ?? defaults.cgroupRoot, log })).close(),
-  );
+  await attempt("remove cgroups", async () => (await createCgroups({ root: cgroupRootOf(options), log })).close());
   if (own) {
     await attempt("remove containerd's files", () =>
       removeContainerdFiles(folders.containerd, { keepImages: options.keepImages ?? false }),

@@ -31,6 +31,8 @@ export interface CgroupHierarchy {
   readonly version: 1 | 2;
   /** Mount point by controller; for v2 the same for all. */
   readonly mounts: ReadonlyMap<string, string>;
+  /** Every mount of cgroups, also those that hold no controller: runtimes make groups in all of them. */
+  readonly all: readonly string[];
 }
 
 /** Controllers that the v2 tree hands down. */
@@ -40,19 +42,21 @@ const classes = ["burstable", "besteffort"] as const;
 /** What this machine has; undefined: no cgroups at all. */
 export async function findHierarchy(mountInfo = "/proc/self/mountinfo"): Promise<CgroupHierarchy | undefined> {
   const mounts = new Map<string, string>();
+  const all = new Set<string>();
   let unified: string | undefined;
   for (const line of (await readFile(mountInfo, "utf8")).split("\n")) {
     const [left = "", right = ""] = line.split(" - ");
     const point = left.split(" ")[4] ?? "";
     const [type, , options = ""] = right.split(" ");
+    if (type === "cgroup" || type === "cgroup2") all.add(point);
     if (type === "cgroup2") unified ??= point;
     if (type !== "cgroup") continue;
     for (const option of options.split(",")) if (option !== "rw" && option !== "ro") mounts.set(option, point);
   }
-  if (mounts.has("cpu") || mounts.has("memory")) return { version: 1, mounts };
+  if (mounts.has("cpu") || mounts.has("memory")) return { version: 1, mounts, all: [...all] };
   if (!unified) return undefined;
   const controllers = (await readFile(join(unified, "cgroup.controllers"), "utf8")).trim().split(" ");
-  return { version: 2, mounts: new Map(controllers.filter(Boolean).map((name) => [name, unified])) };
+  return { version: 2, mounts: new Map(controllers.filter(Boolean).map((name) => [name, unified])), all: [...all] };
 }
 
 export async function createCgroups(options: {
@@ -65,6 +69,7 @@ export async function createCgroups(options: {
   const hierarchy = options.hierarchy ?? (await findHierarchy());
   let usable = hierarchy !== undefined && hierarchy.mounts.size > 0;
   const mounts = [...new Set(hierarchy?.mounts.values() ?? [])];
+  const all = hierarchy?.all ?? [];
 
   const groupOf = (pod: PodView): string => {
     const qos = podQos(pod);
@@ -164,14 +169,14 @@ export async function createCgroups(options: {
     },
 
     async remove(podUid) {
-      for (const mount of mounts)
+      for (const mount of all)
         for (const parent of [root, ...classes.map((name) => join(root, name))])
           await removeTree(join(mount, parent, `pod${podUid}`));
     },
 
     async leftovers() {
       const found = new Set<string>();
-      for (const mount of mounts)
+      for (const mount of all)
         for (const parent of [root, ...classes.map((name) => join(root, name))])
           for (const name of await readdir(join(mount, parent)).catch(missing))
             if (name.startsWith("pod")) found.add(name.slice("pod".length));
@@ -186,7 +191,7 @@ export async function createCgroups(options: {
     },
 
     async close() {
-      for (const mount of mounts) await removeTree(join(mount, root));
+      for (const mount of all) await removeTree(join(mount, root));
     },
 
     path(controller, group) {
