@@ -1,0 +1,185 @@
+/** Keeps the EndpointSlices of every Service with a selector. */
+import type { EndpointSlice, Service } from "#api";
+import { keyOf, type WorkQueue } from "#client";
+import { isStatusError } from "#machinery";
+import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
+import { nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
+import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
+import { indexPodsByLabel, podsMatching } from "../lib/pods-by-label.ts";
+import { createSelectorCache } from "../lib/selectors.ts";
+import { servicesChangedBy, servicesOf } from "../lib/service-pods.ts";
+import { SliceTracker } from "../lib/slice-tracker.ts";
+import { managedByLabel, serviceNameLabel, type SlicePlan } from "../lib/slices.ts";
+import { TriggerTimes } from "../lib/trigger-times.ts";
+import { planSlices, sliceManager } from "./reconcile.ts";
+
+const zoneLabel = "topology.kubernetes.io/zone";
+const sliceIndex = "service";
+/** After a slice changed that we didn't write: others may be at work on it. */
+const foreignChangeMs = 1000;
+/** A Service of many pods changes all the time while they start: its changes are collected for this long. */
+const largeBatchMs = 500;
+const largePodsMin = 100;
+
+export const endpointSliceController: Controller = defineController({
+  name: "endpointslice-controller",
+  create({ client, informers, events, clock }) {
+    const services = informers.of("v1/services");
+    const pods = informers.of("v1/pods");
+    const nodes = informers.of("v1/nodes");
+    const slices = informers.of("discovery.k8s.io/v1/endpointslices");
+    indexPodsByLabel(pods);
+    slices.addIndex(sliceIndex, (slice) => {
+      const key = serviceKeyOf(slice);
+      return key ? [key] : [];
+    });
+    const selectors = createSelectorCache();
+    const triggerTimes = new TriggerTimes();
+    const tracker = new SliceTracker(clock);
+    /** Services that wait for a node: pods on unknown nodes are left out until the node shows up. */
+    const waiting = new Map<string, Set<string>>();
+    const batchMs = new Map<string, number>();
+
+    function watches(queue: WorkQueue) {
+      const mark = (keys: readonly string[]) => {
+        for (const key of keys) queue.addAfter(key, batchMs.get(key) ?? 0);
+      };
+      const markSlice = (slice: Seen<EndpointSlice>) => {
+        const key = serviceKeyOf(slice);
+        if (key) queue.addAfter(key, foreignChangeMs);
+      };
+      return [
+        onEvery(services, (service) => queue.add(keyOf(service))),
+        watch(pods, {
+          added: (pod) => mark(servicesOf(pod, services, selectors)),
+          updated: (pod, old) => mark(servicesChangedBy({ pod, old }, services, selectors)),
+          deleted: (pod) => mark(servicesOf(pod, services, selectors)),
+        }),
+        watch(nodes, {
+          added(node) {
+            for (const key of waiting.get(nameOf(node)) ?? []) queue.add(key);
+            waiting.delete(nameOf(node));
+          },
+          updated(node, old) {
+            if (node.metadata.labels?.[zoneLabel] === old.metadata.labels?.[zoneLabel]) return;
+            for (const service of services.list()) queue.add(keyOf(service));
+          },
+        }),
+        watch(slices, {
+          added(slice) {
+            const key = serviceKeyOf(slice);
+            if (!key) return;
+            if (tracker.isOurs(key, slice)) wakeIfStale(key, queue);
+            else markSlice(slice);
+          },
+          updated(slice, old) {
+            const key = serviceKeyOf(slice);
+            const oldKey = serviceKeyOf(old);
+            if (oldKey && oldKey !== key) markSlice(old);
+            if (key && tracker.isOurs(key, slice)) wakeIfStale(key, queue);
+            else if (key) markSlice(slice);
+          },
+          deleted(slice) {
+            const key = serviceKeyOf(slice);
+            if (!key) return;
+            if (tracker.isOurDeletion(key, slice)) wakeIfStale(key, queue);
+            else markSlice(slice);
+          },
+        }),
+      ];
+    }
+
+    /** Keys that met a cache without their own last write. */
+    const stale = new Set<string>();
+    function wakeIfStale(key: string, queue: WorkQueue): void {
+      if (stale.delete(key)) queue.add(key);
+    }
+
+    async function reconcile(key: string, queue: WorkQueue): Promise<void> {
+      const service = services.get(key);
+      if (!service) {
+        triggerTimes.forget(key);
+        tracker.forget(key);
+        batchMs.delete(key);
+        return;
+      }
+      // Without a selector somebody else writes the endpoints; ExternalName has none.
+      if (!service.spec?.selector || service.spec.type === "ExternalName") return;
+      const existing = slices.by(sliceIndex, key);
+      if (tracker.isBehind(key, existing)) {
+        stale.add(key);
+        queue.addAfter(key, foreignChangeMs);
+        return;
+      }
+      const members = podsMatching(pods, namespaceOf(service), selectors.ofLabels(service.spec.selector));
+      if (members.length > largePodsMin) batchMs.set(key, largeBatchMs);
+      else batchMs.delete(key);
+      const triggerTime = triggerTimes.next(key, service, members);
+      const plan = planSlices({
+        service,
+        pods: members,
+        slices: existing,
+        nodeOf(name) {
+          const node = nodes.get(name);
+          const zone = node?.metadata.labels?.[zoneLabel];
+          return node && (zone ? { zone } : {});
+        },
+        ...(triggerTime ? { triggerTime } : {}),
+      });
+      for (const node of plan.missingNodes) {
+        const keys = waiting.get(node);
+        if (keys) keys.add(key);
+        else waiting.set(node, new Set([key]));
+      }
+      try {
+        await carryOut(key, service, plan);
+      } catch (error) {
+        events.event(service, {
+          type: "Warning",
+          reason: "FailedToUpdateEndpointSlices",
+          message: `Error updating Endpoint Slices for Service ${key}: ${messageOf(error)}`,
+        });
+        throw error;
+      }
+    }
+
+    async function carryOut(key: string, service: Seen<Service>, plan: SlicePlan): Promise<void> {
+      const own = client.resource("discovery.k8s.io/v1/endpointslices", namespaceOf(service));
+      for (const slice of plan.create) {
+        try {
+          tracker.wrote(key, await own.create(slice));
+        } catch (error) {
+          if (isNamespaceTerminating(error)) return;
+          throw new Error(`failed to create EndpointSlice for Service ${key}: ${messageOf(error)}`, { cause: error });
+        }
+      }
+      for (const slice of plan.update) {
+        try {
+          tracker.wrote(key, await own.update(slice));
+        } catch (error) {
+          const what = `failed to update ${nameOf(slice)} EndpointSlice for Service ${key}`;
+          throw new Error(`${what}: ${messageOf(error)}`, { cause: error });
+        }
+      }
+      for (const slice of plan.delete) {
+        try {
+          await own.delete(nameOf(slice));
+        } catch (error) {
+          if (isStatusError(error, "NotFound")) continue;
+          const what = `failed to delete ${nameOf(slice)} EndpointSlice for Service ${key}`;
+          throw new Error(`${what}: ${messageOf(error)}`, { cause: error });
+        }
+        tracker.deleted(key, slice);
+      }
+    }
+
+    return [{ watches, reconcile, reads: [nodes] }];
+  },
+});
+
+/** Of the slices that this controller manages. */
+function serviceKeyOf(slice: Seen<EndpointSlice>): string | undefined {
+  const { labels = {} } = slice.metadata;
+  const service = labels[serviceNameLabel];
+  return labels[managedByLabel] === sliceManager && service ? `${namespaceOf(slice)}/${service}` : undefined;
+}
