@@ -1,5 +1,5 @@
 /** Removes all that a node made on this machine: containers, mounts, cgroups, files (the pod bridge is the caller's). For `down`, also after a crash. */
-import { rm } from "node:fs/promises";
+import { access, rm } from "node:fs/promises";
 import type { Logger } from "#base";
 import { containerdLayout, removeContainerdFiles, startContainerd, stopContainerd } from "./containerd.ts";
 import { connectCri, type CriClient } from "./cri/client.ts";
@@ -15,6 +15,12 @@ export interface RemoveNodeOptions
   /** Images (and containerd's content) stay for the next time. */
   readonly keepImages?: boolean;
 }
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 const stopSeconds = 2;
 const answerMs = 60_000;
@@ -33,6 +39,8 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
   };
   const own = options.containerRuntimeEndpoint === undefined;
   await attempt("remove pods", async () => {
+    // Nothing was ever started here, or all is gone already.
+    if (own && !(await exists(containerdLayout(folders.containerd).config))) return;
     if (own)
       await startContainerd({
         directory: folders.containerd,

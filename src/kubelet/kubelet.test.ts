@@ -1,0 +1,229 @@
+/** The node with a real containerd, in a network namespace of its own, against a stand-in for the API server. */
+import assert from "node:assert/strict";
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Pod, PodSpec } from "#api";
+import { createLogger, realClock } from "#base";
+import { createClient } from "#client";
+import type { ApiRequest } from "#machinery";
+import { FakeTransport, insideNamespace, ip, runInNamespace, whyNoNamespaces } from "#testing";
+import { packImage } from "./image/pack.ts";
+import { createKubelet, type KubeletOptions, removeNode } from "./mod.ts";
+import { findHierarchy } from "./node/cgroups.ts";
+import { cgroupRootOf } from "./options.ts";
+import { nodeFolders } from "./runtime-setup.ts";
+import { mountsUnder } from "./volumes/mount-table.ts";
+
+async function whyNoContainers(): Promise<string | undefined> {
+  for (const program of ["/usr/bin/containerd", "/usr/bin/catatonit", "/usr/lib/cni/bridge", "/bin/busybox"]) {
+    const found = await access(program).then(
+      () => true,
+      () => false,
+    );
+    if (!found) return `needs ${program}`;
+  }
+  return whyNoNamespaces();
+}
+
+const base = "/api/v1/namespaces/default";
+
+/** As the API server: merges conditions by type, takes `$patch: replace`, answers tokens, keeps deleted pods until grace 0. */
+function createApi(): FakeTransport {
+  const api = new FakeTransport();
+  api.intercept = (request: ApiRequest) => {
+    if (request.path.endsWith("/token"))
+      return { status: { token: "t0ken", expirationTimestamp: new Date(Date.now() + 3.6e6).toISOString() } };
+    const pod = /^(.*\/pods\/[^/]+)\/status$/.exec(request.path)?.[1];
+    if (request.method !== "PATCH" || !pod) return undefined;
+    const old = api.objects.get(pod) as Pod | undefined; // only pods are below pods/
+    const body = structuredClone(request.body) as { status: Record<string, unknown> }; // the kubelet's patch
+    for (const [field, value] of Object.entries(body.status)) {
+      if (!Array.isArray(value)) continue;
+      if (value[0]?.$patch) body.status[field] = value.slice(1);
+      if (field === "conditions") {
+        const types = value.map(({ type }) => type);
+        body.status[field] = [...(old?.status?.conditions ?? []).filter(({ type }) => !types.includes(type)), ...value];
+      }
+    }
+    return api.patch(request.path, body);
+  };
+  return api;
+}
+
+/** Resolves with the pod when it is as wanted; undefined when it is gone. */
+async function until(
+  api: FakeTransport,
+  name: string,
+  wanted: (pod: Pod | undefined) => boolean,
+): Promise<Pod | undefined> {
+  const path = `${base}/pods/${name}`;
+  const read = () => api.objects.get(path) as Pod | undefined; // only pods are below pods/
+  const stop = new AbortController();
+  const check = () => {
+    if (wanted(read())) stop.abort();
+  };
+  const watching = api.watch({ method: "GET", path: `${base}/pods`, signal: stop.signal }, check);
+  check();
+  await watching;
+  return read();
+}
+
+const isReady = (pod: Pod | undefined) =>
+  pod?.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+const untilTerm = "trap 'exit 0' TERM; while :; do /bin/busybox sleep 0.1; done";
+
+function podWith(name: string, container: object, spec: Partial<PodSpec> = {}): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "default", uid: `uid-${name}`, creationTimestamp: new Date().toISOString() },
+    spec: {
+      nodeName: "node1",
+      restartPolicy: "Always",
+      terminationGracePeriodSeconds: 2,
+      ...spec,
+      containers: [
+        {
+          name: "c",
+          image: "demo/busybox:1",
+          imagePullPolicy: "IfNotPresent",
+          terminationMessagePath: "/dev/termination-log",
+          ...container,
+        },
+      ],
+    },
+    status: { phase: "Pending" },
+  };
+}
+
+function deletePod(api: FakeTransport, name: string): void {
+  const pod = api.objects.get(`${base}/pods/${name}`) as Pod; // made by the test
+  const metadata = { ...pod.metadata, deletionTimestamp: new Date().toISOString(), deletionGracePeriodSeconds: 2 };
+  api.put(`${base}/pods/${name}`, { ...pod, metadata });
+}
+
+const skip = insideNamespace ? false : ((await whyNoContainers()) ?? false);
+if (!insideNamespace) test("node: with a real containerd", { skip }, () => runInNamespace(import.meta.filename));
+else
+  test("node: runs pods, keeps their files fresh, takes them over after a restart, and leaves nothing", async (t) => {
+    ip("link", "set", "lo", "up");
+    const rootDir = await mkdtemp(join(tmpdir(), "node-"));
+    const imagesDir = await mkdtemp(join(tmpdir(), "images-"));
+    const busybox = "/bin/busybox";
+    const files = ["/bin/busybox", "/bin/sh"].map((path) => ({ host: busybox, path }));
+    await writeFile(join(imagesDir, "busybox.tar"), await packImage({ name: "demo/busybox:1", files }));
+    const problems: string[] = [];
+    const log = createLogger({ write: (line) => problems.push(line), level: "warn" });
+    const api = createApi();
+    const options: KubeletOptions = {
+      nodeName: "node1",
+      rootDir,
+      imagesDir,
+      version: "v1.36.0",
+      nodeIPs: ["10.244.0.1"],
+      podCidrs: ["10.244.0.0/24"],
+      clusterDns: ["10.96.0.10"],
+      clusterDomain: "cluster.local",
+    };
+    t.after(async () => {
+      await removeNode(options, log);
+      await rm(rootDir, { recursive: true, force: true });
+      await rm(imagesDir, { recursive: true, force: true });
+      if (problems.length > 0) t.diagnostic(problems.join(""));
+    });
+
+    function start() {
+      const stop = new AbortController();
+      const kubelet = createKubelet(options, { client: createClient(api), clock: realClock, log });
+      const running = kubelet.run(stop.signal);
+      return {
+        kubelet,
+        stop: async () => {
+          stop.abort();
+          await running;
+        },
+        ready: () => Promise.race([kubelet.ready(), running]),
+      };
+    }
+
+    let node = start();
+    await node.ready();
+    assert.ok(api.objects.has("/api/v1/nodes/node1"));
+    api.create(`${base}/configmaps`, { metadata: { name: "cfg" }, data: { key: "one" } } as object);
+
+    await t.test("a pod becomes ready with an address, its files and its log", async () => {
+      const script = `echo "$A from $HOSTNAME"; ${untilTerm}`;
+      const volumeMounts = [
+        { name: "cfg", mountPath: "/cfg" },
+        { name: "work", mountPath: "/sub", subPath: "a/b" },
+      ];
+      const env = [{ name: "A", valueFrom: { configMapKeyRef: { name: "cfg", key: "key" } } }];
+      api.create(
+        `${base}/pods`,
+        podWith(
+          "one",
+          { command: ["/bin/sh", "-c", script], env, volumeMounts },
+          {
+            volumes: [
+              { name: "cfg", configMap: { name: "cfg" } },
+              { name: "work", emptyDir: {} },
+            ],
+          },
+        ),
+      );
+      const pod = await until(api, "one", isReady);
+      assert.match(pod?.status?.podIP ?? "", /^10\.244\.0\.\d+$/);
+      assert.equal(pod?.status?.phase, "Running");
+      const hosted = node.kubelet.host().findPod("default", "one");
+      assert.ok(hosted);
+      const { path } = node.kubelet.host().containerLog(hosted, "c", { previous: false });
+      assert.match(await readFile(path, "utf8"), /stdout F one from one\n/);
+    });
+
+    await t.test("a container that ends is started again; what it said last is kept", async () => {
+      api.create(
+        `${base}/pods`,
+        podWith("ends", { command: ["/bin/sh", "-c", "echo bye > /dev/termination-log; exit 3"] }),
+      );
+      const pod = await until(api, "ends", (one) => (one?.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0);
+      const { reason, exitCode, message } = pod?.status?.containerStatuses?.[0]?.lastState?.terminated ?? {};
+      assert.deepEqual([reason, exitCode, message], ["Error", 3, "bye\n"]);
+    });
+
+    await t.test("files follow their source", async () => {
+      const config = api.objects.get(`${base}/configmaps/cfg`);
+      api.put(`${base}/configmaps/cfg`, { ...config, data: { key: "two" } } as object);
+      const file = join(nodeFolders(options).kubelet, "pods/uid-one/volumes/kubernetes.io~configmap/cfg/key");
+      while ((await readFile(file, "utf8")) !== "two") await new Promise((resolve) => setImmediate(resolve));
+    });
+
+    await t.test("after a restart of the node the same containers run on", async () => {
+      const before = await until(api, "one", isReady);
+      await node.stop();
+      node = start();
+      await node.ready();
+      const after = await until(api, "one", isReady);
+      assert.deepEqual(after?.status?.containerStatuses, before?.status?.containerStatuses);
+    });
+
+    await t.test("a deleted pod goes, with everything it had", async () => {
+      for (const name of ["one", "ends"]) deletePod(api, name);
+      for (const name of ["one", "ends"]) await until(api, name, (pod) => pod === undefined);
+      const { logs, kubelet } = nodeFolders(options);
+      while ((await readdir(logs)).length + (await readdir(join(kubelet, "pods"))).length > 0)
+        await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(
+        (await mountsUnder(kubelet)).filter((point) => point !== join(kubelet, "memory")),
+        [],
+      );
+    });
+
+    await node.stop();
+    await removeNode(options, log);
+    assert.deepEqual((await mountsUnder(rootDir)).length, 0);
+    for (const mount of (await findHierarchy())?.all ?? [])
+      await assert.rejects(access(join(mount, cgroupRootOf(options))), { code: "ENOENT" });
+    assert.deepEqual(problems, []);
+  });
