@@ -191,6 +191,13 @@ test("apply: what is no longer applied goes, unless another owns it or nobody ap
   );
 });
 
+test("apply: the metadata stays when its only owner applies nothing in it any more", () => {
+  const live = chain(["a", make({ metadata: { name: "x", finalizers: ["example.com/a"] } })]);
+  live.metadata = { ...live.metadata, uid: "u" };
+  const { object } = apply(live, make({ metadata: { name: "x" } }), { manager: "a" });
+  same(object.metadata, { name: "x", uid: "u" });
+});
+
 test("apply: a container that lost everything is left out, and its owner keeps the container", () => {
   const live = chain(["a", make({ data: { x: "1" } })]);
   live.metadata?.managedFields?.push(entry("u", { "f:data": { ".": {} } }, { operation: "Update" }));

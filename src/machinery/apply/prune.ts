@@ -34,7 +34,7 @@ export function prune(
   const converted = versions.convert(merged, request.apiVersion, version);
   if (!converted) return { object: merged, emptied: [] };
   const plan = versions.plan(version);
-  const owned = withStructs(plan, last.fields);
+  const owned = withoutMetadata(withStructs(plan, last.fields));
   let pruned = removeFields(plan, converted, owned);
   pruned = addBackOwned(versions, { merged: converted, pruned, version }, owners);
   const gone = difference(versions.fields(converted, version), versions.fields(pruned, version));
@@ -54,6 +54,14 @@ function ownNow(owners: Owners, last: Owner): FieldSet | undefined {
     )
       return fields;
   return undefined;
+}
+
+/** Every applied object names itself, which nobody owns: its metadata never goes as a whole. */
+function withoutMetadata(owned: FieldSet): FieldSet {
+  const { "f:metadata": metadata, ...others } = owned;
+  if (metadata === undefined) return owned;
+  const { ".": _, ...below } = metadata;
+  return isEmpty(below) ? others : { ...others, "f:metadata": below };
 }
 
 interface Stage {
