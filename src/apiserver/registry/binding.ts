@@ -1,11 +1,19 @@
 /** POST pods/<name>/binding: the scheduler's decision. Follows pkg/registry/core/pod/storage. */
 import type { Pod } from "#api";
-import { type FieldError, FieldPath, fieldError, type KubernetesObject, type Status, statusError } from "#machinery";
+import {
+  type FieldError,
+  FieldPath,
+  fieldError,
+  type KubernetesObject,
+  printFieldErrors,
+  type Status,
+  statusError,
+} from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { decodeBody } from "./decode.ts";
-import { invalid } from "./errors.ts";
+import { plainError } from "./errors.ts";
 import { readWriteOptions } from "./options.ts";
 import { rfc3339 } from "./rfc3339.ts";
 import { modify } from "./update.ts";
@@ -60,13 +68,14 @@ export async function bindPodOfBody(call: Call, core: RegistryCore): Promise<Ans
   );
 }
 
-function checkTarget({ target = {}, metadata }: Binding): void {
+function checkTarget({ target = {} }: Binding): void {
   const errors: FieldError[] = [];
   const path = FieldPath.root("target");
   if (target.kind && target.kind !== "Node")
     errors.push(fieldError.notSupported(path.child("kind"), target.kind, ["Node", "<empty>"]));
   if (!target.name) errors.push(fieldError.required(path.child("name")));
-  if (errors.length > 0) throw invalid({ group: "", kind: "Binding" }, metadata?.name ?? "", errors);
+  // Upstream forgets to make a status of it.
+  if (errors.length > 0) throw plainError(printFieldErrors(errors));
 }
 
 function assign(pod: Pod, { target, metadata }: Binding, { target: { name }, now }: Call): void {
@@ -82,6 +91,9 @@ function assign(pod: Pod, { target, metadata }: Binding, { target: { name }, now
   const others = pod.status?.conditions?.filter(({ type }) => type !== "PodScheduled") ?? [];
   pod.status = {
     ...pod.status,
-    conditions: [...others, { type: "PodScheduled", status: "True", lastTransitionTime: rfc3339(now) }],
+    conditions: [
+      ...others,
+      { type: "PodScheduled", status: "True", lastProbeTime: null as never, lastTransitionTime: rfc3339(now) },
+    ],
   };
 }

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import {
+  cloneJson,
   FieldPath,
   fieldError,
   type KubernetesObject,
@@ -87,7 +88,7 @@ export async function insert(
   const lease = options.dryRun ? undefined : await hooks?.lease?.();
   for (let attempt = 1; ; attempt++) {
     // What one attempt was given isn't what the client asked for in the next.
-    const object = hooks?.allocate ? structuredClone(prepared) : prepared;
+    const object = hooks?.allocate ? cloneJson(prepared) : prepared;
     const name = object.metadata?.name ?? "";
     const key = objectKey(kind, target.namespace, name);
     const side = await hooks?.allocate?.({ object, old: undefined, dryRun: options.dryRun });

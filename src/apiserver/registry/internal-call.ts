@@ -1,5 +1,5 @@
 /** A write by the server itself: start-up objects, budgets spent by evictions. Goes the same way as a client's. */
-import { statusError } from "#machinery";
+import { cloneJson, statusError } from "#machinery";
 import { Query } from "../query.ts";
 import type { Resource } from "../resource.ts";
 import type { Call } from "./call.ts";
@@ -43,7 +43,7 @@ export function internalCall(core: RegistryCore, write: InternalWrite): Call & {
     body: {
       contentType: "application/json",
       bytes: async () => Buffer.from(JSON.stringify(object ?? {})),
-      ...(object && { value: structuredClone(object) }),
+      ...(object && { value: cloneJson(object) }),
     },
     warnings: [],
     now,

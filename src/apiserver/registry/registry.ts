@@ -12,7 +12,7 @@ import { list } from "./list.ts";
 import { patch } from "./patch.ts";
 import { get, watch } from "./read.ts";
 import { scale } from "./scale.ts";
-import { update } from "./update.ts";
+import { strategyOf, update } from "./update.ts";
 
 /** Serves what isn't a view of a stored object: bindings, evictions, tokens, reviews, exec. */
 export type CallHandler = (call: Call, core: RegistryCore) => Promise<Answer>;
@@ -39,6 +39,8 @@ export class Registry {
     if (special) return special(call, core);
     const { subresource } = target;
     if (subresource === "scale") return scale(core, call);
+    if (subresource !== "" && !(resource.stored && strategyOf(resource.stored, subresource)))
+      throw statusError.unknownPath();
     switch (verb) {
       case "get":
         return get(core, call);

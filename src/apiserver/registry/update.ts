@@ -6,6 +6,7 @@
 import {
   type DeepReadonly,
   type FieldError,
+  jsonEqual,
   type KubernetesObject,
   missingResourceVersion,
   nameIsDnsSubdomain,
@@ -18,7 +19,6 @@ import {
 import type { Strategy } from "#api";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import type { Answer } from "../answer.ts";
-import { encodeValue, spliceRevision } from "../cache/encode.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { StoredKind } from "../resource.ts";
 import { authorizeCreate } from "./authorize-create.ts";
@@ -181,9 +181,8 @@ async function attemptUpdate(
   if (goes) return finishDeletion(core, { kind, key, existing, object, side, dryRun: options.dryRun });
   if (options.dryRun) return { type: "done", object: core.storage.dry(kind, key, object) };
   // Nothing changed: nothing is written, the revision stays.
-  if (!side && spliceRevision(kind, encodeValue(kind, object), existing.revision).equals(existing.body)) {
-    return { type: "done", object: existing };
-  }
+  // The order of keys is none of the object's business.
+  if (!side && jsonEqual(object, old)) return { type: "done", object: existing };
   const result = await core.storage.write({ kind, key, object, expected: existing.revision, side });
   if (result.type === "written") return { type: "done", object: result.object! }; // a put answers its object
   warnings.length = warningsBefore;

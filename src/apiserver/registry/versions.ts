@@ -1,6 +1,7 @@
 /** Between the version a request speaks and the one that is stored, and which fields a writer owns in it. */
 import type { Strategy } from "#api";
 import {
+  cloneJson,
   type FieldSet,
   fieldSet,
   type KubernetesObject,
@@ -47,7 +48,7 @@ export function trackOwners(ownership: Ownership, live: StoredObject | undefined
   const { resource, manager, subresource, now } = ownership;
   const { conversion } = resource;
   const [before, after] = conversion
-    ? [live && versioned(resource, live), fromStored(resource, structuredClone(result))]
+    ? [live && versioned(resource, live), fromStored(resource, cloneJson(result))]
     : // Read only, and the same shape whatever apiVersion says.
       [live?.decoded() as KubernetesObject | undefined, result];
   const managed = updateManagedFields({
@@ -92,7 +93,7 @@ function otherVersion(core: RegistryCore, from: Resource, apiVersion: string): O
   return {
     schema: to.schema,
     convert: (object) => {
-      const stored = from.conversion ? from.conversion.toStored(structuredClone(object)) : structuredClone(object);
+      const stored = from.conversion ? from.conversion.toStored(cloneJson(object)) : cloneJson(object);
       // Conversions by webhook are asynchronous; their kinds take the fields of all versions as the same.
       return stored instanceof Promise ? object : fromStored(to, stored);
     },
