@@ -4,6 +4,8 @@ import { daemonSetKind } from "./apps/daemon-set.ts";
 import { deploymentKind } from "./apps/deployment.ts";
 import { replicaSetKind } from "./apps/replica-set.ts";
 import { statefulSetKind } from "./apps/stateful-set.ts";
+import { cronJobKind } from "./batch/cron-job.ts";
+import { jobKind } from "./batch/job.ts";
 import { componentStatusKind } from "./core/component-status.ts";
 import { configMapKind } from "./core/config-map.ts";
 import { endpointsKind } from "./core/endpoints.ts";
@@ -20,6 +22,20 @@ import { resourceQuotaKind } from "./core/resource-quota.ts";
 import { secretKind } from "./core/secret.ts";
 import { serviceAccountKind } from "./core/service-account.ts";
 import { serviceKind } from "./core/service.ts";
+import { flowSchemaKind } from "./flowcontrol/flow-schema.ts";
+import { priorityLevelConfigurationKind } from "./flowcontrol/priority-level.ts";
+import { runtimeClassKind } from "./node/runtime-class.ts";
+import { clusterRoleBindingKind } from "./rbac/cluster-role-binding.ts";
+import { clusterRoleKind } from "./rbac/cluster-role.ts";
+import { roleBindingKind } from "./rbac/role-binding.ts";
+import { roleKind } from "./rbac/role.ts";
+import { priorityClassKind } from "./scheduling/priority-class.ts";
+import { csiDriverKind } from "./storage/csi-driver.ts";
+import { csiNodeKind } from "./storage/csi-node.ts";
+import { csiStorageCapacityKind } from "./storage/csi-storage-capacity.ts";
+import { storageClassKind } from "./storage/storage-class.ts";
+import { volumeAttachmentKind } from "./storage/volume-attachment.ts";
+import { volumeAttributesClassKind } from "./storage/volume-attributes-class.ts";
 import type { Kind } from "./kind.ts";
 
 /** By group, then as in upstream's storage. Hooks of a kind only see objects of that kind, so its type is its own. */
@@ -29,6 +45,8 @@ export const kinds: readonly Kind[] = [
   deploymentKind,
   replicaSetKind,
   statefulSetKind,
+  cronJobKind,
+  jobKind,
   componentStatusKind,
   configMapKind,
   endpointsKind,
@@ -45,4 +63,18 @@ export const kinds: readonly Kind[] = [
   secretKind,
   serviceAccountKind,
   serviceKind,
+  flowSchemaKind,
+  priorityLevelConfigurationKind,
+  runtimeClassKind,
+  clusterRoleBindingKind,
+  clusterRoleKind,
+  roleBindingKind,
+  roleKind,
+  priorityClassKind,
+  csiDriverKind,
+  csiNodeKind,
+  csiStorageCapacityKind,
+  storageClassKind,
+  volumeAttachmentKind,
+  volumeAttributesClassKind,
 ] as unknown as readonly Kind[];

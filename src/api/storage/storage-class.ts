@@ -1,0 +1,101 @@
+/** StorageClass: how volumes are made for claims that ask for this class. Follows upstream's registry/storage/storageclass. */
+import type { FieldError } from "#machinery";
+import { ageColumn } from "../columns.ts";
+import { defineKind } from "../kind.ts";
+import { Place } from "../place.ts";
+import type { StorageClass } from "../types.d.ts";
+import { validateDriver, validateParameters, validateSameParameters } from "./parameters.ts";
+import { validateTopologies } from "./topologies.ts";
+
+const policies = ["Delete", "Retain"];
+const bindingModes = ["Immediate", "WaitForFirstConsumer"];
+
+function validateClass(storageClass: StorageClass): FieldError[] {
+  const errors: FieldError[] = [];
+  const at = (field: keyof StorageClass) => Place.root(field, errors);
+  const { provisioner, parameters, reclaimPolicy = "", volumeBindingMode, allowedTopologies = [] } = storageClass;
+  validateDriver(provisioner, at("provisioner"));
+  validateParameters(parameters, at("parameters"));
+  if (reclaimPolicy !== "" && !policies.includes(reclaimPolicy)) {
+    at("reclaimPolicy").notSupported(reclaimPolicy, policies);
+  }
+  if (volumeBindingMode === undefined) at("volumeBindingMode").required();
+  else if (!bindingModes.includes(volumeBindingMode)) {
+    at("volumeBindingMode").notSupported(volumeBindingMode, bindingModes);
+  }
+  validateTopologies(allowedTopologies, at("allowedTopologies"));
+  return errors;
+}
+
+/** Volumes of the class exist; how they were made isn't changed afterwards. */
+function validateChange(storageClass: StorageClass, old: StorageClass, errors: FieldError[]): FieldError[] {
+  validateSameParameters(storageClass.parameters, old.parameters, Place.root("parameters", errors));
+  for (const field of ["provisioner", "reclaimPolicy"] as const) {
+    if (storageClass[field] === old[field]) continue;
+    Place.root(field, errors).forbidden(`updates to ${field} are forbidden.`);
+  }
+  if (storageClass.volumeBindingMode !== old.volumeBindingMode) {
+    Place.root("volumeBindingMode", errors).invalid(storageClass.volumeBindingMode, "field is immutable");
+  }
+  return errors;
+}
+
+const defaultAnnotations = [
+  "storageclass.kubernetes.io/is-default-class",
+  "storageclass.beta.kubernetes.io/is-default-class",
+];
+
+const isDefault = ({ metadata }: StorageClass): boolean =>
+  defaultAnnotations.some((key) => metadata.annotations?.[key] === "true");
+
+export const storageClassKind = defineKind<StorageClass>({
+  group: "storage.k8s.io",
+  kind: "StorageClass",
+  resource: "storageclasses",
+  storageVersion: "v1",
+
+  defaults(storageClass) {
+    storageClass.reclaimPolicy ??= "Delete";
+    storageClass.volumeBindingMode ??= "Immediate";
+  },
+  validate: validateClass,
+  validateUpdate: (storageClass, old) => validateChange(storageClass, old, validateClass(storageClass)),
+
+  columns: [
+    {
+      name: "Name",
+      type: "string",
+      format: "name",
+      description:
+        "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: http://kubernetes.io/docs/user-guide/identifiers#names",
+      of: (storageClass) => `${storageClass.metadata.name}${isDefault(storageClass) ? " (default)" : ""}`,
+    },
+    {
+      name: "Provisioner",
+      type: "string",
+      description: "provisioner indicates the type of the provisioner.",
+      of: ({ provisioner }) => provisioner ?? "",
+    },
+    {
+      name: "ReclaimPolicy",
+      type: "string",
+      description:
+        "reclaimPolicy controls the reclaimPolicy for dynamically provisioned PersistentVolumes of this storage class. Defaults to Delete.",
+      of: ({ reclaimPolicy }) => reclaimPolicy ?? "Delete",
+    },
+    {
+      name: "VolumeBindingMode",
+      type: "string",
+      description:
+        "volumeBindingMode indicates how PersistentVolumeClaims should be provisioned and bound.  When unset, VolumeBindingImmediate is used. This field is only honored by servers that enable the VolumeScheduling feature.",
+      of: ({ volumeBindingMode }) => volumeBindingMode ?? "Immediate",
+    },
+    {
+      name: "AllowVolumeExpansion",
+      type: "string",
+      description: "allowVolumeExpansion shows whether the storage class allow volume expand.",
+      of: ({ allowVolumeExpansion }) => allowVolumeExpansion ?? false,
+    },
+    ageColumn,
+  ],
+});

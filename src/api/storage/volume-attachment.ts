@@ -1,0 +1,132 @@
+/** VolumeAttachment: that a volume shall be attached to a node, and whether it is. Follows upstream's registry/storage/volumeattachment. */
+import { type FieldError, nameIsDnsSubdomain, rangeMessage } from "#machinery";
+import { ageColumn } from "../columns.ts";
+import { validateVolumeSpec } from "../core/persistent-volume/validate.ts";
+import { semanticEqual } from "../equality.ts";
+import { defineKind } from "../kind.ts";
+import { Place } from "../place.ts";
+import { validateCsiDriverName } from "../pod-spec/volume-sources.ts";
+import { resetMetaForStatus } from "../strategy.ts";
+import type { VolumeAttachment, VolumeAttachmentSource, VolumeError } from "../types.d.ts";
+import { countBytes } from "./parameters.ts";
+
+/** Of what the driver says about the attached volume; protects the store. */
+const metadataBytesMax = 256 * 1024;
+const messageBytesMax = 1024;
+const int32Max = 2 ** 31 - 1;
+
+function validateAttachment({ spec, status }: VolumeAttachment): FieldError[] {
+  const errors: FieldError[] = [];
+  const at = Place.root("spec", errors);
+  if (!spec.attacher) at.child("attacher").required();
+  validateSource(spec.source ?? {}, at.child("source"));
+  const nodeName = spec.nodeName ?? "";
+  at.child("nodeName").invalidEach(nodeName, nameIsDnsSubdomain(nodeName, false));
+  const statusAt = Place.root("status", errors);
+  if (countBytes(status?.attachmentMetadata) > metadataBytesMax) {
+    statusAt.child("attachmentMetadata").tooLong(metadataBytesMax);
+  }
+  validateError(status?.attachError, statusAt.child("attachError"));
+  validateError(status?.detachError, statusAt.child("detachError"));
+  return errors;
+}
+
+const exactlyOne = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+
+function validateSource({ inlineVolumeSpec, persistentVolumeName }: VolumeAttachmentSource, at: Place): void {
+  if (inlineVolumeSpec) {
+    if (persistentVolumeName !== undefined) at.forbidden(exactlyOne);
+    else validateVolumeSpec(inlineVolumeSpec, at.child("inlineVolumeSpec"), { name: "", inline: true });
+  } else if (persistentVolumeName === undefined) at.required(exactlyOne);
+  else if (persistentVolumeName === "") {
+    at.child("persistentVolumeName").required("must specify non empty persistentVolumeName");
+  }
+}
+
+function validateError(error: VolumeError | undefined, at: Place): void {
+  // The maximum that upstream names is another one.
+  if (Buffer.byteLength(error?.message ?? "") > messageBytesMax) at.child("message").tooLong(metadataBytesMax);
+  const code = error?.errorCode;
+  if (code !== undefined && code < 0) at.child("errorCode").invalid(code, rangeMessage(0, int32Max));
+}
+
+/** What v1 asks for beyond v1beta1, only of new ones. */
+function validateNew({ spec }: VolumeAttachment, errors: FieldError[]): FieldError[] {
+  const at = Place.root("spec", errors);
+  validateCsiDriverName(spec.attacher, at.child("attacher"));
+  const name = spec.source?.persistentVolumeName;
+  if (name !== undefined) {
+    at.child("source").child("persistentVolumeName").invalidEach(name, nameIsDnsSubdomain(name, false));
+  }
+  return errors;
+}
+
+function validateUpdate(attachment: VolumeAttachment, old: VolumeAttachment): FieldError[] {
+  const own = validateAttachment(attachment);
+  // Upstream checks the attachment twice, which clients see.
+  const errors = [...own, ...own];
+  if (!semanticEqual(attachment.spec, old.spec)) {
+    Place.root("spec", errors).invalid(attachment.spec, "field is immutable");
+  }
+  return errors;
+}
+
+export const volumeAttachmentKind = defineKind<VolumeAttachment>({
+  group: "storage.k8s.io",
+  kind: "VolumeAttachment",
+  resource: "volumeattachments",
+  storageVersion: "v1",
+  allowUnconditionalUpdate: false,
+  resetFields: ["status"],
+
+  prepareForCreate(attachment) {
+    attachment.status = { attached: false };
+  },
+  prepareForUpdate(attachment, old) {
+    attachment.status = old.status ?? { attached: false };
+  },
+  validate: (attachment) => validateNew(attachment, validateAttachment(attachment)),
+  validateUpdate,
+
+  subresources: {
+    status: {
+      resetFields: ["metadata", "spec"],
+      prepareForUpdate(attachment, old) {
+        attachment.spec = old.spec;
+        resetMetaForStatus(attachment, old);
+      },
+      validateUpdate,
+    },
+  },
+
+  columns: [
+    {
+      name: "Attacher",
+      type: "string",
+      format: "name",
+      description:
+        "attacher indicates the name of the volume driver that MUST handle this request. This is the name returned by GetPluginName().",
+      of: ({ spec }) => spec.attacher,
+    },
+    {
+      name: "PV",
+      type: "string",
+      description: "persistentVolumeName represents the name of the persistent volume to attach.",
+      of: ({ spec }) => spec.source?.persistentVolumeName ?? "",
+    },
+    {
+      name: "Node",
+      type: "string",
+      description: "nodeName represents the node that the volume should be attached to.",
+      of: ({ spec }) => spec.nodeName,
+    },
+    {
+      name: "Attached",
+      type: "boolean",
+      description:
+        "attached indicates the volume is successfully attached. This field must only be set by the entity completing the attach operation, i.e. the external-attacher.",
+      of: ({ status }) => status?.attached ?? false,
+    },
+    ageColumn,
+  ],
+});
