@@ -1,4 +1,5 @@
 /** What the server fills into a new pod beside the defaults: status, labels taken over into selectors, AppArmor's old annotations. */
+import { formatTime } from "#machinery";
 import { firstGeneration } from "../../strategy.ts";
 import type { AppArmorProfile, LabelSelector, Pod, PodAffinityTerm, PodSpec } from "../../types.d.ts";
 import { semanticEqual } from "../../equality.ts";
@@ -24,7 +25,9 @@ function markGated(pod: Pod, now: number): void {
         status: "False",
         reason: "SchedulingGated",
         message: "Scheduling is blocked due to non-empty scheduling gates",
-        lastTransitionTime: `${new Date(now).toISOString().slice(0, 19)}Z`,
+        // A time that isn't set is sent as null, which the types don't say.
+        lastProbeTime: null as unknown as string,
+        lastTransitionTime: formatTime(now),
       },
     ],
   };
