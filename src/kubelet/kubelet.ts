@@ -177,6 +177,10 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
             void podManager
               .lookAtAll()
               .catch((error: unknown) => log.warn("the runtime could not be looked at", { error })),
+          onLost: () =>
+            runtime
+              .keep()
+              .catch((error: unknown) => log.error("the container runtime could not be started again", { error })),
           podOf: (id) => observer.podOf(id),
           isActive: () => podManager.isActive(),
         },

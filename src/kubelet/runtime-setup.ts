@@ -38,6 +38,8 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
   const folders = nodeFolders(options);
   const given = options.containerRuntimeEndpoint;
   let containerd: Containerd | undefined;
+  let keeping: Promise<void> | undefined;
+  let stopped = false;
   const start = async (): Promise<Containerd> => {
     return startContainerd({
       directory: folders.containerd,
@@ -59,10 +61,17 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
     name: runtimeName,
     version: runtimeVersion,
     store,
-    async keep() {
-      if (!given) containerd = await start();
+    keep() {
+      // Several parts notice at once that it is gone; one start is enough.
+      keeping ??= (async () => {
+        if (!given && !stopped) containerd = await start();
+      })().finally(() => {
+        keeping = undefined;
+      });
+      return keeping;
     },
     async stop() {
+      stopped = true;
       cri.close();
       await containerd?.stop();
     },

@@ -12,6 +12,9 @@ import { type PodContext, recordEvent } from "./context.ts";
 export async function prepareSandbox(context: PodContext, pod: PodView, attempt: number): Promise<PodSandboxConfig> {
   const { node, layout, cgroups } = context;
   const { name = "", namespace = "", uid = "" } = pod.metadata;
+  // Running it in the host's user namespace would give it more than it asked for.
+  if (pod.spec?.hostUsers === false)
+    throw new Error("can't set `spec.hostUsers: false`, runtime does not support user namespaces");
   const { kernelHostname } = podNames(pod, node.clusterDomain);
   const host = parseResolvConf(await readText(node.resolvConf));
   const { config: dns, warnings } = dnsConfig(pod, {

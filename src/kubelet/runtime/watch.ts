@@ -17,6 +17,8 @@ export interface RuntimeWatchOptions {
   onPod(uid: string, ended: string | undefined): void;
   /** Events may have been missed: look at every pod. */
   onGap(): void;
+  /** The runtime doesn't answer. */
+  onLost(): Promise<void>;
   /** The pod of a container, if anybody saw it. */
   podOf(containerId: string): string | undefined;
   /** May anything change by itself? Polling is slow while not. */
@@ -35,6 +37,8 @@ export async function watchRuntime(options: RuntimeWatchOptions, signal: AbortSi
   try {
     while (!signal.aborted) {
       try {
+        // Streams connect lazily and say nothing: find out first whether anybody is there.
+        await options.cri.runtime.version({}, { signal });
         if (source === "cri") await followCri(options, signal);
         else if (source === "containerd") await followContainerd(options, signal);
         else await poll(options, signal);
@@ -46,16 +50,17 @@ export async function watchRuntime(options: RuntimeWatchOptions, signal: AbortSi
           continue;
         }
         log.warn("runtime events stopped", { error });
+        await options.onLost();
       }
       await delay(clock, retryMs, signal);
-      options.onGap();
     }
   } finally {
     stopSafety();
   }
 }
 
-async function followCri({ cri, onPod }: RuntimeWatchOptions, signal: AbortSignal): Promise<void> {
+async function followCri({ cri, onPod, onGap }: RuntimeWatchOptions, signal: AbortSignal): Promise<void> {
+  onGap();
   for await (const event of cri.runtime.getContainerEvents({}, { signal })) {
     const uid = event.podSandboxStatus?.metadata?.uid;
     const ended = event.containerEventType === "CONTAINER_STOPPED_EVENT" ? event.containerId : undefined;
