@@ -38,4 +38,7 @@ export type Answer =
       readonly body: Uint8Array | string;
     }
   /** Speaks for itself: logs, proxies. Only over HTTP. */
-  | { readonly type: "stream"; readonly run: (request: ServerRequest, sink: ResponseSink) => Promise<void> };
+  | { readonly type: "stream"; readonly run: StreamRun };
+
+/** `headers`: what every answer of this request carries. */
+export type StreamRun = (request: ServerRequest, sink: ResponseSink, headers: ResponseHeaders) => Promise<void>;

@@ -77,7 +77,7 @@ async function serve(exchange: Exchange): Promise<void> {
     host: headers[":authority"]?.toString() ?? headers.host ?? "",
   });
   if (route.type === "answer") return respond(contextOf(exchange, errorFormat(exchange)), route.answer, noPresenter);
-  const media = negotiateShape(headers.accept);
+  const media = negotiateShape(route.streams ? undefined : headers.accept);
   const warnings: string[] = [];
   const now = options.clock.now();
   const answer = await withDeadline(exchange, route, () =>

@@ -5,3 +5,9 @@ export { bootstrapWanted } from "./security/bootstrap.ts";
 export { createSecurity, type Security, type SecurityOptions } from "./security/create-security.ts";
 export { openPki, type Pki, type PkiOptions } from "./security/pki.ts";
 export { parseTokenFile } from "./security/static-tokens.ts";
+export { createStreaming, type Streaming, type StreamingOptions } from "./streaming/handlers.ts";
+export {
+  createKubeletConnector,
+  type KubeletConnector,
+  type KubeletConnectorOptions,
+} from "./streaming/kubelet-connector.ts";

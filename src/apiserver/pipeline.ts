@@ -50,6 +50,8 @@ export type Route =
       readonly verb: string;
       /** May take as long as it takes: watches, exec, proxies. */
       readonly longRunning: boolean;
+      /** Speaks for itself, in whatever form: nothing to negotiate. */
+      readonly streams: boolean;
       run(input: CallInput): Promise<Answer>;
     };
 
@@ -80,6 +82,7 @@ export class Pipeline {
       resource,
       verb,
       longRunning: verb === "watch" || streams.has(target.subresource),
+      streams: streams.has(target.subresource),
       run: (input) => this.#options.registry.serve({ ...input, user, verb, resource, target, query }),
     };
   }

@@ -3,8 +3,6 @@
  * docs/apiserver.md says how a request travels through them.
  */
 import type { AddressInfo } from "node:net";
-import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
 import type { Kind, ResourceFacts } from "#api";
 import type { Clock, Logger } from "#base";
 import type { TypeSchema } from "#machinery";
@@ -27,6 +25,7 @@ import { type CallHandlers, Registry } from "./registry/registry.ts";
 import { Storage } from "./registry/storage.ts";
 import { builtInResources, type GroupVersion, type ResourceTable } from "./resource.ts";
 import type { Authenticator, Authorizer } from "./security.ts";
+import { upgradeThrough } from "./streaming/upgrade-request.ts";
 
 export interface ApiServerOptions {
   readonly tls: TlsOptions;
@@ -52,7 +51,6 @@ export interface ApiServerDependencies {
   readonly admission?: readonly AdmissionPlugin[];
   /** Created at the start where they are missing. */
   readonly objects?: readonly Wanted[];
-  readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
 export interface ServedFacts {
@@ -116,7 +114,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     registry,
     prepare: () => bootstrap({ core, clock, serviceCidr: options.serviceCidr, objects: dependencies.objects ?? [] }),
     async listen(address) {
-      listener = createListener({ tls, handler, log, ...(dependencies.upgrade && { upgrade: dependencies.upgrade }) });
+      listener = createListener({ tls, handler, log, upgrade: upgradeThrough(handler) });
       const bound = await listener.listen(address);
       const { advertiseAddress } = options;
       // Pods couldn't reach a loopback address, and endpoints must not hold one.

@@ -7,3 +7,13 @@ export { createKubelet, type Kubelet } from "./kubelet.ts";
 export type { KubeletDependencies, KubeletOptions } from "./options.ts";
 export { removeNode } from "./remove-node.ts";
 export { nodeFolders } from "./runtime-setup.ts";
+export { createWebhookAuth, type KubeletAuth, type KubeletUser } from "./server/auth.ts";
+export {
+  createKubeletServer,
+  kubeletPort,
+  type KubeletRoute,
+  type KubeletServer,
+  type KubeletServerDependencies,
+  type KubeletServerOptions,
+  type KubeletTls,
+} from "./server/server.ts";

@@ -3,6 +3,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { X509Certificate } from "node:crypto";
+import type { Readable } from "node:stream";
 
 /** Upstream's limit (etcd's 1.5 MB doubled for JSON): protects memory from one huge body. */
 export const bodyBytesMax = 3 * 1024 * 1024;
@@ -21,6 +22,8 @@ export interface ServerRequest {
   peerCertificate(): PeerCertificate | undefined;
   /** Rejects with 413 above `bytesMax`, with 400 when the client stops in the middle. */
   body(bytesMax: number): Promise<Buffer>;
+  /** The body as it comes, for those who pass it on. Either this or `body`. */
+  bodyStream(): Readable;
   /** Aborts when the client goes away before the answer is complete. */
   readonly signal: AbortSignal;
 }

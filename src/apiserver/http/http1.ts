@@ -1,5 +1,6 @@
 /** HTTP/1.1: a request and its response as the exchange that handlers know. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { readBody } from "./body.ts";
 import type { PeerCertificate, ResponseHeaders, ResponseSink, ServerRequest } from "./exchange.ts";
@@ -40,6 +41,10 @@ export class Http1Request implements ServerRequest {
 
   body(bytesMax: number): Promise<Buffer> {
     return readBody(this.#message, bytesMax, this.#message.headers["content-length"]);
+  }
+
+  bodyStream(): Readable {
+    return this.#message;
   }
 
   /** Made on demand: most requests are answered before anyone asks. */

@@ -1,5 +1,6 @@
 /** HTTP/2: a stream as the exchange that handlers know. Uses the stream API; node's compatibility layer costs twice as much. */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { readBody } from "./body.ts";
 import type { PeerCertificate, ResponseHeaders, ResponseSink, ServerRequest } from "./exchange.ts";
@@ -36,6 +37,10 @@ export class Http2Request implements ServerRequest {
 
   body(bytesMax: number): Promise<Buffer> {
     return readBody(this.#stream, bytesMax, this.headers["content-length"]);
+  }
+
+  bodyStream(): Readable {
+    return this.#stream;
   }
 
   get signal(): AbortSignal {

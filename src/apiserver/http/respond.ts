@@ -36,7 +36,7 @@ export async function respond(context: ResponseContext, answer: Answer, presente
     case "raw":
       return sink.respond(answer.status, { ...context.headers, ...answer.headers }, answer.body);
     case "stream":
-      return answer.run(request, sink);
+      return answer.run(request, sink, context.headers);
     case "watch": {
       sink.head(200, { ...context.headers, "content-type": "application/json" });
       const stream = answer.open(new HttpWatchConsumer(sink, presenter()));
