@@ -121,6 +121,7 @@ test("volumes are completed", () => {
       {
         ephemeral: {
           volumeClaimTemplate: {
+            metadata: {},
             spec: {
               accessModes: ["ReadWriteOnce"],
               resources: { requests: { storage: "1" } },
