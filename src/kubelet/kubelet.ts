@@ -189,7 +189,18 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       ...(runtime.store && options.imagesDir
         ? [
             watchImageFolder(
-              { folder: options.imagesDir, store: runtime.store, clock, log, onImport: () => agent.changed() },
+              {
+                folder: options.imagesDir,
+                store: runtime.store,
+                marksFile: folders.imported,
+                clock,
+                log,
+                onImport() {
+                  agent.changed();
+                  // Pods may have waited for just this image.
+                  for (const worker of podManager.workers()) worker.sourcesChanged();
+                },
+              },
               life,
             ),
           ]

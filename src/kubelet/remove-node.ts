@@ -73,7 +73,7 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
     if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
     for (const path of [folders.kubelet, folders.logs, folders.cniConf, folders.cniData])
       await rm(path, { recursive: true, force: true });
-    if (!options.keepImages) await rm(folders.pinned, { force: true });
+    if (!options.keepImages) for (const path of [folders.pinned, folders.imported]) await rm(path, { force: true });
   });
   if (failures.length > 0) throw new AggregateError(failures, "the node could not be removed completely");
 }

@@ -16,6 +16,7 @@ export function nodeFolders({ rootDir, logDir }: Pick<KubeletOptions, "rootDir" 
     cniConf: join(rootDir, "cni", "conf"),
     cniData: join(rootDir, "cni", "data"),
     pinned: join(rootDir, "pinned-images"),
+    imported: join(rootDir, "imported-archives"),
     images: join(rootDir, "images"),
   };
 }

@@ -48,12 +48,16 @@ export interface PodRunner {
   /** Is there something to do that doesn't have to wait? */
   wantsMore(pod: PodView, runtime: PodRuntime): boolean;
   hasVolumes(): boolean;
+  /** What was missing may be there now: don't wait for the next try. */
+  retryNow(): void;
 }
 
 /** After a failed start: long enough to be seen, short enough not to matter. */
 const startRetryMs = 1000;
 /** Without a better time: an image or a setting may turn up. */
 const problemRetryMs = 10_000;
+/** Problems that something outside of the container may end. */
+const waitsForOthers = new Set(["CreateContainerConfigError", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff"]);
 const volumeRetry = { initialMs: 500, maxMs: 122_000 };
 const sandboxRetry = { initialMs: 1000, maxMs: 60_000 };
 /** After this long without volumes the pod says which ones are missing, as upstream does. */
@@ -239,6 +243,10 @@ export function createRunner(context: PodContext): PodRunner {
   return {
     problems,
     hasVolumes: () => volumes !== undefined,
+    retryNow() {
+      volumesNotBefore = 0;
+      for (const [name, { reason }] of problems) if (waitsForOthers.has(reason)) notBefore.delete(name);
+    },
     wantsMore(pod, runtime) {
       const {
         stopPod: stopAll,

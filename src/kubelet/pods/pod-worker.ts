@@ -42,7 +42,7 @@ export interface PodWorker {
   runtimeChanged(ended?: string): void;
   /** A probe turned. */
   probeTurned(): void;
-  /** Something that the pod's variables or volumes come from changed. */
+  /** Something that the pod's variables, volumes or images come from changed. */
   sourcesChanged(): void;
   /** Ends the pod for the node's own reasons. */
   evict(verdict: PodVerdict, options?: { graceSeconds?: number }): void;
@@ -312,6 +312,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     },
     sourcesChanged() {
       refresh();
+      runner.retryNow();
       waker.wake();
     },
     evict(reason, { graceSeconds: seconds } = {}) {
