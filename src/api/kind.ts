@@ -58,6 +58,8 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
   /** API group, "" for core. */
   readonly group: string;
   readonly kind: string;
+  /** What invalid objects are said to be of, where upstream's scheme knows the kind by an older group first. */
+  readonly groupInErrors?: string;
   /** Plural, as in the URL; the key into the facts with group and version. */
   readonly resource: string;
   /** The version that is stored and that all hooks see. */
@@ -78,10 +80,12 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
   readonly allowCreateOnUpdate?: boolean;
   /** PUT without resourceVersion is allowed; true when missing. */
   readonly allowUnconditionalUpdate?: boolean;
-  /** Dependents of a deleted object when the client says nothing; background when missing. */
-  readonly defaultPropagation?: "Orphan" | "Background";
+  /** Dependents of a deleted object when the client says nothing; background when missing; "Unsupported": never anything else (events). */
+  readonly defaultPropagation?: "Orphan" | "Background" | "Unsupported";
   /** How long deletion takes for this object; missing: at once. */
   gracefulDeletion?(object: T, requestedSeconds: number | undefined): GracefulDeletion;
+  /** What to tell who deletes an object, or a collection. */
+  warningsOnDelete?(options: { readonly propagationPolicy?: string; readonly orphanDependents?: boolean }): string[];
   /** Refuses or changes a deletion (e.g. a bound claim). */
   validateDelete?(object: T, context: WriteContext): FieldError[];
   /** status and others that are a view of the same object. */
@@ -95,6 +99,10 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
   };
   /** Beside metadata.name and metadata.namespace. */
   selectableFields?(object: T): Record<string, string>;
+  /** What `selectableFields` may answer; other fields in a field selector are refused. */
+  readonly selectableFieldNames?: readonly string[];
+  /** How upstream refuses another field; without it: `"x" is not a known field selector: only "metadata.name", "metadata.namespace"`. */
+  unknownField?(field: string): string;
   /** Cells after NAME (unless one of them is called "Name"); without it upstream's default: NAME and AGE. */
   readonly columns?: readonly Column<T>[];
   /** Marks on a table's row: finished pods are greyed out. */

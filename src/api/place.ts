@@ -43,6 +43,11 @@ export class Place {
     this.errors.push(fieldError.invalid(this.path, value, detail));
   }
 
+  /** Where upstream leaves the value out. */
+  wrong(detail: string): void {
+    this.errors.push({ reason: "FieldValueInvalid", field: this.toString(), message: `Invalid value: ${detail}` });
+  }
+
   /** What a check of the machinery's found. */
   add(errors: readonly FieldError[]): void {
     for (const error of errors) this.errors.push(error);

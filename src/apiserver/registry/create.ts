@@ -142,12 +142,13 @@ function beforeCreate(kind: StoredKind, object: KubernetesObject, call: Call): v
     if (metadata.namespace && metadata.namespace !== target.namespace) throw namespaceMismatch();
     metadata.namespace = target.namespace;
   } else delete metadata.namespace;
+  // Before the strategy, which may want them: jobs select their pods by uid and name them in labels.
+  metadata.uid = randomUUID();
+  metadata.creationTimestamp = rfc3339(call.now);
+  if (metadata.generateName && !metadata.name) metadata.name = generateName(metadata.generateName);
   const context = contextOf(call);
   behaviour.prepareForCreate?.(object, context);
   const prepared = object.metadata;
-  prepared.uid = randomUUID();
-  prepared.creationTimestamp = rfc3339(call.now);
-  if (prepared.generateName && !prepared.name) prepared.name = generateName(prepared.generateName);
   const name = prepared.name ?? "";
   const { namespaced } = kind;
   const anyFinalizer = resource.itemsHaveKind;

@@ -21,6 +21,7 @@ export async function remove(core: RegistryCore, call: Call): Promise<Answer> {
   const { resource, target } = call;
   const options = await readDeleteOptions(core, call);
   const kind = storedOf(call);
+  warn(call, options);
   const { object, gone } = await removeOne(core, call, { name: target.name, namespace: target.namespace, options });
   if (gone && !answersDeleted.has(`${kind.group}/${kind.resource}`)) {
     return { type: "value", status: 200, value: deletedStatus(call, object) };
@@ -44,6 +45,11 @@ const answersDeleted = new Set([
   "storage.k8s.io/volumeattachments",
   "storage.k8s.io/volumeattributesclasses",
 ]);
+
+/** Of what may not be meant, whether there is something to delete or not. */
+function warn(call: Call, options: DeleteOptions): void {
+  call.warnings.push(...(storedOf(call).behaviour.warningsOnDelete?.(options) ?? []));
+}
 
 function deletedStatus({ resource }: Call, object: StoredObject): Status {
   const { group, resource: kind } = resource;
@@ -132,6 +138,7 @@ export async function removeCollection(core: RegistryCore, call: Call): Promise<
   const { resource } = call;
   const listOptions = readListOptions(call.query, { watch: false });
   const options = await readDeleteOptions(core, call);
+  warn(call, options);
   const { objects, metadata } = await selectForRequest(core, call, listOptions);
   const waiting = [...objects];
   const worker = async () => {

@@ -8,11 +8,11 @@ export function plainError(message: string, code = 500): StatusError {
 }
 
 export function invalid(
-  { group, kind }: Pick<Resource, "group" | "kind">,
+  { group, kind, stored }: Pick<Resource, "group" | "kind"> & Partial<Pick<Resource, "stored">>,
   name: string,
   errors: readonly FieldError[],
 ): StatusError {
-  return statusError.invalid({ group, kind }, name, errors);
+  return statusError.invalid({ group: stored?.behaviour.groupInErrors ?? group, kind }, name, errors);
 }
 
 /** The object can't be created while the old one of its name is going. */
