@@ -1,4 +1,5 @@
 /** Every built-in kind; one line for each. Adding a kind is its own file and a line here. */
+import { apiServiceKind } from "./apiregistration/api-service.ts";
 import { controllerRevisionKind } from "./apps/controller-revision.ts";
 import { daemonSetKind } from "./apps/daemon-set.ts";
 import { deploymentKind } from "./apps/deployment.ts";
@@ -6,6 +7,7 @@ import { replicaSetKind } from "./apps/replica-set.ts";
 import { statefulSetKind } from "./apps/stateful-set.ts";
 import { cronJobKind } from "./batch/cron-job.ts";
 import { jobKind } from "./batch/job.ts";
+import { certificateSigningRequestKind } from "./certificates/certificate-signing-request.ts";
 import { componentStatusKind } from "./core/component-status.ts";
 import { configMapKind } from "./core/config-map.ts";
 import { endpointsKind } from "./core/endpoints.ts";
@@ -40,6 +42,7 @@ import type { Kind } from "./kind.ts";
 
 /** By group, then as in upstream's storage. Hooks of a kind only see objects of that kind, so its type is its own. */
 export const kinds: readonly Kind[] = [
+  apiServiceKind,
   controllerRevisionKind,
   daemonSetKind,
   deploymentKind,
@@ -47,6 +50,7 @@ export const kinds: readonly Kind[] = [
   statefulSetKind,
   cronJobKind,
   jobKind,
+  certificateSigningRequestKind,
   componentStatusKind,
   configMapKind,
   endpointsKind,
