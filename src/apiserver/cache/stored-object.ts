@@ -24,7 +24,10 @@ export class StoredObject {
     this.revision = options.revision;
     this.body = options.body;
     this.#pool = options.pool;
-    if (options.decoded) this.#hold(options.decoded);
+    if (options.decoded) {
+      this.#hold(options.decoded);
+      this.extract();
+    }
   }
 
   get name(): string {
@@ -59,7 +62,7 @@ export class StoredObject {
   }
 
   labels(): Readonly<Record<string, string>> {
-    if (this.#labels === undefined) this.#extract();
+    if (this.#labels === undefined) this.extract();
     return this.#labels ?? noLabels;
   }
 
@@ -67,7 +70,7 @@ export class StoredObject {
   field(name: string): string | undefined {
     if (name === "metadata.name") return this.name;
     if (name === "metadata.namespace") return this.namespace;
-    if (this.#fields === undefined) this.#extract();
+    if (this.#fields === undefined) this.extract();
     return this.#fields?.[name];
   }
 
@@ -76,8 +79,11 @@ export class StoredObject {
     if (this.#decoded !== undefined && !(this.#decoded instanceof WeakRef)) this.#decoded = new WeakRef(this.#decoded);
   }
 
-  /** What selectors look at is kept from then on; a cold object is decoded for it once and let go. */
-  #extract(): void {
+  /**
+   * Keeps what selectors look at. Done when an object comes in, so that the first selector over thousands of them needn't decode them all;
+   * a cold object is decoded for it once and let go.
+   */
+  extract(): void {
     // Kinds are asked with their own type; what is stored is of that type.
     const object = this.glance() as KubernetesObject;
     this.#labels = object.metadata?.labels ?? noLabels;

@@ -5,6 +5,7 @@
  * Every cache is complete up to `revision`, the last one the store's watch delivered; a read that must be the most recent waits until
  * that has reached the store's own.
  */
+import { setImmediate } from "node:timers/promises";
 import type { Clock, Logger } from "#base";
 import type { Store, StoreEvent } from "#store";
 import type { DeepReadonly, KubernetesObject } from "#machinery";
@@ -18,7 +19,7 @@ import { StoredObject } from "./stored-object.ts";
 import type { Watcher } from "./watcher-index.ts";
 
 /** Objects read from the store at a time: keeps one load from stalling everything else. */
-const loadObjectsMax = 500;
+const loadObjectsMax = 200;
 
 export interface WatchCachesOptions {
   readonly store: Store;
@@ -206,9 +207,14 @@ export class WatchCaches {
     for (;;) {
       const page = await this.store.range({ start, end, limit: loadObjectsMax, ...(revision > 0 && { revision }) });
       if (revision === 0) revision = page.revision;
-      for (const item of page.items) objects.push(this.objectOf(kind, item));
+      for (const item of page.items) {
+        const object = this.objectOf(kind, item);
+        object.extract();
+        objects.push(object);
+      }
       if (!page.more) break;
       start = `${page.items.at(-1)?.key}\0`;
+      await setImmediate();
     }
     // The store may be ahead of its watch: what the cache holds must not be newer than the revision it answers with.
     if (this.#revision < revision) await this.#reach(revision);

@@ -89,7 +89,10 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     this.#seen = event.revision;
     const seen = event.seenBy(this.selection);
     if (!seen) return;
-    if (this.#backlog.length >= watchBacklogEventsMax) return this.#stop();
+    if (this.#backlog.length >= watchBacklogEventsMax) {
+      this.#stop();
+      return;
+    }
     this.#backlog.push(this.#consumer.event(seen, event));
   }
 
