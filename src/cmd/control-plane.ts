@@ -7,8 +7,10 @@ import {
   type ApiServer,
   bootstrapWanted,
   createApiServer,
+  createKubeletConnector,
   createLocalTransport,
   createSecurity,
+  createStreaming,
   openPki,
   type Pki,
 } from "#apiserver";
@@ -61,6 +63,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     anonymous: true,
     now: clock.now,
   });
+  const streaming = createStreaming({
+    kubelets: createKubeletConnector({ ...pki.kubeletClient, authority: pki.authority.certificate }),
+    clock,
+    log,
+  });
   const server = createApiServer(
     {
       tls: { cert: pki.server.certificate, key: pki.server.key, clientCa: pki.authority.certificate },
@@ -75,7 +82,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       kinds,
       authenticator: security.authenticator,
       authorizer: security.authorizer,
-      handlers: security.handlers,
+      handlers: new Map([...security.handlers, ...streaming.handlers]),
       paths: security.paths,
       objects: bootstrapWanted(),
     },
@@ -87,6 +94,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     closing ??= (async () => {
       stop.abort();
       await server.close();
+      streaming.close();
       await compaction;
       await store.close();
     })();

@@ -4,13 +4,16 @@ import type { EndpointSlice, Service } from "#api";
 import type { Clock, Logger } from "#base";
 import { type Client, createInformers } from "#client";
 import { createForwarder, createZone, parseResolvers, startDnsServer } from "#dns";
-import { createKubelet, type Kubelet, type KubeletOptions } from "#kubelet";
+import { createKubelet, type Kubelet, type KubeletOptions, kubeletPort, type KubeletTls } from "#kubelet";
 import { isStatusError } from "#machinery";
 import { createNft, createProxy } from "#proxy";
 import type { NodeNetwork } from "./network.ts";
+import { serveNode } from "./node-server.ts";
 
 export interface NodeOptions {
   readonly kubelet: KubeletOptions;
+  /** Of the node's HTTPS server. */
+  readonly tls: () => Promise<KubeletTls>;
   readonly network: NodeNetwork;
   readonly clusterCidr: string;
   readonly serviceCidr: string;
@@ -32,8 +35,10 @@ export interface RunningNode {
 const dnsPort = 53;
 
 export function startNode(options: NodeOptions, signal: AbortSignal): RunningNode {
-  const { clock, log, client } = options;
-  const kubelet = createKubelet(options.kubelet, { client: client.kubelet, clock, log: log.with({ part: "kubelet" }) });
+  const { clock, log, client, tls } = options;
+  const port = options.kubelet.port ?? kubeletPort;
+  const kubeletOptions = { ...options.kubelet, port };
+  const kubelet = createKubelet(kubeletOptions, { client: client.kubelet, clock, log: log.with({ part: "kubelet" }) });
   const proxyInformers = createInformers(client.proxy, { clock, log });
   const proxy = createProxy({
     informers: proxyInformers,
@@ -48,6 +53,10 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
     kubelet,
     parts: {
       kubelet: kubelet.run(signal),
+      "kubelet's server": serveNode(
+        { kubelet, nodeName: kubeletOptions.nodeName, port, tls, client: client.kubelet, clock, log },
+        signal,
+      ),
       proxy: proxy.run(signal),
       "proxy's informers": proxyInformers.run(signal),
       dns: serveDns(options, signal),

@@ -4,6 +4,7 @@ import { describeFlags, FlagError, type FlagSpecs, parseFlags } from "#base";
 import { type Command, CommandError } from "./command.ts";
 
 const configFlag = "config";
+const aliveMs = 3_600_000;
 const defaultConfigFile = "/etc/sampan/config.yaml";
 
 /** The exit code: 2 for bad usage, 1 for a failure with a message. Anything else is thrown: a bug. */
@@ -20,6 +21,8 @@ export async function runCommand(name: string, command: Command, args: readonly 
     if (++asked > 1) process.exit(130);
     stop.abort();
   };
+  // Timers of ours don't keep the process alive, but a command that waits for one must go on.
+  const alive = setInterval(() => undefined, aliveMs);
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   try {
     const parsed = parseFlags(command.flags, {
@@ -41,6 +44,8 @@ export async function runCommand(name: string, command: Command, args: readonly 
       return error instanceof FlagError ? 2 : 1;
     }
     throw error;
+  } finally {
+    clearInterval(alive);
   }
 }
 

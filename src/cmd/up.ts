@@ -14,6 +14,7 @@ import { isRunning, readInstance, removeInstance, writeInstance } from "./instan
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { gatherMachineFacts } from "./machine.ts";
 import { addressIn, type NodeNetwork, prepareNodeNetwork, subnetOf } from "./network.ts";
+import { kubeletTls } from "./kubelet-certificate.ts";
 import { startNode } from "./node.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
@@ -201,6 +202,7 @@ function nodeOptions(
       imagesDir: layout.images,
       ...(endpoint ? { containerRuntimeEndpoint: endpoint } : {}),
     },
+    tls: () => kubeletTls(plane.pki, { nodeName, addresses: [network.nodeAddress] }),
     network,
     clusterCidr: values["cluster-cidr"],
     serviceCidr: values["service-cidr"],
