@@ -42,6 +42,12 @@ export interface HttpsTransportOptions {
   readonly clock?: Clock;
 }
 
+/** Servers that can't answer metadata alone answer whole objects. */
+const metadataAccept = ["PartialObjectMetadataList", "PartialObjectMetadata"]
+  .map((kind) => `application/json;as=${kind};g=meta.k8s.io;v=v1`)
+  .concat("application/json")
+  .join(",");
+
 const retriesMax = 10;
 const resendsMax = 3;
 const connectMsMax = 30_000;
@@ -57,7 +63,7 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
 
   async function headersOf(request: ApiRequest, hasBody: boolean): Promise<ExchangeRequest["headers"]> {
     const headers: Record<string, string | readonly string[]> = {
-      accept: "application/json, */*;q=0.5",
+      accept: request.metadataOnly ? metadataAccept : "application/json, */*;q=0.5",
       "user-agent": options.userAgent ?? "sampan",
     };
     if (hasBody) headers["content-type"] = request.contentType ?? "application/json";

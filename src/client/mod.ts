@@ -20,6 +20,7 @@ export {
 } from "./kubeconfig.ts";
 export { type LeaderElectionOptions, runLeaderElection } from "./leader-election.ts";
 export { keyOf, splitKey } from "./object-store.ts";
+export { type ReflectorOptions, type ReflectorSink, runReflector } from "./reflector.ts";
 export { microTime, secondTime } from "./time.ts";
 export { TimerHeap } from "./timer-heap.ts";
 export type * from "./types.ts";

@@ -1,6 +1,24 @@
 /** Every controller, by the name kube-controller-manager gives it. Adding one means adding it here. */
 import { deploymentController } from "./deployment/controller.ts";
+import { endpointSliceController } from "./endpoint-slice/controller.ts";
+import { endpointSliceMirroringController } from "./endpoint-slice-mirroring/controller.ts";
+import { endpointsController } from "./endpoints/controller.ts";
+import { garbageCollector } from "./garbage-collector/controller.ts";
 import type { Controller } from "./lib/controller.ts";
+import { namespaceController } from "./namespace/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
+import { rootCaController } from "./root-ca/controller.ts";
+import { serviceAccountController } from "./service-account/controller.ts";
 
-export const controllers: readonly Controller[] = [deploymentController, replicaSetController, replicationController];
+export const controllers: readonly Controller[] = [
+  deploymentController,
+  replicaSetController,
+  replicationController,
+  endpointsController,
+  endpointSliceController,
+  endpointSliceMirroringController,
+  namespaceController,
+  serviceAccountController,
+  rootCaController,
+  garbageCollector,
+];

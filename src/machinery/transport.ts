@@ -12,6 +12,8 @@ export interface ApiRequest {
   /** Of a patch; `application/json` otherwise. */
   readonly contentType?: string;
   readonly signal?: AbortSignal;
+  /** Of reads: names, owners and finalizers are all the caller wants. A transport may answer whole objects anyway, when they cost nothing. */
+  readonly metadataOnly?: boolean;
 }
 
 export interface WatchEvent {

@@ -9,6 +9,7 @@ import { claimable, indexByController, managedBy } from "../lib/owner-index.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import { isPodFinished, type SeenPod } from "../lib/pods.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
+import { unlessGone } from "../lib/unless-gone.ts";
 import { creationFailure, type DeploymentPlan, planDeployment, type SetUpdate } from "./reconcile.ts";
 import { deploymentKind } from "./revisions.ts";
 import { hasTemplateOf } from "./rollout.ts";
@@ -124,13 +125,9 @@ export const deploymentController: Controller = defineController({
         if (event) events.event(deployment, { type: "Normal", reason: "ScalingReplicaSet", message: event });
       }
       for (const name of plan.deletions) {
-        try {
-          await replicaSets.delete(name);
-        } catch (error) {
-          if (!isStatusError(error, "NotFound")) throw error;
-        }
+        await unlessGone(replicaSets.delete(name));
       }
-      if (plan.write) await client.resource("apps/v1/deployments").updateStatus(plan.write);
+      if (plan.write) await unlessGone(client.resource("apps/v1/deployments").updateStatus(plan.write));
     }
 
     /** Answers whether to go on. */

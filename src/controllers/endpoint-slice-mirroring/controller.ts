@@ -1,10 +1,10 @@
 /** Mirrors Endpoints that users and their controllers write, so that proxies need to read EndpointSlices only. */
 import type { EndpointSlice } from "#api";
 import { keyOf, type WorkQueue } from "#client";
-import { isStatusError } from "#machinery";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
 import { nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { isNamespaceTerminating } from "../lib/pod-control.ts";
+import { unlessGone } from "../lib/unless-gone.ts";
 import { SliceTracker } from "../lib/slice-tracker.ts";
 import { managedByLabel, serviceNameLabel, type SlicePlan } from "../lib/slices.ts";
 import { mirrorManager, planMirror, shouldMirror } from "./reconcile.ts";
@@ -97,11 +97,8 @@ export const endpointSliceMirroringController: Controller = defineController({
     }
 
     async function remove(slice: Seen<EndpointSlice>): Promise<void> {
-      try {
-        await client.resource("discovery.k8s.io/v1/endpointslices", namespaceOf(slice)).delete(nameOf(slice));
-      } catch (error) {
-        if (!isStatusError(error, "NotFound")) throw error;
-      }
+      const own = client.resource("discovery.k8s.io/v1/endpointslices", namespaceOf(slice));
+      await unlessGone(own.delete(nameOf(slice)));
     }
 
     return [{ watches, reconcile }];

@@ -6,6 +6,7 @@ import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import { indexPodsByLabel, podsMatching } from "../lib/pods-by-label.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
 import { servicesChangedBy, servicesOf } from "../lib/service-pods.ts";
+import { unlessGone } from "../lib/unless-gone.ts";
 import { TriggerTimes } from "../lib/trigger-times.ts";
 import { endpointsManagedByLabel, endpointsManager, planEndpoints } from "./reconcile.ts";
 
@@ -57,9 +58,7 @@ export const endpointsController: Controller = defineController({
         triggerTimes.forget(key);
         batchMs.delete(key);
         // Without asking the cache: it may lag behind our own creation.
-        await own.delete(name).catch((error: unknown) => {
-          if (!isStatusError(error, "NotFound")) throw error;
-        });
+        await unlessGone(own.delete(name));
         return;
       }
       if (!service.spec?.selector || service.spec.type === "ExternalName") return;

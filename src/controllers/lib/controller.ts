@@ -19,6 +19,11 @@ export interface ControllerOptions {
   readonly rootCa?: string;
   /** A node that renews neither lease nor status for this long is unknown. */
   readonly nodeMonitorGraceMs?: number;
+  /**
+   * How long a namespace that is being deleted is left alone, so that every API server knows; 5 s by default, as upstream. With one
+   * server nothing has to be waited for.
+   */
+  readonly namespaceDelayMs?: number;
   /** Finished pods that may stay around, in all namespaces together. */
   readonly terminatedPodsMax?: number;
 }

@@ -24,6 +24,7 @@ import { claimable, indexByController, managedBy, managedByUid } from "../lib/ow
 import { createPodControl, isNamespaceTerminating, messageOf, podFromTemplate } from "../lib/pod-control.ts";
 import { isPodActive, isPodTerminating, type SeenPod } from "../lib/pods.ts";
 import { createSelectorCache, type SelectorCache } from "../lib/selectors.ts";
+import { unlessGone } from "../lib/unless-gone.ts";
 import { isStatusCurrent, nextAvailabilityMs, planReplicas, type ReplicaOwner, replicaStatus } from "./reconcile.ts";
 
 interface Flavour {
@@ -152,10 +153,8 @@ function createLoop(context: ControllerContext, flavour: Flavour): Loop {
       ...(failure === undefined ? {} : { failure: messageOf(failure) }),
     });
     if (!isStatusCurrent(owner, status)) {
-      await client.resource<ReplicaOwner>(flavour.resource, namespaceOf(owner)).updateStatus({
-        ...(owner as ReplicaOwner), // sent, never changed
-        status,
-      });
+      const own = client.resource<ReplicaOwner>(flavour.resource, namespaceOf(owner));
+      await unlessGone(own.updateStatus({ ...(owner as ReplicaOwner), status })); // sent, never changed
     }
     const availableInMs = nextAvailabilityMs(owner, active, now);
     if (availableInMs !== undefined) queue.addAfter(key, availableInMs);

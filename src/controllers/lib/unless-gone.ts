@@ -1,0 +1,11 @@
+/** A write about an object that was deleted meanwhile: nothing is left to write about, and that is fine. */
+import { isStatusError } from "#machinery";
+
+export async function unlessGone<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isStatusError(error, "NotFound")) return undefined;
+    throw error;
+  }
+}
