@@ -24,6 +24,7 @@ export interface ReflectorOptions {
   readonly path: string;
   /** Selectors. */
   readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly metadataOnly?: boolean;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sink: ReflectorSink;
@@ -84,10 +85,16 @@ async function listAll(
   resourceVersion: string,
   signal: AbortSignal,
 ): Promise<KubernetesList> {
-  const { transport, path, query } = options;
+  const { transport, path, query, metadataOnly = false } = options;
   // The transport only knows JSON; a collection's GET answers a list.
   const list = (page: Record<string, string | number>) =>
-    transport.request({ method: "GET", path, query: { ...query, ...page }, signal }) as Promise<KubernetesList>;
+    transport.request({
+      method: "GET",
+      path,
+      query: { ...query, ...page },
+      metadataOnly,
+      signal,
+    }) as Promise<KubernetesList>;
   try {
     return await list({ resourceVersion });
   } catch (error) {
@@ -118,7 +125,7 @@ async function watchOnce(
   signal: AbortSignal,
   onVersion: (resourceVersion: string) => void,
 ): Promise<void> {
-  const { transport, path, query, clock, log, sink } = options;
+  const { transport, path, query, metadataOnly = false, clock, log, sink } = options;
   const timeoutSeconds = Math.floor(watchSecondsMin * (1 + Math.random()));
   const startedAt = clock.now();
   let events = 0;
@@ -133,6 +140,7 @@ async function watchOnce(
         method: "GET",
         path,
         query: { ...query, watch: true, resourceVersion, allowWatchBookmarks: true, timeoutSeconds },
+        metadataOnly,
         signal: stop.signal,
       },
       (event) => {
