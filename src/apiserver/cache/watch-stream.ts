@@ -32,7 +32,15 @@ export interface WatchConsumer<T> {
 
 export type WatchStart =
   /** The state, as ADDED events; `marked`: followed by the bookmark that ends it. */
-  { readonly from: "state"; readonly marked: boolean } | { readonly from: "revision"; readonly revision: number };
+  | { readonly from: "state"; readonly marked: boolean }
+  /** What happened since; `replayed` holds what the cache no longer has. */
+  | { readonly from: "revision"; readonly revision: number; readonly replayed?: Replayed | undefined };
+
+export interface Replayed {
+  readonly events: readonly CacheEvent[];
+  /** They are complete up to and with this revision. */
+  readonly until: number;
+}
 
 export interface WatchStreamOptions<T> {
   readonly cache: ResourceCache;
@@ -68,7 +76,7 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     this.#consumer = consumer;
     this.#after = start.from === "revision" ? Math.max(start.revision, revision) : revision;
     this.#seen = this.#after;
-    const first = start.from === "state" ? cache.select(selection) : cache.eventsAfter(start.revision);
+    const first = start.from === "state" ? cache.select(selection) : eventsSince(cache, start);
     if (first === undefined) {
       const asked = start.from === "revision" ? start.revision : 0;
       this.#refuse(statusError.expired(`too old resource version: ${asked} (${cache.historyStart})`));
@@ -169,4 +177,13 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     this.#consumer.end();
     this.#resolve();
   }
+}
+
+function eventsSince(
+  cache: ResourceCache,
+  { revision, replayed }: Extract<WatchStart, { from: "revision" }>,
+): readonly CacheEvent[] | undefined {
+  if (!replayed) return cache.eventsAfter(revision);
+  const newer = cache.eventsAfter(replayed.until);
+  return newer && [...replayed.events, ...newer];
 }

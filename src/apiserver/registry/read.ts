@@ -2,7 +2,10 @@
 import { statusError } from "#machinery";
 import type { Clock } from "#base";
 import type { Answer } from "../answer.ts";
-import { type WatchStart, WatchStream } from "../cache/watch-stream.ts";
+import { replay } from "../cache/replay.ts";
+import type { ResourceCache } from "../cache/resource-cache.ts";
+import type { WatchCaches } from "../cache/watch-caches.ts";
+import { type Replayed, type WatchStart, WatchStream } from "../cache/watch-stream.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
@@ -37,9 +40,10 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
   const fromState = startsFromState(options, revision);
   const cache = fromState ? await cacheAt(core, kind, revision) : await core.storage.caches.of(kind);
   const { caches } = core.storage;
+  const since = revision || caches.revision;
   const start: WatchStart = fromState
     ? { from: "state", marked: options.sendInitialEvents === true && options.bookmarks }
-    : { from: "revision", revision: revision || caches.revision };
+    : { from: "revision", revision: since, replayed: await olderEvents(caches, cache, since) };
   const timeoutSeconds = options.timeoutSeconds > 0 ? options.timeoutSeconds : watchSecondsMin * (1 + Math.random());
   return {
     type: "watch",
@@ -56,6 +60,20 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
         consumer,
       }),
   };
+}
+
+/** What the cache has forgotten, or never knew because the server has just started. */
+async function olderEvents(caches: WatchCaches, cache: ResourceCache, after: number): Promise<Replayed | undefined> {
+  let known: Replayed | undefined;
+  // While the store is read, the cache's window moves on.
+  for (;;) {
+    const from = known?.until ?? after;
+    if (cache.eventsAfter(from) || from >= caches.revision) return known;
+    const until = cache.historyStart;
+    const events = await replay(caches, { kind: cache.kind, after: from, until });
+    if (!events) return undefined;
+    known = { events: [...(known?.events ?? []), ...events], until };
+  }
 }
 
 function startsFromState({ sendInitialEvents }: ListOptions, revision: number | undefined): boolean {

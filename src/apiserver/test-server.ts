@@ -1,0 +1,83 @@
+/** A server for tests: real store in memory, real registry, everyone is allowed everything unless the test says otherwise. */
+import { facts, kinds, type RequestUser } from "#api";
+import { type Clock, realClock, silentLogger } from "#base";
+import type { ApiRequest, KubernetesObject, Transport } from "#machinery";
+import { openSqliteStore, type Store } from "#store";
+import { createLocalTransport } from "./local-transport.ts";
+import { createAuthority, issueCertificate, type KeyPair } from "./security/certificates.ts";
+import { allowAll, type Authorizer } from "./security.ts";
+import { type ApiServer, createApiServer } from "./server.ts";
+
+export interface TestServer {
+  readonly server: ApiServer;
+  readonly store: Store;
+  readonly transport: Transport;
+  /** As the administrator. Answers are typed loosely: tests look at what they expect. */
+  call(method: ApiRequest["method"], path: string, body?: unknown, more?: Partial<ApiRequest>): Promise<TestObject>;
+  close(): Promise<void>;
+}
+
+/** An answer as tests look at it. */
+export interface TestObject extends KubernetesObject {
+  metadata: NonNullable<KubernetesObject["metadata"]> & { continue?: string; remainingItemCount?: number };
+  items: TestObject[];
+  spec: Record<string, unknown>;
+  status: Record<string, unknown>;
+  data: Record<string, string>;
+}
+
+export interface TestServerOptions {
+  readonly clock?: Clock;
+  readonly authorizer?: Authorizer;
+  readonly tls?: KeyPair;
+}
+
+export const admin: RequestUser = { name: "admin", uid: "1", groups: ["system:masters"], extra: {} };
+
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const { clock = realClock, authorizer = allowAll, tls } = options;
+  const store = await openSqliteStore({ path: ":memory:", clock });
+  const server = createApiServer(
+    { tls: { key: tls?.key ?? "", cert: tls?.certificate ?? "" }, serviceCidr: "10.96.0.0/16" },
+    {
+      store,
+      clock,
+      log: silentLogger,
+      facts,
+      kinds,
+      authorizer,
+      authenticator: {
+        authenticate: ({ headers }) => (headers.authorization === "Bearer admin" ? admin : undefined),
+      },
+    },
+  );
+  await server.prepare();
+  const transport = createLocalTransport({ pipeline: server.pipeline, clock, user: admin, userAgent: "test" });
+  return {
+    server,
+    store,
+    transport,
+    call: (method, path, body, more) => transport.request({ method, path, body, ...more }) as Promise<TestObject>,
+    async close() {
+      transport.close();
+      await server.close();
+      await store.close();
+    },
+  };
+}
+
+export async function testCertificate(): Promise<KeyPair> {
+  const now = Date.now();
+  const authority = await createAuthority("test", { now, validDays: 1 });
+  const names = { dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] };
+  return issueCertificate(authority, { commonName: "test", usages: ["server"], validDays: 1, now, ...names });
+}
+
+export const configMaps = "/api/v1/namespaces/default/configmaps";
+
+export const configMap = (name: string, data: Record<string, string> = {}, labels?: Record<string, string>) => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name, ...(labels && { labels }) },
+  data,
+});
