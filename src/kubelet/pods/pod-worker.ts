@@ -297,6 +297,8 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       if (isRemoved) return;
       pod = last;
       isRemoved = true;
+      // A pod of the same name may be there already: it is not ours to write to.
+      writer.stop();
       if (stage === "running") interrupt.abort();
       waker.wake();
     },

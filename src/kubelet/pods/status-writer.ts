@@ -30,7 +30,7 @@ export function createStatusWriter(pod: PodView, options: { client: Client; cloc
   let known = { status: pod.status ?? {}, version: versionOf(pod) };
   let wanted: PodStatusView | undefined;
   let running: Promise<void> | undefined;
-  /** What was sent last and taken: asking for the same again would change nothing. */
+  /** What still differed after the server took a write: asking for it again would change nothing. */
   let taken = "";
 
   /** What still has to be written. */
@@ -50,7 +50,8 @@ export function createStatusWriter(pod: PodView, options: { client: Client; cloc
       if (!patch) return;
       try {
         learn(await pods.patch(name, patch, { type: "strategic", subresource: "status" }));
-        taken = JSON.stringify(patch);
+        const left = wanted && statusPatch(known.status, wanted, uid);
+        taken = left ? JSON.stringify(left) : "";
         failures = 0;
       } catch (error) {
         // Gone, or another pod of the same name: its status is nobody's business any more.

@@ -11,6 +11,8 @@ export interface RuntimeWatchOptions {
   readonly cri: CriClient;
   /** The runtime's socket, for containerd's own events. */
   readonly endpoint: string;
+  /** containerd's own events; for tests. */
+  readonly events?: typeof containerdEvents;
   readonly clock: Clock;
   readonly log: Logger;
   /** A sandbox or container of this pod changed; `ended`: that container is known to have ended. */
@@ -69,10 +71,10 @@ async function followCri({ cri, onPod, onGap }: RuntimeWatchOptions, signal: Abo
 }
 
 async function followContainerd(
-  { endpoint, onPod, onGap, podOf }: RuntimeWatchOptions,
+  { endpoint, events = containerdEvents, onPod, onGap, podOf }: RuntimeWatchOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const event of containerdEvents(endpoint, signal)) {
+  for await (const event of events(endpoint, signal)) {
     if (event === "connected") {
       onGap();
       continue;
