@@ -48,9 +48,10 @@ export function createStatusWriter(pod: PodView, options: { client: Client; cloc
     for (let failures = 0; !stopped.signal.aborted; ) {
       const patch = pending();
       if (!patch) return;
+      const sent = wanted;
       try {
         learn(await pods.patch(name, patch, { type: "strategic", subresource: "status" }));
-        const left = wanted && statusPatch(known.status, wanted, uid);
+        const left = sent && statusPatch(known.status, sent, uid);
         taken = left ? JSON.stringify(left) : "";
         failures = 0;
       } catch (error) {
