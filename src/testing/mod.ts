@@ -9,3 +9,4 @@ export {
   type TestPod,
   whyNoNamespaces,
 } from "./network.ts";
+export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";

@@ -1,0 +1,153 @@
+/** The whole thing, as a person uses it: real containers, stock kubectl, in a namespace without a route out. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { after, before, suite, test } from "node:test";
+import { startTestCluster, type TestCluster, whyNoCluster } from "#testing";
+
+const image = "demo/busybox:1";
+const why = whyNoCluster() ?? (existsSync("/bin/busybox") ? undefined : "needs busybox-static");
+
+suite("cluster", { skip: why ?? false }, () => {
+  let cluster: TestCluster;
+  before(async () => {
+    cluster = await startTestCluster();
+    await cluster.sampan(
+      "image",
+      "pack",
+      image,
+      "--file",
+      "/bin/busybox:/bin/busybox",
+      "--file",
+      "/bin/busybox:/bin/sh",
+    );
+  });
+  after(() => cluster?.close());
+
+  const get = async <T>(...args: string[]): Promise<T> =>
+    JSON.parse(await cluster.kubectl("get", ...args, "-o", "json")) as T;
+  const manifest = (name: string, script: string, more: object = {}) =>
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name },
+      spec: {
+        terminationGracePeriodSeconds: 1,
+        containers: [
+          { name: "c", image, imagePullPolicy: "IfNotPresent", command: ["/bin/sh", "-c", script], ...more },
+        ],
+      },
+    });
+
+  test("cluster: the node is Ready and kubectl sees it", async () => {
+    assert.match(await cluster.kubectl("get", "nodes"), / Ready /);
+    assert.match(await cluster.kubectl("version"), /Server Version: v1\.36\./);
+  });
+
+  test("cluster: a deployment behind a service answers by name, by cluster address and by node port", async () => {
+    await cluster.kubectl(
+      "create",
+      "deployment",
+      "web",
+      `--image=${image}`,
+      "--replicas=2",
+      "--",
+      "/bin/sh",
+      "-c",
+      "echo hello > /tmp/index.html; busybox httpd -f -p 80 -h /tmp",
+    );
+    await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s");
+    await cluster.kubectl("expose", "deployment", "web", "--port=80", "--type=NodePort");
+    const service = await get<{ spec: { clusterIP: string; ports: { nodePort: number }[] } }>("service", "web");
+    const node = await get<{ status: { addresses: { address: string }[] } }>(
+      "node",
+      (await cluster.kubectl("get", "nodes", "-o", "name")).trim().replace("node/", ""),
+    );
+    const fetch = (url: string) =>
+      cluster.run("busybox", "wget", "-q", "-T", "2", "-O", "-", url).catch(() => undefined);
+    const answers = (url: string) =>
+      cluster.until(async () => ((await fetch(url)) === "hello\n" ? true : undefined), url, 20_000);
+    await answers(`http://${service.spec.clusterIP}/`);
+    await answers(`http://${node.status.addresses[0]?.address}:${service.spec.ports[0]?.nodePort}/`);
+    await cluster.kubectlInput(
+      manifest("client", "busybox wget -q -O - http://web.default.svc.cluster.local/ && sleep 3600"),
+      "create",
+    );
+    await cluster.until(
+      async () => ((await cluster.kubectl("logs", "client").catch(() => "")) === "hello\n" ? true : undefined),
+      "a pod asks by name",
+    );
+  });
+
+  test("cluster: logs, exec and exit codes", async () => {
+    await cluster.kubectlInput(manifest("talk", "echo one; echo two; while :; do busybox sleep 1; done"), "create");
+    await cluster.kubectl("wait", "pod/talk", "--for=condition=Ready", "--timeout=60s");
+    assert.equal(await cluster.kubectl("logs", "talk", "--tail=1"), "two\n");
+    assert.equal(await cluster.kubectl("exec", "talk", "--", "/bin/sh", "-c", "echo in"), "in\n");
+    await assert.rejects(cluster.kubectl("exec", "talk", "--", "/bin/sh", "-c", "exit 3"), /exit code 3/);
+  });
+
+  test("cluster: a killed sampan adopts its pods, none is restarted", async () => {
+    const pods = async () =>
+      (
+        await get<{
+          items: {
+            metadata: { uid: string };
+            status: { phase: string; containerStatuses: { containerID: string; restartCount: number }[] };
+          }[];
+        }>("pods")
+      ).items.map(({ metadata, status }) => [
+        metadata.uid,
+        status.phase,
+        status.containerStatuses[0]?.containerID,
+        status.containerStatuses[0]?.restartCount,
+      ]);
+    const before = await pods();
+    await cluster.stop("SIGKILL");
+    await cluster.start();
+    assert.deepEqual(await pods(), before);
+    assert.equal(await cluster.kubectl("exec", "talk", "--", "/bin/sh", "-c", "echo again"), "again\n");
+  });
+
+  test("cluster: a second up on the same folder is refused", async () => {
+    await assert.rejects(cluster.sampan("up"), /runs with this data folder already/);
+  });
+
+  test("cluster: a namespace dies with all that is in it", async () => {
+    await cluster.kubectl("create", "namespace", "gone");
+    await cluster.kubectl(
+      "create",
+      "deployment",
+      "x",
+      "-n",
+      "gone",
+      `--image=${image}`,
+      "--",
+      "/bin/sh",
+      "-c",
+      "sleep 3600",
+    );
+    await cluster.kubectl("delete", "namespace", "gone", "--timeout=60s");
+    await assert.rejects(cluster.kubectl("get", "namespace", "gone"), /not found/);
+  });
+
+  test("cluster: down leaves no process, mount, interface, namespace or rule", async () => {
+    await cluster.sampan("down");
+    const mounts = (await cluster.run("cat", "/proc/mounts"))
+      .split("\n")
+      .filter((line) => line.includes(cluster.dataDir));
+    assert.deepEqual(mounts, []);
+    assert.equal(await cluster.run("nft", "list", "ruleset"), "");
+    assert.deepEqual(
+      (await cluster.run("ip", "-o", "link")).trim().split("\n").length,
+      1,
+      "only the loopback interface",
+    );
+    const processes = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" }).split("\n");
+    assert.deepEqual(
+      processes.filter((line) => line.includes(cluster.dataDir)),
+      [],
+    );
+    assert.match(await cluster.sampan("down"), /^down/, "twice is like once");
+  });
+});
