@@ -1,4 +1,10 @@
 /** Every built-in kind; one line for each. Adding a kind is its own file and a line here. */
+import { mutatingAdmissionPolicyBindingKind } from "./admissionregistration/mutating-admission-policy-binding.ts";
+import { mutatingAdmissionPolicyKind } from "./admissionregistration/mutating-admission-policy.ts";
+import { mutatingWebhookConfigurationKind } from "./admissionregistration/mutating-webhook-configuration.ts";
+import { validatingAdmissionPolicyBindingKind } from "./admissionregistration/validating-admission-policy-binding.ts";
+import { validatingAdmissionPolicyKind } from "./admissionregistration/validating-admission-policy.ts";
+import { validatingWebhookConfigurationKind } from "./admissionregistration/validating-webhook-configuration.ts";
 import { apiServiceKind } from "./apiregistration/api-service.ts";
 import { controllerRevisionKind } from "./apps/controller-revision.ts";
 import { daemonSetKind } from "./apps/daemon-set.ts";
@@ -42,6 +48,12 @@ import type { Kind } from "./kind.ts";
 
 /** By group, then as in upstream's storage. Hooks of a kind only see objects of that kind, so its type is its own. */
 export const kinds: readonly Kind[] = [
+  mutatingAdmissionPolicyBindingKind,
+  mutatingAdmissionPolicyKind,
+  mutatingWebhookConfigurationKind,
+  validatingAdmissionPolicyBindingKind,
+  validatingAdmissionPolicyKind,
+  validatingWebhookConfigurationKind,
   apiServiceKind,
   controllerRevisionKind,
   daemonSetKind,
