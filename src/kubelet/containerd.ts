@@ -8,8 +8,8 @@ import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Clock, type Logger, realClock } from "#base";
-import { delay } from "#client";
+import { setTimeout } from "node:timers/promises";
+import type { Logger } from "#base";
 import { connectCri } from "./cri/client.ts";
 import { mountsUnder, unmount } from "./volumes/mount-table.ts";
 
@@ -21,7 +21,6 @@ export interface ContainerdOptions {
   readonly cniBinDir: string;
   readonly sandboxImage: string;
   readonly log: Logger;
-  readonly clock?: Clock;
   /** Found on the PATH when missing. */
   readonly program?: string;
 }
@@ -36,6 +35,7 @@ export interface Containerd {
 
 const startMsMax = 20_000;
 const stopMsMax = 10_000;
+/** Another process's coming and going has no event for us; these waits keep this process alive, unlike those of a Clock. */
 const pollMs = 20;
 
 export function containerdLayout(directory: string) {
@@ -51,11 +51,11 @@ export function containerdLayout(directory: string) {
 }
 
 export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
-  const { directory, log, clock = realClock } = options;
+  const { directory, log } = options;
   const at = containerdLayout(directory);
   await mkdir(at.registry, { recursive: true, mode: 0o711 });
   const text = await containerdConfig(options);
-  const stop = () => stopContainerd(directory, clock);
+  const stop = () => stopContainerd(directory);
   const running = await runningPid(directory);
   if (running !== undefined) {
     const same = (await readFile(at.config, "utf8").catch(() => "")) === text;
@@ -84,7 +84,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   });
   child.unref();
   if (child.pid !== undefined) await writeFile(at.pidFile, String(child.pid));
-  const failed = await Promise.race([ended, whenUp(at.socket, clock)]);
+  const failed = await Promise.race([ended, whenUp(at.socket)]);
   if (failed !== undefined) {
     const lines = (await readFile(at.log, "utf8").catch(() => "")).trim().split("\n").slice(-5).join("\n");
     throw new Error(`containerd ${failed}; its log ${at.log} ends with:\n${lines}`);
@@ -93,11 +93,11 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
 }
 
 /** Undefined when it answers. */
-async function whenUp(socket: string, clock: Clock): Promise<string | undefined> {
-  const end = clock.now() + startMsMax;
-  while (clock.now() < end) {
+async function whenUp(socket: string): Promise<string | undefined> {
+  const end = Date.now() + startMsMax;
+  while (Date.now() < end) {
     if ((await exists(socket)) && (await answers(socket))) return undefined;
-    await delay(clock, pollMs);
+    await setTimeout(pollMs);
   }
   return `did not answer on ${socket} within ${startMsMax / 1000} s`;
 }
@@ -125,14 +125,14 @@ async function runningPid(directory: string): Promise<number | undefined> {
 }
 
 /** Idempotent. */
-export async function stopContainerd(directory: string, clock: Clock = realClock): Promise<void> {
+export async function stopContainerd(directory: string): Promise<void> {
   const at = containerdLayout(directory);
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     const pid = await runningPid(directory);
     if (pid === undefined) break;
     process.kill(pid, signal);
-    const end = clock.now() + stopMsMax;
-    while (clock.now() < end && (await runningPid(directory)) !== undefined) await delay(clock, pollMs);
+    const end = Date.now() + stopMsMax;
+    while (Date.now() < end && (await runningPid(directory)) !== undefined) await setTimeout(pollMs);
   }
   await rm(at.pidFile, { force: true });
 }

@@ -222,7 +222,8 @@ else
 
     await node.stop();
     await removeNode(options, log);
-    assert.deepEqual((await mountsUnder(rootDir)).length, 0);
+    assert.deepEqual(await mountsUnder(rootDir), []);
+    await assert.rejects(access(rootDir), { code: "ENOENT" });
     for (const mount of (await findHierarchy())?.all ?? [])
       await assert.rejects(access(join(mount, cgroupRootOf(options))), { code: "ENOENT" });
     assert.deepEqual(problems, []);

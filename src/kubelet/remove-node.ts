@@ -1,5 +1,6 @@
 /** Removes all that a node made on this machine: containers, mounts, cgroups, files (the pod bridge is the caller's). For `down`, also after a crash. */
-import { access, rm } from "node:fs/promises";
+import { access, readdir, readlink, rm, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Logger } from "#base";
 import { containerdLayout, removeContainerdFiles, startContainerd, stopContainerd } from "./containerd.ts";
 import { connectCri, type CriClient } from "./cri/client.ts";
@@ -8,6 +9,7 @@ import { findCniPlugins } from "./network/cni.ts";
 import { createCgroups } from "./node/cgroups.ts";
 import { cgroupRootOf, type KubeletOptions } from "./options.ts";
 import { nodeFolders } from "./runtime-setup.ts";
+import { nodeLayout } from "./volumes/layout.ts";
 import { mountsUnder, unmount } from "./volumes/mount-table.ts";
 
 export interface RemoveNodeOptions
@@ -71,11 +73,26 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
   await attempt("remove files", async () => {
     const left = await mountsUnder(folders.kubelet);
     if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
-    for (const path of [folders.kubelet, folders.logs, folders.cniConf, folders.cniData])
+    await removeLogLinks(folders.logs);
+    for (const path of [folders.kubelet, folders.logs, folders.cniConf, folders.cniData, folders.images])
       await rm(path, { recursive: true, force: true });
     if (!options.keepImages) for (const path of [folders.pinned, folders.imported]) await rm(path, { force: true });
+    // Only if nothing else is in them.
+    const { containerLogs } = nodeLayout({ root: folders.kubelet, logs: folders.logs });
+    for (const path of [containerLogs, dirname(folders.logs), dirname(folders.cniConf), options.rootDir])
+      await rmdir(path).catch(() => undefined);
   });
   if (failures.length > 0) throw new AggregateError(failures, "the node could not be removed completely");
+}
+
+/** Links to logs of this node, in a folder that others may use too. */
+async function removeLogLinks(logs: string): Promise<void> {
+  const { containerLogs } = nodeLayout({ root: "", logs });
+  for (const name of await readdir(containerLogs).catch(() => [])) {
+    const link = join(containerLogs, name);
+    const target = await readlink(link).catch(() => "");
+    if (target.startsWith(`${logs}/`)) await rm(link, { force: true });
+  }
 }
 
 async function removePods({ runtime }: CriClient): Promise<void> {
