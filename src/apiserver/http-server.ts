@@ -62,7 +62,7 @@ async function serve(exchange: Exchange): Promise<void> {
   const { headers, method, path } = request;
   const target = parseTarget(path);
   if (!target)
-    return sink.respond(400, { "content-type": "text/plain; charset=utf-8", connection: "close" }, "400 Bad Request");
+    return sink.respond(400, { "content-type": "text/plain; charset=utf-8" }, "400 Bad Request");
   const found = options.authenticator.authenticate(request);
   const user = found instanceof Promise ? await found : found;
   if (!user) throw statusError.unauthorized();

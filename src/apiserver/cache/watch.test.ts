@@ -16,6 +16,7 @@ const merge = { contentType: "application/merge-patch+json" };
 
 interface Watching {
   readonly events: WatchEvent[];
+  object(position: number): TestObject;
   /** Resolves when this many have come. */
   count(number: number): Promise<string[]>;
   stop(): Promise<void>;
@@ -35,6 +36,7 @@ function watch(query: Record<string, string | number | boolean>, path = configMa
   return {
     events,
     done,
+    object: (position) => events.at(position)?.object as TestObject,
     count: (number) =>
       new Promise((resolve) => {
         if (events.length >= number) resolve(events.map(print));
@@ -76,7 +78,7 @@ test("watch: objects that come to match are added, those that stop are deleted, 
   await api.call("PATCH", `${configMaps}/e`, { data: { x: "1" } }, merge);
   const out = await api.call("PATCH", `${configMaps}/e`, { metadata: { labels: { in: "no" } } }, merge);
   assert.deepEqual(await watching.count(3), ["ADDED e", "MODIFIED e", "DELETED e"]);
-  const last = watching.events.at(-1)?.object as TestObject;
+  const last = watching.object(-1);
   assert.deepEqual(last.metadata.labels, { in: "yes" });
   assert.equal(last.metadata.resourceVersion, out.metadata.resourceVersion);
   await watching.stop();
@@ -131,7 +133,7 @@ test("watch: sendInitialEvents ends the state with a marked bookmark", async () 
     fieldSelector: "metadata.name=a",
   });
   assert.deepEqual(await watching.count(2), ["ADDED a", "BOOKMARK "]);
-  const { metadata } = watching.events[1]?.object as TestObject;
+  const { metadata } = watching.object(1);
   assert.deepEqual(metadata.annotations, { "k8s.io/initial-events-end": "true" });
   await watching.stop();
 });
@@ -141,7 +143,7 @@ test("watch: bookmarks tell how far the server is, every minute and before the e
   await api.call("POST", configMaps, configMap("elsewhere"));
   clock.advance(bookmarkEveryMs);
   await watching.count(1);
-  const { metadata } = watching.events[0]?.object as TestObject;
+  const { metadata } = watching.object(0);
   assert.equal(metadata.resourceVersion, String(api.server.caches.revision));
   clock.advance(38_000);
   await watching.count(2);

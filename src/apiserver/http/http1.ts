@@ -66,6 +66,9 @@ function originForm(url: string): string {
   return match?.[1] || "/";
 }
 
+/** Of a body that was refused; who sends more is cut off. */
+const skippedBytesMax = 16 * 1024 * 1024;
+
 export class Http1Sink implements ResponseSink {
   readonly #message: IncomingMessage;
   readonly #response: ServerResponse;
@@ -91,10 +94,19 @@ export class Http1Sink implements ResponseSink {
   }
 
   respond(status: number, headers: ResponseHeaders, body: Uint8Array | string): void {
-    // An unread body would be parsed as the next request: let node drop the connection instead.
-    if (!this.#message.complete) headers = { ...headers, connection: "close" };
+    if (!this.#message.complete) this.#skipBody();
     this.#response.writeHead(status, headers as Record<string, string | string[]>);
     this.#response.end(body);
+  }
+
+  /** The client is still sending and reads the answer only then: take what comes, within bounds. */
+  #skipBody(): void {
+    let bytes = 0;
+    this.#message.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > skippedBytesMax) this.#message.destroy();
+    });
+    this.#message.resume();
   }
 
   write(chunk: Uint8Array): boolean {

@@ -139,7 +139,7 @@ function ipAddress(address: string, service: Service | undefined, now: number): 
         "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
       },
     },
-    spec: { parentRef: { group: "", resource: "services", namespace, name } },
+    spec: { parentRef: { resource: "services", namespace, name } },
   };
 }
 
