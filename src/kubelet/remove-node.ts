@@ -80,7 +80,9 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
     // Only if nothing else is in them.
     const { containerLogs } = nodeLayout({ root: folders.kubelet, logs: folders.logs });
     for (const path of [containerLogs, dirname(folders.logs), dirname(folders.cniConf), options.rootDir])
-      await rmdir(path).catch(() => undefined);
+      await rmdir(path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT" && error.code !== "ENOTEMPTY") throw error;
+      });
   });
   if (failures.length > 0) throw new AggregateError(failures, "the node could not be removed completely");
 }
