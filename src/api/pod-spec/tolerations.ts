@@ -52,6 +52,19 @@ function validateInt64(value: string, at: Place): void {
   at.invalid(value, `strconv.ParseInt: parsing ${goQuote(value)}: ${why}`);
 }
 
+/** As Go prints the struct. */
+const printTaint = ({
+  key,
+  value = "",
+  effect,
+  timeAdded = null,
+}: Omit<Taint, "timeAdded"> & { timeAdded?: unknown }) => ({
+  Key: key,
+  Value: value,
+  Effect: effect,
+  TimeAdded: timeAdded,
+});
+
 /** Unique by key and effect. */
 export function validateTaints(taints: readonly Taint[], at: Place): void {
   const seen = new Set<string>();
@@ -64,7 +77,7 @@ export function validateTaints(taints: readonly Taint[], at: Place): void {
     if (effect === "") place.child("effect").required();
     else if (!effects.includes(effect)) place.child("effect").notSupported(effect, effects);
     const pair = `${effect}/${key}`;
-    if (seen.has(pair)) place.duplicate(taint, "taints must be unique by key and effect pair");
+    if (seen.has(pair)) place.duplicate(printTaint(taint), "taints must be unique by key and effect pair");
     seen.add(pair);
   });
 }

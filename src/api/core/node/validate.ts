@@ -71,7 +71,11 @@ export function validateNodeChange({ spec = {}, status = {} }: Node, { spec: old
   const seen = new Set<string>();
   status.addresses?.forEach((address, i) => {
     const key = `${address.type}/${address.address}`;
-    if (seen.has(key)) statusAt.child("addresses").index(i).duplicate(address);
+    if (seen.has(key)) {
+      // As Go prints the struct.
+      const { type: Type, address: Address } = address;
+      statusAt.child("addresses").index(i).duplicate({ Type, Address });
+    }
     seen.add(key);
   });
   validateGivenOnce(spec, old, at);
