@@ -80,7 +80,8 @@ function validateResourceRule(rule: ResourcePolicyRule, at: Place): void {
   const resources = rule.resources ?? [];
   if (resources.length === 0) at.child("resources").required("resource rules must supply at least one resource");
   validateStar(resources, at.child("resources"), "resources");
-  const { namespaces = [], clusterScope = false } = rule;
+  const { clusterScope = false } = rule;
+  const namespaces = rule.namespaces ?? [];
   const place = at.child("namespaces");
   if (namespaces.length === 0 && !clusterScope) {
     place.required("resource rules that are not cluster scoped must supply at least one namespace");

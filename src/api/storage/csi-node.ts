@@ -21,7 +21,8 @@ function validateNode(node: CSINode): FieldError[] {
 }
 
 function validateDriver(driver: CSINodeDriver, at: Place, names: Set<string>): void {
-  const { name = "", nodeID = "", topologyKeys = [], allocatable } = driver;
+  const { name = "", nodeID = "", allocatable } = driver;
+  const topologyKeys = driver.topologyKeys ?? [];
   validateCsiDriverName(name, at.child("name"));
   if (nodeID === "") at.child("nodeID").required();
   if (Buffer.byteLength(nodeID) > nodeIdBytesMax) {
@@ -55,10 +56,10 @@ function validateUpdate(node: CSINode, old: CSINode): FieldError[] {
 const fixedOf = ({ allocatable: _, ...fixed }: CSINodeDriver) => fixed;
 
 /** As Go prints it. */
-const printDriver = ({ name: Name, nodeID: NodeID, topologyKeys: TopologyKeys = [] }: CSINodeDriver) => ({
+const printDriver = ({ name: Name, nodeID: NodeID, topologyKeys: TopologyKeys }: CSINodeDriver) => ({
   Name,
   NodeID,
-  TopologyKeys: TopologyKeys.length > 0 ? TopologyKeys : null,
+  TopologyKeys: TopologyKeys?.length ? TopologyKeys : null,
   Allocatable: null,
 });
 
