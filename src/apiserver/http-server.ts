@@ -12,6 +12,7 @@ import {
 import { contentTypeOf, type Format, negotiate } from "./http/media-type.ts";
 import { type ResponseContext, respond, respondError } from "./http/respond.ts";
 import type { Pipeline, Route } from "./pipeline.ts";
+import type { ProtobufOutput } from "./present/protobuf.ts";
 import { negotiateShape, presenterFor } from "./present/shape.ts";
 import { Query } from "./query.ts";
 import { parseTarget } from "./request-target.ts";
@@ -24,6 +25,7 @@ export const requestTimeoutMs = 60_000;
 export interface HttpServerOptions {
   readonly pipeline: Pipeline;
   readonly authenticator: Authenticator;
+  readonly protobuf: ProtobufOutput;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -61,8 +63,7 @@ async function serve(exchange: Exchange): Promise<void> {
   const { options, request, sink, query, base } = exchange;
   const { headers, method, path } = request;
   const target = parseTarget(path);
-  if (!target)
-    return sink.respond(400, { "content-type": "text/plain; charset=utf-8" }, "400 Bad Request");
+  if (!target) return sink.respond(400, { "content-type": "text/plain; charset=utf-8" }, "400 Bad Request");
   const found = options.authenticator.authenticate(request);
   const user = found instanceof Promise ? await found : found;
   if (!user) throw statusError.unauthorized();
@@ -77,7 +78,7 @@ async function serve(exchange: Exchange): Promise<void> {
     host: headers[":authority"]?.toString() ?? headers.host ?? "",
   });
   if (route.type === "answer") return respond(contextOf(exchange, errorFormat(exchange)), route.answer, noPresenter);
-  const media = negotiateShape(route.streams ? undefined : headers.accept);
+  const media = negotiateShape(route.streams ? undefined : headers.accept, route.resource);
   const warnings: string[] = [];
   const now = options.clock.now();
   const answer = await withDeadline(exchange, route, () =>
@@ -94,9 +95,14 @@ async function serve(exchange: Exchange): Promise<void> {
     sink,
     headers: warnings.length > 0 ? { ...base, warning: warnings.map(warningHeader) } : base,
     format: media.format,
+    protobuf: options.protobuf,
     pretty: media.pretty || isPretty(exchange),
   };
-  await respond(context, answer, () => presenterFor(media, { resource: route.resource, query, now, answer: shape }));
+  await respond(context, answer, () =>
+    media.format === "protobuf"
+      ? options.protobuf.presenter(route.resource)
+      : presenterFor(media, { resource: route.resource, query, now, answer: shape }),
+  );
 }
 
 /** Read when first asked for, and once. */
@@ -164,13 +170,13 @@ function statusOf(error: unknown, { request, options }: Exchange): Status {
 }
 
 function contextOf(exchange: Exchange, format: Format): ResponseContext {
-  const { request, sink, base } = exchange;
-  return { request, sink, headers: base, format, pretty: isPretty(exchange) };
+  const { request, sink, base, options } = exchange;
+  return { request, sink, headers: base, format, protobuf: options.protobuf, pretty: isPretty(exchange) };
 }
 
 /** Errors come in the format that was asked for, whatever shape. */
 function errorFormat({ request }: Exchange): Format {
-  return negotiate(request.headers.accept, () => true)?.format ?? "json";
+  return negotiate(request.headers.accept, () => true, { protobuf: true })?.format ?? "json";
 }
 
 /** People with curl and a browser get indented JSON. */

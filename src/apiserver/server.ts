@@ -19,6 +19,7 @@ import { createLookup } from "./lookup.ts";
 import { openApiHandler } from "./openapi/handlers.ts";
 import type { PathHandler } from "./paths.ts";
 import { Pipeline } from "./pipeline.ts";
+import { ProtobufOutput } from "./present/protobuf.ts";
 import type { KindHooks, RegistryCore } from "./registry/core.ts";
 import { specialHandlers, specialHooks } from "./registry/special.ts";
 import { type CallHandlers, Registry } from "./registry/registry.ts";
@@ -104,7 +105,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const paths = pathHandlers(dependencies, table, () => closing);
   const pipeline = new Pipeline({ table, registry, authorizer, paths });
   let listener: Listener | undefined;
-  const handler = createHandler({ pipeline, authenticator, clock, log });
+  const handler = createHandler({ pipeline, authenticator, protobuf: new ProtobufOutput(facts.typeOf), clock, log });
   let tls = options.tls;
   let closed: Promise<void> | undefined;
   const server: ApiServer = {

@@ -1,6 +1,6 @@
 /** What a client wants to get: `Accept`, in its order of preference, against what can be produced. */
 
-export type Format = "json" | "yaml";
+export type Format = "json" | "yaml" | "protobuf";
 
 /** A shape other than the object's own: `as=Table;g=meta.k8s.io;v=v1`. */
 export interface Transform {
@@ -47,6 +47,7 @@ const formats: ReadonlyMap<string, Format> = new Map([
   ["application/json", "json"],
   ["application/yaml", "yaml"],
   ["*/*", "json"],
+  ["application/vnd.kubernetes.protobuf", "protobuf"],
 ]);
 
 /** What upstream names when nothing fits. */
@@ -54,30 +55,38 @@ export const acceptedMediaTypes = ["application/json", "application/yaml", "appl
 
 const plainJson: MediaType = { format: "json", transform: undefined, pretty: false };
 
-/** The best type that can be produced and whose transform `allows`; undefined: none. */
+/**
+ * The best type that can be produced and whose transform `allows`; undefined: none. Protobuf, if `offered`, only when nothing else of
+ * its weight is accepted: the cache holds JSON.
+ */
 export function negotiate(
   header: string | undefined,
   allows: (transform: Transform) => boolean,
+  { protobuf = false }: { protobuf?: boolean } = {},
 ): MediaType | undefined {
   if (!header || header === "*/*" || header === "application/json") return plainJson;
-  for (const { type, parameters } of parseAccept(header)) {
+  let spare: { media: MediaType; quality: number } | undefined;
+  for (const { type, quality, parameters } of parseAccept(header)) {
     const format = formats.get(type);
-    if (!format) continue;
+    if (spare && quality < spare.quality) break;
+    if (!format || (format === "protobuf" && !protobuf)) continue;
     const kind = parameters.get("as") ?? "";
     const group = parameters.get("g") ?? "";
     const version = parameters.get("v") ?? "";
-    const pretty = parameters.get("pretty") === "1";
-    if (kind === "" && group === "" && version === "") return { format, transform: undefined, pretty };
-    const transform = { kind, group, version };
-    if (allows(transform)) return { format, transform, pretty };
+    const plain = kind === "" && group === "" && version === "";
+    const transform = plain ? undefined : { kind, group, version };
+    const media = { format, transform, pretty: parameters.get("pretty") === "1" };
+    if (format === "protobuf") {
+      if (plain) spare ??= { media, quality };
+    } else if (!transform || allows(transform)) return media;
   }
-  return undefined;
+  return spare?.media;
 }
 
 /** Whether any clause names a type that routes know at all: the router refuses the others before anything else. */
 export function isKnownAccept(header: string | undefined): boolean {
   if (!header || header === "application/json") return true;
-  return parseAccept(header).some(({ type }) => formats.has(type) || type === "application/vnd.kubernetes.protobuf");
+  return parseAccept(header).some(({ type }) => formats.has(type));
 }
 
 /** Media type of a body, without parameters; "" when the client says nothing. */

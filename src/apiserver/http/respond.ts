@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { type Status, StatusError } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { ListBytes, Presenter } from "../present/presenter.ts";
+import type { ProtobufOutput } from "../present/protobuf.ts";
 import { HttpWatchConsumer } from "../present/watch-consumer.ts";
 import { acceptsGzip, gzipBytesMin, writeGzip } from "./compress.ts";
 import type { ResponseHeaders, ResponseSink, ServerRequest } from "./exchange.ts";
@@ -19,10 +20,15 @@ export interface ResponseContext {
   /** On every answer of this request. */
   readonly headers: ResponseHeaders;
   readonly format: Format;
+  readonly protobuf: ProtobufOutput;
   readonly pretty: boolean;
 }
 
-const contentTypes: Readonly<Record<Format, string>> = { json: "application/json", yaml: "application/yaml" };
+const contentTypes: Readonly<Record<Format, string>> = {
+  json: "application/json",
+  yaml: "application/yaml",
+  protobuf: "application/vnd.kubernetes.protobuf",
+};
 
 export async function respond(context: ResponseContext, answer: Answer, presenter: () => Presenter): Promise<void> {
   const { request, sink } = context;
@@ -30,33 +36,54 @@ export async function respond(context: ResponseContext, answer: Answer, presente
     case "object":
       return sendBody(context, answer.status, presenter().one(answer.object));
     case "value":
-      return sendBody(context, answer.status, Buffer.from(JSON.stringify(answer.value)));
+      return sendValue(context, answer.status, answer.value);
     case "list":
-      return sendList(context, presenter().list(answer.objects, answer.metadata));
+      return sendList(context, await presenter().list(answer.objects, answer.metadata));
     case "raw":
       return sink.respond(answer.status, { ...context.headers, ...answer.headers }, answer.body);
     case "stream":
       return answer.run(request, sink, context.headers);
-    case "watch": {
-      sink.head(200, { ...context.headers, "content-type": "application/json" });
-      const stream = answer.open(new HttpWatchConsumer(sink, presenter()));
-      request.signal.addEventListener("abort", () => stream.cancel(), { once: true });
-      return stream.done;
-    }
+    case "watch":
+      return sendWatch(context, answer, presenter);
   }
+}
+
+type WatchAnswer = Extract<Answer, { type: "watch" }>;
+
+function sendWatch(
+  context: ResponseContext,
+  { resource, open }: WatchAnswer,
+  presenter: () => Presenter,
+): Promise<void> {
+  const { request, sink, headers, format, protobuf } = context;
+  const binary = format === "protobuf";
+  const type = binary ? `${contentTypes.protobuf};stream=watch` : contentTypes.json;
+  const consumer = binary ? protobuf.watchConsumer(resource, sink) : new HttpWatchConsumer(sink, presenter());
+  sink.head(200, { ...headers, "content-type": type });
+  const stream = open(consumer);
+  request.signal.addEventListener("abort", () => stream.cancel(), { once: true });
+  return stream.done;
+}
+
+function sendValue(context: ResponseContext, status: number, value: object): Promise<void> {
+  const bytes = context.format === "protobuf" ? context.protobuf.encode(value) : undefined;
+  if (bytes) return sendBody(context, status, bytes);
+  const format = context.format === "protobuf" ? "json" : context.format;
+  return sendBody({ ...context, format }, status, Buffer.from(JSON.stringify(value)));
 }
 
 export async function respondError(context: ResponseContext, status: Status): Promise<void> {
   const code = status.code ?? 500;
   const retry = status.details?.retryAfterSeconds;
   const headers = retry ? { ...context.headers, "retry-after": String(retry) } : context.headers;
-  await sendBody({ ...context, headers }, code, Buffer.from(JSON.stringify(status)));
+  await sendValue({ ...context, headers }, code, status);
 }
 
 async function sendBody(context: ResponseContext, status: number, json: Buffer): Promise<void> {
   const { request, sink, headers, format } = context;
   const type = { ...headers, "content-type": contentTypes[format] };
-  if (format === "yaml" || context.pretty) return sink.respond(status, type, await reprint(context, json));
+  if (format === "yaml" || (context.pretty && format === "json"))
+    return sink.respond(status, type, await reprint(context, json));
   if (json.length >= gzipBytesMin && acceptsGzip(request.headers["accept-encoding"])) {
     sink.head(status, { ...type, ...gzipHeaders });
     await writeGzip([json], sink);

@@ -1,4 +1,4 @@
-/** How objects look on the wire: as themselves, as a table, or only their metadata. Answers JSON bytes. */
+/** How objects look on the wire: as themselves, as a table, or only their metadata. Answers JSON bytes, or protobuf. */
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { ListMetadata } from "../answer.ts";
 import type { Resource } from "../resource.ts";
@@ -8,7 +8,7 @@ export interface Presenter {
   readonly shareId: string | undefined;
   one(object: StoredObject): Buffer;
   /** The whole list in pieces of bounded size. */
-  list(objects: readonly StoredObject[], metadata: ListMetadata): ListBytes;
+  list(objects: readonly StoredObject[], metadata: ListMetadata): ListBytes | Promise<ListBytes>;
   /** What a bookmark shows as its object. */
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer;
 }

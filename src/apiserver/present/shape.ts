@@ -13,9 +13,10 @@ const allows = ({ kind, group, version }: Transform): boolean =>
   shapes.has(kind) && group === "meta.k8s.io" && (version === "v1" || version === "v1beta1");
 
 /** For a request to a resource. Throws 406. */
-export function negotiateShape(accept: string | undefined): MediaType {
+export function negotiateShape(accept: string | undefined, { itemsHaveKind }: Resource): MediaType {
   if (!isKnownAccept(accept)) throw notAcceptable();
-  const media = negotiate(accept, allows);
+  // Custom resources have no protobuf form.
+  const media = negotiate(accept, allows, { protobuf: !itemsHaveKind });
   if (!media) throw statusError.notAcceptable(acceptedMediaTypes);
   return media;
 }

@@ -1,20 +1,19 @@
 /** The body of a write as an object of the resource, in the version of the URL. */
 import {
-  createProtobufCodec,
+  type DecodeOptions,
   type Decoded,
-  decodeEnvelope,
   decodeJsonObject,
   decodeObject,
   decodeValue,
   type FieldValidation,
   type KubernetesObject,
-  ProtobufError,
   statusError,
   type TypeSchema,
 } from "#machinery";
 import { acceptedMediaTypes } from "../http/media-type.ts";
 import type { Resource } from "../resource.ts";
 import type { Call } from "./call.ts";
+import { decodeProtobuf } from "./decode-protobuf.ts";
 
 export interface Expected {
   readonly apiVersion: string;
@@ -30,47 +29,24 @@ export interface DecodeRequest {
 
 export async function decodeBody(call: Call, request: DecodeRequest): Promise<KubernetesObject> {
   const { body, warnings } = call;
-  const { expected, fieldValidation, schemaOf, accepts } = request;
-  const options = { expected, fieldValidation, schemaOf, ...(accepts && { accepts }) };
-  let decoded: Decoded;
-  if (body.value !== undefined) decoded = decodeValue(body.value, { ...options, mediaType: "application/json" });
-  else {
-    const mediaType = mediaTypeOf(body.contentType);
-    const bytes = await body.bytes();
-    if (mediaType === protobufType)
-      decoded = decodeValue(readProtobuf(bytes, request), { ...options, mediaType: "application/json" });
-    else
-      decoded =
-        mediaType === "application/json"
-          ? decodeJsonObject(bytes, { ...options, mediaType })
-          : await decodeObject(bytes, { ...options, mediaType });
-  }
-  warnings.push(...decoded.warnings);
-  return decoded.object;
+  const options: DecodeOptions = { ...request, mediaType: "application/json" };
+  const { object, warnings: found } =
+    body.value === undefined ? await decodeBytes(call, await body.bytes(), options) : decodeValue(body.value, options);
+  warnings.push(...found);
+  return object;
 }
 
-const protobufType = "application/vnd.kubernetes.protobuf";
-const codec = createProtobufCodec("kubernetes");
-
-/** client-go's typed clients write this by default for built-in kinds. */
-function readProtobuf(bytes: Buffer, { expected, schemaOf }: DecodeRequest): object {
-  try {
-    const { apiVersion, kind, raw } = decodeEnvelope(bytes);
-    const type = schemaOf(apiVersion || expected.apiVersion, kind || expected.kind);
-    if (!type)
-      throw statusError.badRequest(
-        `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`,
-      );
-    return { ...codec.decode(type, raw), apiVersion: apiVersion || expected.apiVersion, kind: kind || expected.kind };
-  } catch (error) {
-    if (error instanceof ProtobufError) throw statusError.badRequest(error.message);
-    throw error;
+async function decodeBytes({ body, resource }: Call, bytes: Buffer, options: DecodeOptions): Promise<Decoded> {
+  switch (body.contentType) {
+    case "":
+    case "application/json":
+      return decodeJsonObject(bytes, options);
+    case "application/yaml":
+      return decodeObject(bytes, { ...options, mediaType: "application/yaml" });
+    case "application/vnd.kubernetes.protobuf":
+      // Custom resources have no protobuf form.
+      if (!resource.itemsHaveKind) return decodeProtobuf(bytes, options);
   }
-}
-
-function mediaTypeOf(contentType: string): "application/json" | "application/yaml" | typeof protobufType {
-  if (contentType === "" || contentType === "application/json") return "application/json";
-  if (contentType === "application/yaml" || contentType === protobufType) return contentType;
   throw statusError.unsupportedMediaType(acceptedMediaTypes);
 }
 

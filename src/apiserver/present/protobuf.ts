@@ -1,0 +1,153 @@
+/**
+ * Kubernetes protobuf for clients that accept nothing else: Go components and the conformance suite. Nothing is cached in this form;
+ * a client that also takes JSON gets JSON, which is copied from the cache.
+ */
+import { setImmediate } from "node:timers/promises";
+import {
+  createProtobufCodec,
+  encodeEnvelope,
+  type KubernetesObject,
+  type ProtobufCodec,
+  type Status,
+  type TypeSchema,
+} from "#machinery";
+import type { ListMetadata } from "../answer.ts";
+import type { CacheEvent, SeenEvent } from "../cache/cache-event.ts";
+import type { StoredObject } from "../cache/stored-object.ts";
+import type { WatchConsumer } from "../cache/watch-stream.ts";
+import type { ResponseSink } from "../http/exchange.ts";
+import type { Resource } from "../resource.ts";
+import type { ListBytes, Presenter } from "./presenter.ts";
+
+/** Objects encoded between two turns of the event loop. */
+const turnObjectsMax = 64;
+
+export class ProtobufOutput {
+  readonly codec: ProtobufCodec = createProtobufCodec("kubernetes");
+  readonly #typeOf: (apiVersion: string, kind: string) => TypeSchema | undefined;
+
+  constructor(typeOf: (apiVersion: string, kind: string) => TypeSchema | undefined) {
+    this.#typeOf = typeOf;
+  }
+
+  /** Undefined: such an object has no protobuf form. */
+  encode(value: KubernetesObject): Buffer | undefined {
+    const { apiVersion = "v1", kind = "" } = value;
+    const type = this.#typeOf(apiVersion, kind);
+    return type && this.codec.encodeObject(type, { ...value, apiVersion });
+  }
+
+  presenter(resource: Resource): Presenter {
+    return new ProtobufPresenter(this.codec, resource);
+  }
+
+  watchConsumer(resource: Resource, sink: ResponseSink): WatchConsumer<Buffer> {
+    return new ProtobufWatchConsumer(this, resource, sink);
+  }
+}
+
+function view({ conversion, groupVersion }: Resource, object: StoredObject): KubernetesObject {
+  if (!conversion) return { ...object.glance(), apiVersion: groupVersion } as KubernetesObject; // only read
+  return { ...conversion.fromStored(object.parse()), apiVersion: groupVersion };
+}
+
+class ProtobufPresenter implements Presenter {
+  readonly shareId: string;
+  readonly #codec: ProtobufCodec;
+  readonly #resource: Resource;
+
+  constructor(codec: ProtobufCodec, resource: Resource) {
+    this.#codec = codec;
+    this.#resource = resource;
+    this.shareId = `protobuf ${resource.groupVersion}/${resource.resource}`;
+  }
+
+  one(object: StoredObject): Buffer {
+    return this.#codec.encodeObject(this.#resource.schema, view(this.#resource, object));
+  }
+
+  /** The envelope says how long the list is before it begins: all of it is encoded first. */
+  async list(objects: readonly StoredObject[], metadata: ListMetadata): Promise<ListBytes> {
+    const { listKind, groupVersion, schema } = this.#resource;
+    const parts: Buffer[] = [field(metadataNumber, encodeListMetadata(metadata))];
+    let since = 0;
+    for (const object of objects) {
+      parts.push(field(itemsNumber, this.#codec.encode(schema, view(this.#resource, object))));
+      if (++since % turnObjectsMax === 0) await setImmediate();
+    }
+    const bytes = encodeEnvelope({ apiVersion: groupVersion, kind: listKind, raw: Buffer.concat(parts) });
+    return { length: bytes.length, pieces: [bytes] };
+  }
+
+  bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
+    const { kind, groupVersion: apiVersion, schema } = this.#resource;
+    const metadata = { resourceVersion: String(revision), ...(annotations && { annotations }) };
+    return this.#codec.encodeObject(schema, { apiVersion, kind, metadata } as KubernetesObject);
+  }
+}
+
+/** Of every list: ListMeta first, then the items. */
+const metadataNumber = 1;
+const itemsNumber = 2;
+const lengthDelimited = 2;
+
+function field(number: number, bytes: Uint8Array): Buffer {
+  return Buffer.concat([varint((number << 3) | lengthDelimited), varint(bytes.length), bytes]);
+}
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let left = value;
+  for (; left > 0x7f; left = Math.floor(left / 128)) bytes.push((left % 128) | 0x80);
+  bytes.push(left);
+  return Buffer.from(bytes);
+}
+
+/** selfLink 1, resourceVersion 2, continue 3, remainingItemCount 4. */
+function encodeListMetadata({ resourceVersion, continue: token = "", remainingItemCount }: ListMetadata): Buffer {
+  const parts = [field(1, Buffer.alloc(0)), field(2, Buffer.from(resourceVersion)), field(3, Buffer.from(token))];
+  if (remainingItemCount !== undefined) parts.push(varint(4 << 3), varint(remainingItemCount));
+  return Buffer.concat(parts);
+}
+
+class ProtobufWatchConsumer implements WatchConsumer<Buffer> {
+  readonly #output: ProtobufOutput;
+  readonly #presenter: Presenter;
+  readonly #sink: ResponseSink;
+
+  constructor(output: ProtobufOutput, resource: Resource, sink: ResponseSink) {
+    this.#output = output;
+    this.#presenter = output.presenter(resource);
+    this.#sink = sink;
+  }
+
+  event(seen: SeenEvent, event: CacheEvent | undefined): Buffer {
+    const encode = () => frame(seen.type, this.#presenter.one(seen.object));
+    return event ? event.encodedOnce(`${seen.type} ${this.#presenter.shareId}`, encode) : encode();
+  }
+
+  bookmark(revision: number, initialEventsEnd: boolean): Buffer {
+    const annotations = initialEventsEnd ? { "k8s.io/initial-events-end": "true" } : undefined;
+    return frame("BOOKMARK", this.#presenter.bookmark(revision, annotations));
+  }
+
+  error(status: Status): Buffer {
+    return frame("ERROR", this.#output.encode(status) ?? Buffer.alloc(0));
+  }
+
+  deliver(items: readonly Buffer[]): Promise<void> | undefined {
+    return this.#sink.write(Buffer.concat(items)) ? undefined : this.#sink.drained();
+  }
+
+  end(): void {
+    this.#sink.end();
+  }
+}
+
+/** Four bytes of length, then a bare WatchEvent whose object is a RawExtension with the enveloped object in it. */
+function frame(type: string, object: Buffer): Buffer {
+  const event = Buffer.concat([field(1, Buffer.from(type)), field(2, field(1, object))]);
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(event.length);
+  return Buffer.concat([length, event]);
+}
