@@ -6,9 +6,13 @@ import { endpointsController } from "./endpoints/controller.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
 import type { Controller } from "./lib/controller.ts";
 import { namespaceController } from "./namespace/controller.ts";
+import { nodeIpamController } from "./node-ipam/controller.ts";
+import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
+import { podGarbageCollector } from "./pod-gc/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
 import { rootCaController } from "./root-ca/controller.ts";
 import { serviceAccountController } from "./service-account/controller.ts";
+import { taintEvictionController } from "./taint-eviction/controller.ts";
 
 export const controllers: readonly Controller[] = [
   deploymentController,
@@ -21,4 +25,8 @@ export const controllers: readonly Controller[] = [
   serviceAccountController,
   rootCaController,
   garbageCollector,
+  nodeIpamController,
+  nodeLifecycleController,
+  taintEvictionController,
+  podGarbageCollector,
 ];

@@ -244,6 +244,7 @@ export const controllerRoles: Readonly<Record<string, readonly string[]>> = {
     "get list watch | policy | poddisruptionbudgets",
     "get list watch | apps | statefulsets",
     "update | policy | poddisruptionbudgets/status",
+    "patch | - | pods/status",
     "get | * | */scale",
     "create update patch | - events.k8s.io | events",
   ],
@@ -310,7 +311,7 @@ export const controllerRoles: Readonly<Record<string, readonly string[]>> = {
   "node-controller": [
     "get list update delete patch | - | nodes",
     "patch update | - | nodes/status",
-    "update | - | pods/status",
+    "patch update | - | pods/status",
     "list delete | - | pods",
     "create update patch | - events.k8s.io | events",
   ],
@@ -328,7 +329,7 @@ export const controllerRoles: Readonly<Record<string, readonly string[]>> = {
     "watch | - | events",
     "create update patch | - events.k8s.io | events",
   ],
-  "pod-garbage-collector": ["list watch delete | - | pods", "get list | - | nodes"],
+  "pod-garbage-collector": ["list watch delete | - | pods", "get list | - | nodes", "patch | - | pods/status"],
   "replicaset-controller": [
     "get list watch update | apps extensions | replicasets",
     "update | apps extensions | replicasets/status",
