@@ -19,6 +19,11 @@ export class Place {
     return new Place(FieldPath.root(name), errors);
   }
 
+  /** The object as a whole. Go prints a path without a name so. */
+  static whole(errors: FieldError[] = []): Place {
+    return Place.root("[]", errors);
+  }
+
   child(name: string): Place {
     return new Place(this.path.child(name), this.errors);
   }

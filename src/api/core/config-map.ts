@@ -15,7 +15,7 @@ function validateConfigMap({ data, binaryData }: ConfigMap, errors: FieldError[]
   validateKeys(binaryData, Place.root("binaryData", errors));
   // The whole object is too long, so there is no field to name.
   const bytes = countBytes(data, "utf8") + countBytes(binaryData, "base64");
-  if (bytes > dataBytesMax) Place.root("", errors).tooLong(dataBytesMax);
+  if (bytes > dataBytesMax) Place.whole(errors).tooLong(dataBytesMax);
   return errors;
 }
 

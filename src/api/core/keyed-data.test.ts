@@ -17,7 +17,7 @@ test("config maps: what is refused", () => {
       ['data[a]: Invalid value: "a": duplicate of key present in binaryData'],
     ],
     [{ data: { a: big } }, []],
-    [{ data: { a: big }, binaryData: { b: "MQ==" } }, [": Too long: may not be more than 1048576 bytes"]],
+    [{ data: { a: big }, binaryData: { b: "MQ==" } }, ["[]: Too long: may not be more than 1048576 bytes"]],
   ];
   for (const [map, errors] of cases) assert.deepEqual(shorten(tryCreate(configMapKind, map).errors), errors);
 });

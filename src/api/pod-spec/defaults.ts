@@ -11,6 +11,8 @@ import { defaultPullPolicy } from "./image.ts";
 const gracePeriodSeconds = 30;
 
 export function defaultPodSpec(spec: PodSpec): void {
+  // A list that clients must send is null when they don't; validation says so, the rest needn't ask.
+  spec.containers ??= [];
   spec.dnsPolicy ||= "ClusterFirst";
   spec.restartPolicy ||= "Always";
   spec.securityContext ??= {};
@@ -19,7 +21,7 @@ export function defaultPodSpec(spec: PodSpec): void {
   shareAccountName(spec);
   for (const volume of spec.volumes ?? []) defaultVolume(volume);
   for (const container of spec.initContainers ?? []) defaultContainer(container);
-  for (const container of spec.containers ?? []) defaultContainer(container);
+  for (const container of spec.containers) defaultContainer(container);
   for (const container of spec.ephemeralContainers ?? []) defaultContainer(container);
   roundResources(spec.overhead);
   roundResources(spec.resources?.limits);

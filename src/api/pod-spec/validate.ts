@@ -128,7 +128,7 @@ function validateRest(spec: PodSpec, at: Place, check: PodCheck): void {
 
 function validateResourceClaims(claims: readonly PodResourceClaim[], at: Place, options: PodCheckOptions): void {
   if (options.isMirror) {
-    if (claims.length > 0) Place.root("", at.errors).forbidden("static pods do not support resource claims");
+    if (claims.length > 0) Place.whole(at.errors).forbidden("static pods do not support resource claims");
     return;
   }
   const names = new Set<string>();

@@ -22,7 +22,7 @@ export const ephemeralContainersStrategy: Strategy<Pod> = {
 
   validateUpdate(pod, old) {
     if (old.metadata.annotations?.[mirrorAnnotation] !== undefined) {
-      const place = Place.root("");
+      const place = Place.whole();
       place.forbidden("static pods do not support ephemeral containers");
       return place.errors;
     }

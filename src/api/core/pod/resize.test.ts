@@ -49,7 +49,7 @@ test("what resizing may not do", () => {
         "happen on windows",
         running({ requests: { cpu: "1" } }, { os: { name: "windows" } }),
         wants({ requests: { cpu: "2" } }),
-        [": Forbidden: windows pods cannot be resized"],
+        ["[]: Forbidden: windows pods cannot be resized"],
       ],
     ],
     "resize",

@@ -18,7 +18,7 @@ export const resizeStrategy: Strategy<Pod> = {
   validateUpdate(pod, old) {
     const refused = refusal(old);
     if (refused) {
-      const place = Place.root("");
+      const place = Place.whole();
       place.forbidden(refused);
       return place.errors;
     }
