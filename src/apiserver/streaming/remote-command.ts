@@ -23,6 +23,8 @@ const closeSignal = 255;
 const errorBytesMax = 256 * 1024;
 /** Of the kubelet's refusal. */
 const refusalBytesMax = 50_000;
+/** As upstream: for the runtime to take the streams. */
+const acceptMs = 30_000;
 /** Keeps routers between us and the kubelet from forgetting a silent terminal. */
 const pingMs = 30_000;
 
@@ -57,6 +59,8 @@ class CommandSession {
   readonly #closed = Promise.withResolvers<void>();
   readonly #gone = new AbortController();
   #finished = false;
+  /** The client is slow: what was read already is still sent, nothing more is read. */
+  #outputWaits = false;
 
   constructor(command: RemoteCommand, { webSocket, socket }: AcceptedWebSocket) {
     this.#command = command;
@@ -120,7 +124,7 @@ class CommandSession {
     const stopPings = everyPeriod(clock, () => connection.ping());
     this.#gone.signal.addEventListener("abort", () => connection.close(), { once: true });
     try {
-      await Promise.all(all.map(({ accepted }) => accepted));
+      await withinTime(clock, Promise.all(all.map(({ accepted }) => accepted)));
       this.#takeInput(connection, inputs);
       const errors = (await Promise.all(outputs)).filter((error) => error !== undefined);
       if (this.#gone.signal.aborted) return undefined;
@@ -162,7 +166,8 @@ class CommandSession {
         if (message.length === 2) inputs.get(half)?.end();
         return;
       }
-      if (inputs.get(number)?.write(message.subarray(1)) !== false) return;
+      // Messages that were received already still come after `pause`.
+      if (inputs.get(number)?.write(message.subarray(1)) !== false || webSocket.isPaused) return;
       webSocket.pause();
       void connection.drained().then(() => webSocket.resume());
     });
@@ -172,9 +177,13 @@ class CommandSession {
   #output(connection: SpdyConnection, number: number, piece: Buffer): void {
     if (this.#gone.signal.aborted) return;
     this.#send(number, piece);
-    if (!this.#socket.writableNeedDrain) return;
+    if (!this.#socket.writableNeedDrain || this.#outputWaits) return;
+    this.#outputWaits = true;
     connection.pause();
-    void drained(this.#socket).then(() => connection.resume());
+    void drained(this.#socket).then(() => {
+      this.#outputWaits = false;
+      connection.resume();
+    });
   }
 
   #send(number: number, bytes: Uint8Array): void {
@@ -203,6 +212,18 @@ function refusalOf(text: string): Error {
     if (!(error instanceof SyntaxError)) throw error;
   }
   return new Error(`unable to upgrade connection: ${text}`);
+}
+
+async function withinTime(clock: Clock, work: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const cancel = clock.after(acceptMs, () =>
+    late.reject(new Error(`the kubelet took no streams within ${acceptMs / 1000} s`)),
+  );
+  try {
+    await Promise.race([work, late.promise]);
+  } finally {
+    cancel();
+  }
 }
 
 function everyPeriod(clock: Clock, run: () => void): () => void {

@@ -178,8 +178,11 @@ async function passOn({ log }: StreamContext, exchange: Exchange, url: URL): Pro
 
 /** As they came, without what was only for us. */
 function forwardedHeaders({ request }: Exchange): OutgoingHttpHeaders {
-  const { authorization: _, ...headers } = request.headersDistinct;
-  const from = request.socket.remoteAddress ?? "";
-  const forwarded = [...(headers["x-forwarded-for"] ?? []), from].filter(Boolean).join(", ");
-  return { ...headers, "x-forwarded-for": forwarded };
+  const headers: OutgoingHttpHeaders = {};
+  for (const [name, values = []] of Object.entries(request.headersDistinct)) {
+    if (name !== "authorization") headers[name] = values.length === 1 ? values[0] : values;
+  }
+  const before = request.headersDistinct["x-forwarded-for"] ?? [];
+  const all = [...before, request.socket.remoteAddress ?? ""].filter((address) => address !== "");
+  return { ...headers, "x-forwarded-for": all.join(", ") };
 }

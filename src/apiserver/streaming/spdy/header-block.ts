@@ -8,6 +8,9 @@ import { assert } from "#base";
 /** zlib: deflate with a 32 kB window, the slowest level named, a preset dictionary; then Adler-32 of SPDY/3's dictionary. */
 const streamHead = Buffer.from("78bbe3c6a7c2", "hex");
 
+/** An empty stored block: Go's reader hands out what it has only when it sees one, and breaks when the bytes end before. */
+const flush = Buffer.from("000000ffff", "hex");
+
 /** Of a stored block; also far more than any stream's headers. */
 const blockBytesMax = 0xffff;
 
@@ -20,7 +23,7 @@ export function storedHeaderBlock(headers: Readonly<Record<string, string>>, { f
   head[0] = 0;
   head.writeUInt16LE(block.length, 1);
   head.writeUInt16LE(block.length ^ 0xffff, 3);
-  return Buffer.concat(first ? [streamHead, head, block] : [head, block]);
+  return Buffer.concat(first ? [streamHead, head, block, flush] : [head, block, flush]);
 }
 
 function nameValueBlock(headers: Readonly<Record<string, string>>): Buffer {
