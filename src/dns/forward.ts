@@ -58,7 +58,9 @@ function askOverUdp(resolver: string, query: Buffer, waitMs: number): Promise<Bu
     socket.on("message", (answer) => {
       if (answer.length >= 12 && answer.readUInt16BE(0) === query.readUInt16BE(0)) resolve(answer);
     });
-    socket.connect(port, host, () => socket.send(query));
+    // Called with the error, too, when there is no way to the resolver; the types don't know.
+    const connected = (error?: Error) => (error ? reject(error) : socket.send(query));
+    socket.connect(port, host, connected);
     socket.once("close", () => clearTimeout(timer));
   }).finally(() => socket.close());
 }

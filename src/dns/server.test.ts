@@ -163,3 +163,8 @@ test("resolvers: addresses of a resolv.conf without our own", () => {
     ["1.2.3.4"],
   );
 });
+
+test("forwarder: a resolver that there is no way to is an error, not a crash", async () => {
+  // A broadcast address: the kernel refuses to connect to it, as it refuses an address without a route.
+  await assert.rejects(createForwarder(["255.255.255.255"]).ask(query("example.org")), /EACCES|ENETUNREACH/);
+});
