@@ -20,6 +20,11 @@ export type CallHandler = (call: Call, core: RegistryCore) => Promise<Answer>;
 /** By `group/resource/subresource/verb`; a verb of `*` stands for all. */
 export type CallHandlers = ReadonlyMap<string, CallHandler>;
 
+/** Served versions whose use is warned about, in upstream's words. */
+const deprecated: ReadonlyMap<string, string> = new Map([
+  ["v1 ComponentStatus", "v1 ComponentStatus is deprecated in v1.19+"],
+]);
+
 export class Registry {
   readonly core: RegistryCore;
   readonly #handlers: CallHandlers;
@@ -35,6 +40,8 @@ export class Registry {
     const { core } = this;
     const { resource, target, verb } = call;
     checkParameters(resource, target);
+    const deprecation = deprecated.get(`${resource.groupVersion} ${resource.kind}`);
+    if (deprecation !== undefined && target.subresource === "") call.warnings.push(deprecation);
     const special = this.#special(call);
     if (special) return special(call, core);
     const { subresource } = target;

@@ -1,19 +1,24 @@
-/** The scale subresource: one autoscaling/v1 Scale whatever the kind, written into the object's replicas. */
+/**
+ * The scale subresource: one autoscaling/v1 Scale whatever the kind, written into the object's replicas. Who owns the replicas of the
+ * object owns them in its Scale, and the other way round.
+ */
+import type { Kind } from "#api";
 import {
+  applyObject,
   type DeepReadonly,
+  decodeApplyPatch,
   type FieldError,
   FieldPath,
   fieldError,
   type KubernetesObject,
   managedFieldsFromScale,
   managedFieldsToScale,
-  readPatch,
   type PatchMediaType,
   type ReplicasPaths,
+  readPatch,
   statusError,
   updateManagedFields,
 } from "#machinery";
-import type { Kind } from "#api";
 import type { Answer } from "../answer.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { Call } from "./call.ts";
@@ -21,11 +26,11 @@ import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
 import { decodeBody } from "./decode.ts";
 import { invalid } from "./errors.ts";
-import { readWriteOptions } from "./options.ts";
-import { unsupportedPatch } from "./patch.ts";
+import { readWriteOptions, type WriteOptions } from "./options.ts";
+import { applyType, unsupportedPatch } from "./patch.ts";
 import { rfc3339 } from "./rfc3339.ts";
 import { objectKey } from "./storage.ts";
-import { modify } from "./update.ts";
+import { checkSameName, modify } from "./update.ts";
 import { setManaged } from "./versions.ts";
 
 interface Scale extends KubernetesObject {
@@ -40,15 +45,19 @@ export async function scale(core: RegistryCore, call: Call): Promise<Answer> {
   const kind = storedOf(call);
   const rules = kind.behaviour.scale;
   if (!rules) throw statusError.unknownPath();
-  if (call.verb === "get") {
-    const object = await core.storage.read(kind, objectKey(kind, call.target.namespace, call.target.name));
-    if (!object) throw statusError.notFound(call.resource, call.target.name);
-    return { type: "value", status: 200, value: scaleOf(object.decoded(), rules) };
-  }
-  if (call.verb !== "update" && call.verb !== "patch") throw statusError.methodNotAllowed();
-  const object = await write(core, call, rules);
-  return { type: "value", status: 200, value: scaleOf(object.decoded(), rules) };
+  const { verb, target, resource } = call;
+  if (verb === "update" || verb === "patch") return answer(await write(core, call, rules), rules);
+  if (verb !== "get") throw statusError.methodNotAllowed();
+  const object = await core.storage.read(kind, objectKey(kind, target.namespace, target.name));
+  if (!object) throw statusError.notFound(resource, target.name);
+  return answer(object, rules);
 }
+
+const answer = (object: StoredObject, rules: ScaleRules): Answer => ({
+  type: "value",
+  status: 200,
+  value: scaleOf(object.decoded(), rules),
+});
 
 function scaleOf(object: DeepReadonly<KubernetesObject>, rules: ScaleRules): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata ?? {};
@@ -66,54 +75,40 @@ function scaleOf(object: DeepReadonly<KubernetesObject>, rules: ScaleRules): Sca
 }
 
 async function write(core: RegistryCore, call: Call, rules: ScaleRules): Promise<StoredObject> {
-  const { target, now } = call;
+  const { resource } = call;
   const kind = storedOf(call);
+  const apply = call.body.contentType === applyType;
   const patching = call.verb === "patch";
-  const options = readWriteOptions(call.query, patching ? "PatchOptions" : "UpdateOptions", call);
-  const sent = patching ? undefined : await readScale(core, call, options.fieldValidation);
+  const options = readWriteOptions(call.query, patching ? "PatchOptions" : "UpdateOptions", { ...call, apply });
+  const writing: Writing = { core, call, options };
+  const sent = patching ? undefined : await readScale(writing);
   const body = patching ? await call.body.bytes() : undefined;
-  const paths: ReplicasPaths = Object.fromEntries(
-    [...core.table.all()]
-      .filter(({ stored }) => stored === kind)
-      .map(({ groupVersion }) => [groupVersion, ["spec", "replicas"]]),
-  );
+  const paths = replicasPaths(core, call);
   const { object } = await modify(core, call, {
     options,
     subresource: "scale",
+    // A Scale changes nothing but replicas; the kind's own rules for updates hold.
     strategy: {
       ...kind.behaviour,
-      // A Scale changes nothing but replicas; the kind's own rules for updates hold.
       validateUpdate: (next, old, context) =>
         kind.behaviour.validateUpdate?.(next, old, { ...context, subresource: "" }) ?? [],
     },
     create: false,
     uid: sent?.metadata?.uid,
     make: async (existing) => {
-      if (!existing) throw statusError.notFound(call.resource, target.name);
-      const current = scaleOf(existing.decoded(), rules);
-      const wanted = sent ?? patched(core, call, { current, body: body!, fieldValidation: options.fieldValidation }); // one of the two is there
-      checkScale(wanted, call);
+      if (!existing) throw statusError.notFound(resource, call.target.name);
       const next = existing.parse();
-      const liveManaged = managedFieldsToScale(next.metadata?.managedFields, paths);
-      const schema = core.typeOf(scaleVersion, "Scale");
-      const replicas = wanted.spec?.replicas ?? 0;
-      if (schema) {
-        const managed = updateManagedFields({
-          schema,
-          apiVersion: scaleVersion,
-          live: withManaged(current, liveManaged),
-          result: withManaged({ ...current, spec: replicas === 0 ? {} : { replicas } }, liveManaged),
-          manager: options.manager,
-          subresource: "scale",
-          time: rfc3339(now),
-        });
-        const parent = next.metadata?.managedFields;
-        setManaged(
-          next,
-          managedFieldsFromScale({ parent, scale: managed, apiVersion: call.resource.groupVersion, paths }),
-        );
-      }
-      rules.setReplicas(next, replicas);
+      const owners = managedFieldsToScale(next.metadata?.managedFields, paths);
+      const live = withManaged(scaleOf(existing.decoded(), rules), owners);
+      const wanted = apply
+        ? await applied(writing, live, body!) // a patch has a body
+        : owned(writing, live, sent ?? patched(writing, live, body!)); // it is either sent or patched
+      checkScale(wanted, call);
+      const parent = next.metadata?.managedFields;
+      const scaleFields = wanted.metadata?.managedFields;
+      const { groupVersion: apiVersion } = resource;
+      setManaged(next, managedFieldsFromScale({ parent, scale: scaleFields, apiVersion, paths }));
+      rules.setReplicas(next, wanted.spec?.replicas ?? 0);
       next.metadata = { ...next.metadata, resourceVersion: wanted.metadata?.resourceVersion ?? "" };
       return next;
     },
@@ -121,49 +116,79 @@ async function write(core: RegistryCore, call: Call, rules: ScaleRules): Promise
   return object;
 }
 
+interface Writing {
+  readonly core: RegistryCore;
+  readonly call: Call;
+  readonly options: WriteOptions;
+}
+
+/** Where every served version of the kind has its replicas. */
+function replicasPaths({ table }: RegistryCore, call: Call): ReplicasPaths {
+  const kind = storedOf(call);
+  const views = [...table.all()].filter(({ stored }) => stored === kind);
+  return Object.fromEntries(views.map(({ groupVersion }) => [groupVersion, ["spec", "replicas"]]));
+}
+
 const withManaged = (scale: Scale, managedFields: ReturnType<typeof managedFieldsToScale>): Scale => ({
   ...scale,
   metadata: { ...scale.metadata, ...(managedFields && { managedFields }) },
 });
 
-async function readScale(
-  core: RegistryCore,
-  call: Call,
-  fieldValidation: "Ignore" | "Warn" | "Strict",
-): Promise<Scale> {
-  const { target } = call;
+function schemaOf({ typeOf }: RegistryCore) {
+  const schema = typeOf(scaleVersion, "Scale");
+  if (!schema) throw statusError.internal(`there is no type ${scaleVersion} Scale`);
+  return schema;
+}
+
+async function readScale({ core, call, options }: Writing): Promise<Scale> {
   const expected = { apiVersion: scaleVersion, kind: "Scale" };
+  const { fieldValidation } = options;
   const scale = await decodeBody(call, { expected, fieldValidation, schemaOf: core.typeOf });
-  const { name = "", namespace = "" } = scale.metadata ?? {};
-  if (name !== target.name) {
-    throw statusError.badRequest(
-      `the name of the object (${name}) does not match the name on the URL (${target.name})`,
-    );
-  }
-  if (namespace !== "" && namespace !== target.namespace) {
-    throw statusError.badRequest(
-      `the namespace of the object (${namespace}) does not match the namespace on the request (${target.namespace})`,
-    );
-  }
+  checkSameName(scale, call.target);
   return scale;
 }
 
-interface Patching {
-  readonly current: Scale;
-  readonly body: Buffer;
-  readonly fieldValidation: "Ignore" | "Warn" | "Strict";
+function patched({ core, call, options }: Writing, live: Scale, body: Buffer): Scale {
+  const { contentType } = call.body;
+  if (!/^application\/(json|merge|strategic-merge)-patch\+json$/.test(contentType)) throw unsupportedPatch();
+  const { fieldValidation } = options;
+  const patch = readPatch(body, { mediaType: contentType as PatchMediaType, fieldValidation }); // checked above
+  const { object, warnings } = patch.apply(live as unknown as Record<string, unknown>, schemaOf(core)); // plain JSON
+  call.warnings.push(...warnings);
+  return object as Scale;
 }
 
-function patched(
-  core: RegistryCore,
-  { body: { contentType }, warnings }: Call,
-  { current, body, fieldValidation }: Patching,
-): Scale {
-  if (!/^application\/(json|merge|strategic-merge)-patch\+json$/.test(contentType)) throw unsupportedPatch();
-  const patch = readPatch(body, { mediaType: contentType as PatchMediaType, fieldValidation }); // checked above
-  const result = patch.apply(current as unknown as Record<string, unknown>, core.typeOf(scaleVersion, "Scale"));
-  warnings.push(...result.warnings);
-  return result.object as Scale;
+/** The Scale with its owners noted. */
+function owned({ core, call, options }: Writing, live: Scale, wanted: Scale): Scale {
+  const replicas = wanted.spec?.replicas ?? 0;
+  const managed = updateManagedFields({
+    schema: schemaOf(core),
+    apiVersion: scaleVersion,
+    live,
+    result: { ...live, spec: replicas === 0 ? {} : { replicas } } as Scale,
+    manager: options.manager,
+    subresource: "scale",
+    time: rfc3339(call.now),
+  });
+  return withManaged({ ...wanted, metadata: { ...wanted.metadata, managedFields: [] } }, managed);
+}
+
+async function applied({ core, call, options }: Writing, live: Scale, body: Buffer): Promise<Scale> {
+  const sent = await decodeApplyPatch(body, options.fieldValidation);
+  call.warnings.push(...sent.warnings);
+  const { object } = applyObject({
+    schema: schemaOf(core),
+    apiVersion: scaleVersion,
+    kind: "Scale",
+    live,
+    applied: sent.object,
+    manager: options.manager,
+    subresource: "scale",
+    force: call.query.boolean("force"),
+    time: rfc3339(call.now),
+  });
+  checkSameName(object, call.target);
+  return object as Scale;
 }
 
 function checkScale(scale: Scale, { target }: Call): void {

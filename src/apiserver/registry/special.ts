@@ -3,6 +3,7 @@ import type { Clock } from "#base";
 import type { Store } from "#store";
 import type { Lookup } from "../admission/chain.ts";
 import { bindPod, bindPodOfBody } from "./binding.ts";
+import { componentStatuses } from "./component-statuses.ts";
 import type { KindHooks } from "./core.ts";
 import { EventLeases } from "./event-leases.ts";
 import { evictPod } from "./eviction.ts";
@@ -35,5 +36,6 @@ export function specialHandlers(): ReadonlyMap<string, CallHandler> {
     ["/pods/binding/*", bindPod],
     ["/pods/eviction/*", evictPod],
     ["/bindings//create", bindPodOfBody],
+    ["/componentstatuses//*", componentStatuses],
   ]);
 }
