@@ -43,7 +43,7 @@ async function handle(options: HttpServerOptions, request: ServerRequest, sink: 
     "audit-id": typeof auditId === "string" ? auditId : randomUUID(),
     "cache-control": "no-cache, private",
   };
-  const exchange: Exchange = { options, request, sink, base, query: new Query(request.query) };
+  const exchange: Exchange = { options, request, sink, base, query: new Query(request.query), warnings: [] };
   try {
     await serve(exchange);
   } catch (error) {
@@ -57,10 +57,12 @@ interface Exchange {
   readonly sink: ResponseSink;
   readonly base: ResponseHeaders;
   readonly query: Query;
+  /** Also sent with a refusal. */
+  readonly warnings: string[];
 }
 
 async function serve(exchange: Exchange): Promise<void> {
-  const { options, request, sink, query, base } = exchange;
+  const { options, request, sink, query } = exchange;
   const { headers, method, path } = request;
   const target = parseTarget(path);
   if (!target) return sink.respond(400, { "content-type": "text/plain; charset=utf-8" }, "400 Bad Request");
@@ -79,7 +81,7 @@ async function serve(exchange: Exchange): Promise<void> {
   });
   if (route.type === "answer") return respond(contextOf(exchange, errorFormat(exchange)), route.answer, noPresenter);
   const media = negotiateShape(route.streams ? undefined : headers.accept, route.resource);
-  const warnings: string[] = [];
+  const { warnings } = exchange;
   const now = options.clock.now();
   const answer = await withDeadline(exchange, route, () =>
     route.run({
@@ -90,14 +92,7 @@ async function serve(exchange: Exchange): Promise<void> {
     }),
   );
   const shape = answer.type === "list" || answer.type === "watch" ? answer.type : "object";
-  const context: ResponseContext = {
-    request,
-    sink,
-    headers: warnings.length > 0 ? { ...base, warning: warnings.map(warningHeader) } : base,
-    format: media.format,
-    protobuf: options.protobuf,
-    pretty: media.pretty || isPretty(exchange),
-  };
+  const context = { ...contextOf(exchange, media.format), pretty: media.pretty || isPretty(exchange) };
   await respond(context, answer, () =>
     media.format === "protobuf"
       ? options.protobuf.presenter(route.resource)
@@ -170,8 +165,9 @@ function statusOf(error: unknown, { request, options }: Exchange): Status {
 }
 
 function contextOf(exchange: Exchange, format: Format): ResponseContext {
-  const { request, sink, base, options } = exchange;
-  return { request, sink, headers: base, format, protobuf: options.protobuf, pretty: isPretty(exchange) };
+  const { request, sink, base, options, warnings } = exchange;
+  const headers = warnings.length > 0 ? { ...base, warning: warnings.map(warningHeader) } : base;
+  return { request, sink, headers, format, protobuf: options.protobuf, pretty: isPretty(exchange) };
 }
 
 /** Errors come in the format that was asked for, whatever shape. */

@@ -49,7 +49,7 @@ export async function scale(core: RegistryCore, call: Call): Promise<Answer> {
   if (verb === "update" || verb === "patch") return answer(await write(core, call, rules), rules);
   if (verb !== "get") throw statusError.methodNotAllowed();
   const object = await core.storage.read(kind, objectKey(kind, target.namespace, target.name));
-  if (!object) throw statusError.notFound(resource, target.name);
+  if (!object) throw statusError.notFound({ ...resource, resource: `${resource.resource}/scale` }, target.name);
   return answer(object, rules);
 }
 
