@@ -1,4 +1,5 @@
 /** Every controller, by the name kube-controller-manager gives it. Adding one means adding it here. */
+import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointSliceController } from "./endpoint-slice/controller.ts";
 import { endpointSliceMirroringController } from "./endpoint-slice-mirroring/controller.ts";
@@ -18,6 +19,7 @@ export const controllers: readonly Controller[] = [
   deploymentController,
   replicaSetController,
   replicationController,
+  daemonSetController,
   endpointsController,
   endpointSliceController,
   endpointSliceMirroringController,

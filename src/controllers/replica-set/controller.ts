@@ -5,7 +5,7 @@
 import type { Pod } from "#api";
 import type { Informer, ResourceReference, WorkQueue } from "#client";
 import { keyOf } from "#client";
-import { isStatusError, jsonEqual, type LabelMatcher } from "#machinery";
+import { isStatusError, type LabelMatcher } from "#machinery";
 import { carryOutClaims, planClaims } from "../lib/claim.ts";
 import { type Controller, type ControllerContext, defineController, type Loop, watch } from "../lib/controller.ts";
 import { Expectations } from "../lib/expectations.ts";
@@ -20,6 +20,7 @@ import {
   type SeenObject,
   uidOf,
 } from "../lib/objects.ts";
+import { watchOwnedPods } from "../lib/owned-pods.ts";
 import { claimable, indexByController, managedBy, managedByUid } from "../lib/owner-index.ts";
 import { createPodControl, isNamespaceTerminating, messageOf, podFromTemplate } from "../lib/pod-control.ts";
 import { isPodActive, isPodTerminating, type SeenPod } from "../lib/pods.ts";
@@ -74,30 +75,7 @@ function createLoop(context: ControllerContext, flavour: Flavour): Loop {
   const podControl = createPodControl(client, events);
   const selectorOf = (owner: Seen<ReplicaOwner>) => flavour.selectorOf(owner, selectors);
 
-  /** The owner that manages this pod, if the cache still has that very object. */
-  function ownerOf(pod: SeenPod): Seen<ReplicaOwner> | undefined {
-    const reference = controllerOf(pod);
-    if (reference?.kind !== kind.kind) return undefined;
-    const owner = owners.get(`${namespaceOf(pod)}/${reference.name}`);
-    return owner && uidOf(owner) === reference.uid ? owner : undefined;
-  }
-
   function watches(queue: WorkQueue) {
-    const markOwner = (pod: SeenPod) => {
-      const owner = ownerOf(pod);
-      if (owner) queue.add(keyOf(owner));
-      return owner;
-    };
-    /** Whoever selects a pod without a controller may adopt it. */
-    const markAdopters = (pod: SeenPod) => {
-      for (const owner of owners.list(namespaceOf(pod))) {
-        if (selectorOf(owner).matches(pod.metadata.labels)) queue.add(keyOf(owner));
-      }
-    };
-    const podGone = (pod: SeenPod) => {
-      const owner = markOwner(pod);
-      if (owner) expectations.deleted(keyOf(owner), uidOf(pod));
-    };
     return [
       watch(owners, {
         added: (owner) => queue.add(keyOf(owner)),
@@ -107,22 +85,7 @@ function createLoop(context: ControllerContext, flavour: Flavour): Loop {
           queue.add(keyOf(owner));
         },
       }),
-      watch(pods, {
-        added(pod) {
-          if (isDeleting(pod)) return podGone(pod);
-          if (!controllerOf(pod)) return markAdopters(pod);
-          const owner = markOwner(pod);
-          if (owner) expectations.created(keyOf(owner));
-        },
-        updated(pod, old) {
-          if (isDeleting(pod)) return podGone(pod);
-          const ownerChanged = controllerOf(pod)?.uid !== controllerOf(old)?.uid;
-          if (ownerChanged) markOwner(old);
-          if (controllerOf(pod)) markOwner(pod);
-          else if (ownerChanged || !jsonEqual(pod.metadata.labels, old.metadata.labels)) markAdopters(pod);
-        },
-        deleted: podGone,
-      }),
+      watchOwnedPods({ pods, owners, kind: kind.kind, queue, selectorOf, expectations }),
     ];
   }
 
