@@ -87,18 +87,12 @@ const dialerOf =
 function placeOf({ path, request }: Passage, url: URL): LinkPlace {
   const host = request.headers[":authority"]?.toString() ?? request.headers.host ?? "";
   const end = path !== "" && request.path.endsWith(path) ? request.path.length - path.length : request.path.length;
-  return { host, scheme: "https", prefix: request.path.slice(0, end), targetHost: url.host };
+  return { host, prefix: request.path.slice(0, end), targetHost: url.host };
 }
 
 function send(passage: Passage, url: URL, agent: HttpAgent): Promise<IncomingMessage> {
   const { request } = passage;
-  const { host, scheme, prefix } = placeOf(passage, url);
-  const headers = {
-    ...forwardedHeaders(request),
-    "x-forwarded-uri": prefix + url.pathname,
-    "x-forwarded-host": host,
-    "x-forwarded-proto": scheme,
-  };
+  const headers = { ...forwardedHeaders(request), "x-forwarded-uri": placeOf(passage, url).prefix + url.pathname };
   const { method, signal } = request;
   return new Promise((resolve, reject) => {
     const start = url.protocol === "https:" ? httpsRequest : httpRequest;

@@ -6,20 +6,21 @@
 export interface LinkPlace {
   /** Where the client reached us, `host:port`. */
   readonly host: string;
-  readonly scheme: string;
   /** Path of the proxy, without what is behind it: `/api/v1/namespaces/x/pods/y/proxy`. */
   readonly prefix: string;
   /** `host:port` of the page's own server. */
   readonly targetHost: string;
 }
 
-/** A link as it must be for whoever came through the proxy. Links to elsewhere and relative ones stay. */
-export function rewriteLink(link: string, { host, scheme, prefix, targetHost }: LinkPlace): string {
-  const match = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)(.*)$/i.exec(link);
-  const [, , linkHost = "", path = "", rest = ""] = match ?? [];
-  if (!match || !path.startsWith("/") || (linkHost !== "" && linkHost !== targetHost && linkHost !== host)) return link;
+const parts = /^((?:[a-z][a-z0-9+.-]*:)?(?:\/\/([^/?#]*))?)([^?#]*)(.*)$/is;
+
+/** A link as it must be for whoever came through the proxy: a path of ours. Links to elsewhere and relative ones stay. */
+export function rewriteLink(link: string, { host, prefix, targetHost }: LinkPlace): string {
+  const [, origin = "", linkHost = "", path = "", rest = ""] = parts.exec(link) ?? [];
+  const elsewhere = linkHost !== "" && linkHost !== targetHost && linkHost !== host;
+  if (elsewhere || !path.startsWith("/")) return link;
   const placed = path.startsWith(prefix) ? path : prefix + path.replace(/\/{2,}/g, "/");
-  return `${scheme}://${host}${placed}${rest}`;
+  return (linkHost !== "" && linkHost === host ? origin : "") + placed + rest;
 }
 
 /** Attributes that hold a link, by element. */
