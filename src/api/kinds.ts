@@ -33,6 +33,12 @@ import { serviceAccountKind } from "./core/service-account.ts";
 import { serviceKind } from "./core/service.ts";
 import { flowSchemaKind } from "./flowcontrol/flow-schema.ts";
 import { priorityLevelConfigurationKind } from "./flowcontrol/priority-level.ts";
+import { ingressClassKind } from "./networking/ingress-class.ts";
+import { ingressKind } from "./networking/ingress.ts";
+import { ipAddressKind } from "./networking/ip-address.ts";
+import { networkPolicyKind } from "./networking/network-policy.ts";
+import { serviceCidrKind } from "./networking/service-cidr.ts";
+import { podDisruptionBudgetKind } from "./policy/pod-disruption-budget.ts";
 import { runtimeClassKind } from "./node/runtime-class.ts";
 import { clusterRoleBindingKind } from "./rbac/cluster-role-binding.ts";
 import { clusterRoleKind } from "./rbac/cluster-role.ts";
@@ -83,7 +89,13 @@ export const kinds: readonly Kind[] = [
   serviceKind,
   flowSchemaKind,
   priorityLevelConfigurationKind,
+  ingressClassKind,
+  ingressKind,
+  ipAddressKind,
+  networkPolicyKind,
+  serviceCidrKind,
   runtimeClassKind,
+  podDisruptionBudgetKind,
   clusterRoleBindingKind,
   clusterRoleKind,
   roleBindingKind,

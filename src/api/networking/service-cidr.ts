@@ -1,0 +1,65 @@
+/** ServiceCIDR: addresses that services get. Follows upstream's registry/networking/servicecidr. */
+import { type FieldError, fieldImmutableMessage } from "#machinery";
+import { ageColumn } from "../columns.ts";
+import { semanticEqual } from "../equality.ts";
+import { isDualStack, parseCidr } from "../ip.ts";
+import { defineKind } from "../kind.ts";
+import { Place } from "../place.ts";
+import { specOf } from "../spec-of.ts";
+import { resetMetaForStatus, setOrDelete } from "../strategy.ts";
+import { validateCanonicalCidr } from "../strict-ip.ts";
+import type { ServiceCIDR } from "../types.d.ts";
+
+function validateRanges(range: ServiceCIDR): FieldError[] {
+  const at = Place.root("spec").child("cidrs");
+  const spec = specOf(range);
+  const { cidrs = [] } = spec;
+  if (cidrs.length === 0) at.required("at least one CIDR required");
+  else if (cidrs.length > 2) at.invalid(spec, "may only hold up to 2 values");
+  else if (cidrs.length === 2 && !isDualStack(cidrs.map((cidr) => parseCidr(cidr)?.address))) {
+    at.invalid(spec, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
+  } else {
+    cidrs.forEach((cidr, i) => {
+      validateCanonicalCidr(cidr, at.index(i));
+    });
+  }
+  return at.errors;
+}
+
+export const serviceCidrKind = defineKind<ServiceCIDR>({
+  group: "networking.k8s.io",
+  kind: "ServiceCIDR",
+  resource: "servicecidrs",
+  storageVersion: "v1",
+
+  defaults(range) {
+    range.spec = specOf(range);
+    range.status ??= {};
+  },
+  validate: validateRanges,
+  validateUpdate({ spec }, old) {
+    const at = Place.root("spec").child("cidrs");
+    if (!semanticEqual(spec?.cidrs, old.spec?.cidrs)) at.invalid(spec?.cidrs, fieldImmutableMessage);
+    return at.errors;
+  },
+
+  subresources: {
+    status: {
+      resetFields: ["metadata", "spec"],
+      prepareForUpdate(range, old) {
+        setOrDelete(range, { spec: old.spec });
+        resetMetaForStatus(range, old);
+      },
+    },
+  },
+  columns: [
+    {
+      name: "CIDRs",
+      type: "string",
+      description:
+        'CIDRs defines the IP blocks in CIDR notation (e.g. "192.168.0.0/24" or "2001:db8::/64") from which to assign service cluster IPs. Max of two CIDRs is allowed, one of each IP family. This field is immutable.',
+      of: ({ spec }) => (spec?.cidrs ?? []).join(","),
+    },
+    ageColumn,
+  ],
+});
