@@ -15,6 +15,8 @@ import { horizontalPodAutoscalerKind } from "./autoscaling/horizontal-pod-autosc
 import { cronJobKind } from "./batch/cron-job.ts";
 import { jobKind } from "./batch/job.ts";
 import { certificateSigningRequestKind } from "./certificates/certificate-signing-request.ts";
+import { leaseCandidateKind } from "./coordination/lease-candidate.ts";
+import { leaseKind } from "./coordination/lease.ts";
 import { componentStatusKind } from "./core/component-status.ts";
 import { configMapKind } from "./core/config-map.ts";
 import { endpointsKind } from "./core/endpoints.ts";
@@ -31,6 +33,7 @@ import { resourceQuotaKind } from "./core/resource-quota.ts";
 import { secretKind } from "./core/secret.ts";
 import { serviceAccountKind } from "./core/service-account.ts";
 import { serviceKind } from "./core/service.ts";
+import { endpointSliceKind } from "./discovery/endpoint-slice.ts";
 import { flowSchemaKind } from "./flowcontrol/flow-schema.ts";
 import { priorityLevelConfigurationKind } from "./flowcontrol/priority-level.ts";
 import { ingressClassKind } from "./networking/ingress-class.ts";
@@ -71,6 +74,8 @@ export const kinds: readonly Kind[] = [
   cronJobKind,
   jobKind,
   certificateSigningRequestKind,
+  leaseCandidateKind,
+  leaseKind,
   componentStatusKind,
   configMapKind,
   endpointsKind,
@@ -87,6 +92,7 @@ export const kinds: readonly Kind[] = [
   secretKind,
   serviceAccountKind,
   serviceKind,
+  endpointSliceKind,
   flowSchemaKind,
   priorityLevelConfigurationKind,
   ingressClassKind,

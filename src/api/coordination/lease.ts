@@ -1,0 +1,59 @@
+/** Lease: somebody holds something until they stop saying so. Follows upstream's registry/coordination/lease. */
+import { type FieldError, negativeMessage } from "#machinery";
+import { ageColumn } from "../columns.ts";
+import { defineKind } from "../kind.ts";
+import { Place } from "../place.ts";
+import { specOf } from "../spec-of.ts";
+import type { Lease } from "../types.d.ts";
+import { validateElection } from "./strategy.ts";
+
+/** Coordinated election is a beta feature that is off; what was stored while it was on stays. */
+function dropElection({ spec }: Lease, old: Lease | undefined): void {
+  if (old?.spec?.strategy !== undefined || old?.spec?.preferredHolder !== undefined) return;
+  delete spec?.strategy;
+  delete spec?.preferredHolder;
+}
+
+function validateLease({ spec = {} }: Lease): FieldError[] {
+  const at = Place.root("spec");
+  const { leaseDurationSeconds: seconds, leaseTransitions: transitions, strategy, preferredHolder } = spec;
+  if (seconds !== undefined && seconds <= 0) {
+    at.child("leaseDurationSeconds").invalid(seconds, "must be greater than 0");
+  }
+  if (transitions !== undefined && transitions < 0) at.child("leaseTransitions").invalid(transitions, negativeMessage);
+  if (strategy !== undefined) validateElection(strategy, at.child("strategy"));
+  if (preferredHolder && !strategy) {
+    at.child("preferredHolder").forbidden("may only be specified if `strategy` is defined");
+  }
+  return at.errors;
+}
+
+export const leaseKind = defineKind<Lease>({
+  group: "coordination.k8s.io",
+  kind: "Lease",
+  resource: "leases",
+  storageVersion: "v1",
+  allowCreateOnUpdate: true,
+  allowUnconditionalUpdate: false,
+
+  defaults(lease) {
+    lease.spec = specOf(lease);
+  },
+  prepareForCreate(lease) {
+    dropElection(lease, undefined);
+  },
+  prepareForUpdate: dropElection,
+  validate: validateLease,
+  validateUpdate: validateLease,
+
+  columns: [
+    {
+      name: "Holder",
+      type: "string",
+      description:
+        "holderIdentity contains the identity of the holder of a current lease. If Coordinated Leader Election is used, the holder identity must be equal to the elected LeaseCandidate.metadata.name field.",
+      of: ({ spec }) => spec?.holderIdentity ?? "",
+    },
+    ageColumn,
+  ],
+});
