@@ -47,6 +47,10 @@ import { clusterRoleBindingKind } from "./rbac/cluster-role-binding.ts";
 import { clusterRoleKind } from "./rbac/cluster-role.ts";
 import { roleBindingKind } from "./rbac/role-binding.ts";
 import { roleKind } from "./rbac/role.ts";
+import { deviceClassKind } from "./resource/device-class.ts";
+import { resourceClaimTemplateKind } from "./resource/resource-claim-template.ts";
+import { resourceClaimKind } from "./resource/resource-claim.ts";
+import { resourceSliceKind } from "./resource/resource-slice.ts";
 import { priorityClassKind } from "./scheduling/priority-class.ts";
 import { csiDriverKind } from "./storage/csi-driver.ts";
 import { csiNodeKind } from "./storage/csi-node.ts";
@@ -106,6 +110,10 @@ export const kinds: readonly Kind[] = [
   clusterRoleKind,
   roleBindingKind,
   roleKind,
+  deviceClassKind,
+  resourceClaimTemplateKind,
+  resourceClaimKind,
+  resourceSliceKind,
   priorityClassKind,
   csiDriverKind,
   csiNodeKind,

@@ -21,7 +21,7 @@ export function validateClaimTemplate(template: PersistentVolumeClaimTemplate, a
 }
 
 /** Only labels and annotations mean something there. */
-function validateTemplateMeta(meta: ObjectMeta, at: Place): void {
+export function validateTemplateMeta(meta: ObjectMeta, at: Place): void {
   validateAnnotations(meta.annotations, at.child("annotations"));
   validateLabels(meta.labels, at.child("labels"));
   for (const [field, value] of Object.entries(meta)) {
