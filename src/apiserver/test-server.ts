@@ -4,6 +4,7 @@ import { type Clock, realClock, silentLogger } from "#base";
 import type { ApiRequest, KubernetesObject, Transport } from "#machinery";
 import { openSqliteStore, type Store } from "#store";
 import { createLocalTransport } from "./local-transport.ts";
+import type { CallHandlers } from "./registry/registry.ts";
 import { createAuthority, issueCertificate, type KeyPair } from "./security/certificates.ts";
 import { allowAll, type Authorizer } from "./security.ts";
 import { type ApiServer, createApiServer } from "./server.ts";
@@ -30,12 +31,14 @@ export interface TestServerOptions {
   readonly clock?: Clock;
   readonly authorizer?: Authorizer;
   readonly tls?: KeyPair;
+  /** Beside the server's own. */
+  readonly handlers?: CallHandlers;
 }
 
 export const admin: RequestUser = { name: "admin", uid: "1", groups: ["system:masters"], extra: {} };
 
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const { clock = realClock, authorizer = allowAll, tls } = options;
+  const { clock = realClock, authorizer = allowAll, tls, handlers } = options;
   const store = await openSqliteStore({ path: ":memory:", clock });
   const server = createApiServer(
     { tls: { key: tls?.key ?? "", cert: tls?.certificate ?? "" }, serviceCidr: "10.96.0.0/16" },
@@ -46,6 +49,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       facts,
       kinds,
       authorizer,
+      ...(handlers && { handlers }),
       authenticator: {
         authenticate: ({ headers }) => (headers.authorization === "Bearer admin" ? admin : undefined),
       },

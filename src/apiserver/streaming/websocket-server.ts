@@ -33,9 +33,11 @@ export function acceptWebSocket(request: UpgradeRequest, protocol: string): Prom
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: messageBytesMax,
-    handleProtocols: () => protocol || false,
   });
   const { message, socket, head } = request.takeOver();
+  // Names like `SPDY/3.1+portforward.k8s.io` aren't what the library takes for a subprotocol: it isn't asked about them.
+  delete message.headers["sec-websocket-protocol"];
+  if (protocol !== "") server.on("headers", (headers) => headers.push(`Sec-WebSocket-Protocol: ${protocol}`));
   message.socket.setKeepAlive(true, keepAliveMs);
   return new Promise((resolve) => {
     // The library answers a bad handshake itself and closes.
