@@ -13,6 +13,7 @@ import { podGarbageCollector } from "./pod-gc/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
 import { rootCaController } from "./root-ca/controller.ts";
 import { serviceAccountController } from "./service-account/controller.ts";
+import { statefulSetController } from "./stateful-set/controller.ts";
 import { taintEvictionController } from "./taint-eviction/controller.ts";
 
 export const controllers: readonly Controller[] = [
@@ -20,6 +21,7 @@ export const controllers: readonly Controller[] = [
   replicaSetController,
   replicationController,
   daemonSetController,
+  statefulSetController,
   endpointsController,
   endpointSliceController,
   endpointSliceMirroringController,

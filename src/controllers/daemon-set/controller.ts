@@ -201,7 +201,7 @@ export const daemonSetController: Controller = defineController({
       }
     }
 
-    return [{ watches, reconcile, workers: 2 }];
+    return [{ watches, reconcile, reads: [revisions], workers: 2 }];
   },
 });
 
