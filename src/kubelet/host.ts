@@ -11,6 +11,8 @@ export interface KubeletHost {
   pods(): Pod[];
   /** Undefined: no such pod here. `uid` "": any. */
   findPod(namespace: string, name: string, uid?: string): HostedPod | undefined;
+  /** Calls back whenever the node has looked at the pod; the answer stops it. */
+  onLook(pod: HostedPod, listener: () => void): () => void;
   /** The running container of this name. Throws HostError with upstream's text. */
   runningContainer(pod: HostedPod, container: string): { id: string; tty: boolean };
   /** Where the container's log is. Throws HostError with upstream's text. */
@@ -68,6 +70,7 @@ export function createHost({
       const { metadata } = worker?.pod() ?? {};
       return worker && metadata?.name === name && metadata.namespace === namespace ? hosted(worker) : undefined;
     },
+    onLook: ({ pod }, listener) => pods.byUid(pod.metadata.uid ?? "")?.onLook(listener) ?? (() => undefined),
     runningContainer({ pod, runtime }, container) {
       const found = newestContainer(runtime, container);
       if (found?.state !== "running") throw new HostError(404, `container not found (${JSON.stringify(container)})`);

@@ -34,6 +34,8 @@ export interface PodWorker {
   runtime(): PodRuntime;
   /** The status last made. */
   status(): PodStatus | undefined;
+  /** Calls back whenever the pod was looked at; the answer stops it. */
+  onLook(listener: () => void): () => void;
   /** The API shows this now. */
   update(pod: PodView): void;
   /** The API doesn't have it any more; this was the last of it. */
@@ -69,6 +71,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   const writer = createStatusWriter(first, { ...context, log });
   const runner = createRunner(context);
   const endedContainers = new Set<string>();
+  const lookListeners = new Set<() => void>();
 
   let pod = first;
   let runtime = options.runtime;
@@ -107,6 +110,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     });
     writer.write(reported);
     prober.update(pod, runtime, { podIP: podIP(), stopping: stage !== "running" });
+    for (const listener of lookListeners) listener();
   }
 
   async function look(): Promise<void> {
@@ -279,6 +283,10 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     stage: () => stage,
     runtime: () => runtime,
     status: () => reported,
+    onLook(listener) {
+      lookListeners.add(listener);
+      return () => void lookListeners.delete(listener);
+    },
     update(next) {
       const before = pod;
       const sameSpec = same(before.spec, next.spec);

@@ -70,6 +70,7 @@ async function open(
         const { runtime } = host.findPod(namespace, name, uid) ?? {};
         return runtime?.containers.find(({ id }) => id === place.containerId)?.state === "running";
       },
+      onContainer: (listener) => host.onLook(found, listener),
       write(bytes) {
         if (response.write(bytes) || signal.aborted) return undefined;
         return once(response, "drain", { signal }).then(nothing, nothing);

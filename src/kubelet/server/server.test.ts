@@ -87,6 +87,7 @@ const host = {
     return { containerId: "id-c", path: logPath, running: true };
   },
   sandbox: () => "sandbox",
+  onLook: () => () => undefined,
   runtimes: () => new Map([["u1", hosted.runtime]]),
 } as unknown as KubeletHost; // what the server looks at
 
