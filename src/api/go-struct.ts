@@ -8,7 +8,7 @@ import { facts } from "./facts.ts";
 /** JSON names to Go's, where they differ by more than the first letter. */
 export type GoNames = Readonly<Record<string, string>>;
 
-const commonNames: GoNames = { apiGroup: "APIGroup", cel: "CEL", ips: "IPs", uid: "UID" };
+const commonNames: GoNames = { apiGroup: "APIGroup", apiGroups: "APIGroups", cel: "CEL", ips: "IPs", uid: "UID" };
 
 /** `typeName` as the facts know it: `api.core.v1.PodSpec`. */
 export function goStruct(typeName: string, value: unknown, names: GoNames = {}): unknown {

@@ -2,6 +2,7 @@
 import { type FieldError, nameIsDnsSubdomain } from "#machinery";
 import { ageColumn, none } from "../columns.ts";
 import { semanticEqual } from "../equality.ts";
+import { goStruct } from "../go-struct.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
 import { specOf } from "../spec-of.ts";
@@ -21,7 +22,10 @@ function validateSchema(schema: FlowSchema): FieldError[] {
   const spec = specOf(schema);
   validateSpec(spec, at, name);
   const mandatory = Object.hasOwn(mandatoryFlowSchemas, name) ? mandatoryFlowSchemas[name] : undefined;
-  if (mandatory && !semanticEqual(spec, mandatory)) at.invalid(spec, `spec of '${name}' must equal the fixed value`);
+  if (mandatory && !semanticEqual(spec, mandatory)) {
+    const printed = goStruct("api.flowcontrol.v1.FlowSchemaSpec", spec);
+    at.invalid(printed, `spec of '${name}' must equal the fixed value`);
+  }
   return validateConditions(schema, at.errors);
 }
 

@@ -1,6 +1,7 @@
 /** PriorityLevelConfiguration: how many requests run at once and how others wait. Follows upstream's registry/flowcontrol/prioritylevelconfiguration. */
 import { type FieldError, rangeMessage } from "#machinery";
 import { semanticEqual } from "../equality.ts";
+import { goStruct } from "../go-struct.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
 import { specOf } from "../spec-of.ts";
@@ -59,7 +60,8 @@ function validateMandatory(
   const compared = isExempt ? { ...spec, exempt: mandatory.exempt } : spec;
   if (semanticEqual(compared, mandatory)) return;
   const what = isExempt ? "except the 'spec.exempt' field " : "";
-  at.invalid(spec, `spec of '${name}' ${what}must equal the fixed value`);
+  const printed = goStruct("api.flowcontrol.v1.PriorityLevelConfigurationSpec", spec);
+  at.invalid(printed, `spec of '${name}' ${what}must equal the fixed value`);
 }
 
 function validateSpec({ type = "", limited, exempt }: PriorityLevelConfigurationSpec, at: Place, name: string): void {

@@ -1,6 +1,7 @@
 /** RuntimeClass: how nodes run the pods of this class, what that costs, and which nodes can. Follows upstream's registry/node/runtimeclass. */
 import { type FieldError, nameIsDnsLabel } from "#machinery";
 import { ageColumn } from "../columns.ts";
+import { goStruct } from "../go-struct.ts";
 import { defineKind } from "../kind.ts";
 import { deprecatedNodeLabel } from "../node-labels.ts";
 import { Place } from "../place.ts";
@@ -32,7 +33,7 @@ function validateUniqueTolerations(tolerations: readonly Toleration[], at: Place
   tolerations.forEach((toleration, i) => {
     const { key = "", operator = "", value = "", effect = "" } = toleration;
     const identity = JSON.stringify([key, operator, value, effect]);
-    if (seen.has(identity)) at.index(i).duplicate(toleration);
+    if (seen.has(identity)) at.index(i).duplicate(goStruct("api.core.v1.Toleration", toleration));
     seen.add(identity);
   });
 }

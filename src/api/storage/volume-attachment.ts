@@ -3,6 +3,7 @@ import { type FieldError, nameIsDnsSubdomain, rangeMessage } from "#machinery";
 import { ageColumn } from "../columns.ts";
 import { validateVolumeSpec } from "../core/persistent-volume/validate.ts";
 import { semanticEqual } from "../equality.ts";
+import { goStruct } from "../go-struct.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
 import { validateCsiDriverName } from "../pod-spec/volume-sources.ts";
@@ -66,7 +67,8 @@ function validateUpdate(attachment: VolumeAttachment, old: VolumeAttachment): Fi
   // Upstream checks the attachment twice, which clients see.
   const errors = [...own, ...own];
   if (!semanticEqual(attachment.spec, old.spec)) {
-    Place.root("spec", errors).invalid(attachment.spec, "field is immutable");
+    const printed = goStruct("api.storage.v1.VolumeAttachmentSpec", attachment.spec);
+    Place.root("spec", errors).invalid(printed, "field is immutable");
   }
   return errors;
 }
