@@ -16,7 +16,7 @@ test("runtime class: what is refused", () => {
     [{ overhead: { podFixed: { cpu: "100m" } } }, []],
     [
       { overhead: { podFixed: { cpu: "-1" } } },
-      [`overhead.podFixed[cpu]: Invalid value: "-1": must be greater than or equal to 0`],
+      [`overhead.limits[cpu]: Invalid value: "-1": must be greater than or equal to 0`],
     ],
     [{ scheduling: { tolerations: [toleration] } }, []],
     [
