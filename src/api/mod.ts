@@ -17,3 +17,5 @@ export {
 } from "./kind.ts";
 export type * from "./types.d.ts";
 export { kinds } from "./kinds.ts";
+export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
+export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";

@@ -9,6 +9,7 @@ import type { TypeSchema } from "#machinery";
 import type { Store } from "#store";
 import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
 import { builtInPlugins } from "./admission/plugins.ts";
+import { resourceQuota } from "./admission/resource-quota.ts";
 import { bootstrap, publishEndpoint, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { discoveryHandlers } from "./discovery/handlers.ts";
@@ -89,7 +90,8 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const caches = new WatchCaches({ store, clock, log });
   const storage = new Storage(caches);
   const lookup = createLookup({ table, storage, clock });
-  const admission = new AdmissionChain([...builtInPlugins(), ...(dependencies.admission ?? [])], lookup);
+  const plugins = [...builtInPlugins(), ...(dependencies.admission ?? []), resourceQuota({ table, storage })];
+  const admission = new AdmissionChain(plugins, lookup);
   const hooks: ReadonlyMap<string, KindHooks> = specialHooks({
     store,
     clock,

@@ -33,7 +33,7 @@ export function fromStored({ conversion, groupVersion }: Resource, object: Kuber
 }
 
 export interface Ownership {
-  readonly core: RegistryCore;
+  readonly core: Pick<RegistryCore, "table">;
   readonly resource: Resource;
   readonly subresource: string;
   readonly manager: string;
@@ -86,7 +86,7 @@ export function ownershipRules({ core, resource, strategy }: Ownership) {
   };
 }
 
-function otherVersion(core: RegistryCore, from: Resource, apiVersion: string): OtherVersion | undefined {
+function otherVersion(core: Ownership["core"], from: Resource, apiVersion: string): OtherVersion | undefined {
   const version = apiVersion.split("/").at(-1) ?? "";
   const to = core.table.find(from.group, version, from.resource);
   if (!to || printGroupVersion(to.group, to.version) !== apiVersion) return undefined;

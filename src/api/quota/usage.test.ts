@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type KubernetesObject, printQuantity } from "#machinery";
+import { countedNames, missingAmounts, quotaMatches } from "./match.ts";
+import { quotaUsage } from "./usage.ts";
+
+const now = Date.parse("2030-01-01T00:00:00Z");
+const core = (resource: string) => ({ group: "", resource });
+
+function usage(resource: string, object: object): Record<string, string> {
+  const amounts = quotaUsage(core(resource), object as KubernetesObject, now);
+  return Object.fromEntries([...amounts].map(([name, amount]) => [name, printQuantity(amount)]));
+}
+
+const container = (requests: object, limits: object = {}) => ({ name: "c", resources: { requests, limits } });
+const pod = (spec: object, more: object = {}) => ({ metadata: {}, spec: { containers: [], ...spec }, ...more });
+
+test("usage: pods take what their containers ask for, by both names", () => {
+  const spec = {
+    containers: [container({ cpu: "100m", "example.com/gpu": "1" }, { memory: "1Gi" }), container({ cpu: "0.2" })],
+    overhead: { cpu: "50m" },
+  };
+  assert.deepEqual(usage("pods", pod(spec)), {
+    "count/pods": "1",
+    pods: "1",
+    cpu: "350m",
+    "requests.cpu": "350m",
+    "limits.cpu": "50m",
+    "limits.memory": "1Gi",
+    "requests.example.com/gpu": "1",
+  });
+});
+
+test("usage: a pod that is over, or should be, only counts as an object", () => {
+  const only = { "count/pods": "1" };
+  assert.deepEqual(usage("pods", pod({}, { status: { phase: "Succeeded" } })), only);
+  const going = (at: string) => ({ metadata: { deletionTimestamp: at, deletionGracePeriodSeconds: 30 } });
+  assert.deepEqual(usage("pods", pod({}, going("2029-12-31T23:59:00Z"))), only);
+  assert.equal(usage("pods", pod({}, going("2029-12-31T23:59:45Z"))).pods, "1");
+});
+
+test("usage: services take ports of the nodes, claims sizes, others are counted", () => {
+  const ports = [{ port: 1 }, { port: 2, nodePort: 30_000 }];
+  const service = (spec: object) => usage("services", { spec: { ports, ...spec } });
+  assert.equal(service({ type: "ClusterIP" })["services.nodeports"], undefined);
+  assert.equal(service({ type: "NodePort" })["services.nodeports"], "2");
+  assert.equal(service({ type: "LoadBalancer" })["services.nodeports"], "2");
+  const chosen = service({ type: "LoadBalancer", allocateLoadBalancerNodePorts: false });
+  assert.deepEqual([chosen["services.nodeports"], chosen["services.loadbalancers"]], ["1", "1"]);
+  const claim = { metadata: {}, spec: { storageClassName: "fast", resources: { requests: { storage: "5Gi" } } } };
+  assert.equal(usage("persistentvolumeclaims", claim)["fast.storageclass.storage.k8s.io/requests.storage"], "5Gi");
+  assert.deepEqual(usage("secrets", {}), { "count/secrets": "1", secrets: "1" });
+  const other = quotaUsage({ group: "apps", resource: "deployments" }, {}, now);
+  assert.deepEqual([...other.keys()], ["count/deployments.apps"]);
+});
+
+test("match: names that a resource is counted by", () => {
+  const names = ["pods", "count/pods", "requests.cpu", "secrets", "requests.example.com/gpu", "requests.storage"];
+  assert.deepEqual(countedNames(core("pods"), names), [
+    "pods",
+    "count/pods",
+    "requests.cpu",
+    "requests.example.com/gpu",
+  ]);
+  assert.deepEqual(countedNames(core("persistentvolumeclaims"), names), ["requests.storage"]);
+  assert.deepEqual(countedNames({ group: "x", resource: "pods" }, names), []);
+});
+
+test("match: scopes", () => {
+  const covers = (spec: object, object: object, resource = "pods") =>
+    quotaMatches(
+      { metadata: {}, spec, status: { hard: { pods: "1", secrets: "1" } } },
+      core(resource),
+      object as KubernetesObject,
+    );
+  const expression = (scopeName: string, operator: string, ...values: string[]) => ({
+    scopeSelector: { matchExpressions: [{ scopeName, operator, values }] },
+  });
+  const plain = pod({});
+  assert.equal(covers({}, plain), true);
+  assert.equal(covers({ scopes: ["BestEffort"] }, plain), true);
+  assert.equal(covers({ scopes: ["NotBestEffort"] }, plain), false);
+  assert.equal(covers({ scopes: ["BestEffort", "Terminating"] }, plain), false);
+  assert.equal(covers({ scopes: ["Terminating"] }, pod({ activeDeadlineSeconds: 0 })), true);
+  const high = pod({ priorityClassName: "high" });
+  assert.equal(covers(expression("PriorityClass", "In", "high"), high), true);
+  assert.equal(covers(expression("PriorityClass", "NotIn", "high"), high), false);
+  assert.equal(covers(expression("PriorityClass", "DoesNotExist"), plain), true);
+  const affinity = (term: object) =>
+    pod({
+      affinity: { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: "a", ...term }] } },
+    });
+  assert.equal(covers({ scopes: ["CrossNamespacePodAffinity"] }, affinity({})), false);
+  assert.equal(covers({ scopes: ["CrossNamespacePodAffinity"] }, affinity({ namespaceSelector: {} })), true);
+  assert.equal(covers({}, {}, "secrets"), true);
+  assert.equal(covers({ scopes: ["BestEffort"] }, {}, "secrets"), false);
+});
+
+test("match: each container must name what is counted", () => {
+  const spec = { containers: [container({ cpu: "1" }), container({}, { memory: "1" })], initContainers: [] };
+  const names = ["limits.memory", "pods", "requests.cpu"];
+  assert.deepEqual(missingAmounts(names, pod(spec)), ["limits.memory", "requests.cpu"]);
+  assert.deepEqual(missingAmounts(["pods"], pod(spec)), []);
+});
