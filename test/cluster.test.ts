@@ -127,7 +127,7 @@ suite("cluster", { skip: why ?? false }, () => {
       "--",
       "/bin/sh",
       "-c",
-      "sleep 3600",
+      "trap 'exit 0' TERM; while :; do busybox sleep 0.2; done",
     );
     await cluster.kubectl("delete", "namespace", "gone", "--timeout=60s");
     await assert.rejects(cluster.kubectl("get", "namespace", "gone"), /not found/);
