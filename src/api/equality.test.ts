@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { printDifference, semanticEqual } from "./equality.ts";
 
-test("nothing, zero and empty are the same to Go", () => {
+test("nothing and empty are the same to Go, zero isn't", () => {
   const same: [unknown, unknown][] = [
-    [{}, { a: undefined, b: null, c: "", d: 0, e: false, f: [], g: {} }],
+    [{}, { a: undefined, b: null, f: [], g: {} }],
     [undefined, {}],
     [{ a: { b: {} } }, {}],
     [{ limits: { cpu: "1" } }, { limits: { cpu: "1000m" } }],
@@ -19,6 +19,9 @@ test("nothing, zero and empty are the same to Go", () => {
   ];
   for (const [a, b] of same) assert.equal(semanticEqual(a, b), true, JSON.stringify([a, b]));
   const different: [unknown, unknown][] = [
+    [{}, { a: "" }],
+    [{}, { a: 0 }],
+    [{}, { a: false }],
     [{ a: 1 }, { a: 2 }],
     [{ a: 1 }, { a: "1" }],
     [{ a: "1" }, { a: "1000m" }],

@@ -1,6 +1,7 @@
 /**
- * Whether two values of the API mean the same: upstream's semantic deep equality. What is missing equals what is empty or zero,
- * because Go doesn't tell them apart; quantities equal by amount where they stand in maps of resources.
+ * Whether two values of the API mean the same: upstream's semantic deep equality, for objects that were decoded. A decoder
+ * leaves out the zeros that Go can't tell from nothing, so a zero that is there is one: `runAsUser: 0` isn't nothing. Empty
+ * lists and maps are nothing; quantities equal by amount where they stand in maps of resources.
  */
 import { compareQuantities, QuantityError } from "#machinery";
 
@@ -45,7 +46,7 @@ function equal(a: unknown, b: unknown, areQuantities: boolean): boolean {
 }
 
 function isEmpty(value: unknown): boolean {
-  if (value === undefined || value === null || value === "" || value === 0 || value === false) return true;
+  if (value === undefined || value === null) return true;
   if (typeof value !== "object") return false;
   if (Array.isArray(value)) return value.length === 0;
   for (const key in value) {

@@ -16,6 +16,7 @@ export const eventKind = defineKind<Event>({
   kind: "Event",
   resource: "events",
   storageVersion: "v1",
+  groupInErrors: "",
   convert: { toStorage, fromStorage },
   allowCreateOnUpdate: true,
   defaultPropagation: "Unsupported",

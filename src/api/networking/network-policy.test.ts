@@ -80,6 +80,15 @@ test("network policy: types", () => {
   );
 });
 
+test("network policy: the generation tells an empty selector from none", () => {
+  const { object: old } = tryCreate(kind, { spec: { ingress: [{ from: [{ podSelector: {} }] }] } });
+  const generation = (from: object) =>
+    tryUpdate(kind, old, { change: ({ spec }) => void Object.assign(spec ?? {}, { ingress: [{ from: [from] }] }) })
+      .object.metadata.generation;
+  assert.equal(generation({ podSelector: {} }), 1);
+  assert.equal(generation({ namespaceSelector: {} }), 2);
+});
+
 test("network policy: blocks from before the strict rule may stay, with a warning", () => {
   const { object: old } = tryCreate(kind, { spec: { ingress: [{ from: [{ ipBlock: { cidr: "10.0.0.1/8" } }] }] } });
   const touch = (change: (object: typeof old) => void) => tryUpdate(kind, old, { change });

@@ -1,11 +1,11 @@
 /** NetworkPolicy: who may talk to which pods. Follows upstream's registry/networking/networkpolicy. */
-import { printLabelSelector } from "#machinery";
+import { jsonEqual, printLabelSelector } from "#machinery";
 import { ageColumn } from "../columns.ts";
 import { cidrWarnings } from "../ip-warnings.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
 import { specOf } from "../spec-of.ts";
-import { bumpGeneration, firstGeneration } from "../strategy.ts";
+import { firstGeneration } from "../strategy.ts";
 import type { NetworkPolicy } from "../types.d.ts";
 import { rulesOf, validatePolicy } from "./network-policy/validate.ts";
 
@@ -41,7 +41,11 @@ export const networkPolicyKind = defineKind<NetworkPolicy>({
 
   defaults: defaultPolicy,
   prepareForCreate: firstGeneration,
-  prepareForUpdate: bumpGeneration,
+  prepareForUpdate(policy, old) {
+    const generation = old.metadata.generation ?? 0;
+    // An empty selector isn't none: it selects everything.
+    policy.metadata.generation = jsonEqual(policy.spec, old.spec) ? generation : generation + 1;
+  },
   validate: (policy) => validatePolicy(policy).errors,
   validateUpdate(policy, old) {
     const { errors } = validatePolicy(policy, old);

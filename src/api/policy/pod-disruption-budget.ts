@@ -1,5 +1,5 @@
 /** PodDisruptionBudget: how many pods may be evicted at a time. Follows upstream's registry/policy/poddisruptionbudget. */
-import { type FieldError, validateConditions } from "#machinery";
+import { type FieldError, nameIsPathSegment, validateConditions } from "#machinery";
 import { ageColumn } from "../columns.ts";
 import { validateCounts } from "../counts.ts";
 import { type Column, defineKind, type Strategy } from "../kind.ts";
@@ -97,6 +97,8 @@ export const podDisruptionBudgetKind = defineKind<PodDisruptionBudget>({
   resource: "poddisruptionbudgets",
   storageVersion: "v1",
   allowUnconditionalUpdate: false,
+  // Upstream checks no more of it.
+  validateName: (name, prefix) => [...nameIsPathSegment(name, prefix)],
   resetFields: ["status"],
 
   defaults({ spec }) {

@@ -5,6 +5,7 @@ import { Place } from "../../place.ts";
 import { appArmorPrefix, mirrorAnnotation } from "../../pod-spec/annotations.ts";
 import { validateTolerations } from "../../pod-spec/tolerations.ts";
 import { int32Max } from "../../pod-spec/validate.ts";
+import { setOrDelete } from "../../strategy.ts";
 import type { Affinity, Container, Pod, PodSchedulingGate, PodSpec, Toleration } from "../../types.d.ts";
 import { validateNodeAffinityChange, validateNodeSelectorChange } from "./gated.ts";
 import { specOf, validateChangedPod } from "./validate.ts";
@@ -100,15 +101,19 @@ function validateGatesChange(now: readonly PodSchedulingGate[], before: readonly
 /** All that may change is put back; what still differs may not. */
 function validateRest(spec: PodSpec, old: PodSpec, at: Place): void {
   const withImages = (now: readonly Container[] = [], before: readonly Container[] = []) =>
-    now.map((container, i) => ({ ...container, image: before[i]?.image ?? "" }));
+    now.map((container, i) => {
+      const copy = { ...container };
+      setOrDelete(copy, { image: before[i]?.image });
+      return copy;
+    });
   const masked: PodSpec = {
     ...spec,
     containers: withImages(spec.containers, old.containers),
     initContainers: withImages(spec.initContainers, old.initContainers),
-    activeDeadlineSeconds: old.activeDeadlineSeconds ?? 0,
     schedulingGates: old.schedulingGates ?? [],
     tolerations: old.tolerations ?? [],
   };
+  setOrDelete(masked, { activeDeadlineSeconds: old.activeDeadlineSeconds });
   const grace = old.terminationGracePeriodSeconds;
   if (grace !== undefined && grace < 0 && spec.terminationGracePeriodSeconds === 1) {
     masked.terminationGracePeriodSeconds = grace;
