@@ -70,8 +70,15 @@ function readSigned(bytes: Buffer): Signed {
   const [info, algorithm, signature] = readInside(whole, derTag.sequence);
   if (!info) throw new DerError("sequence truncated");
   const [oid] = readInside(algorithm, derTag.sequence);
-  // The first byte of a bit string says how many bits are unused: none.
-  return { info, algorithm: readOid(oid), signature: contentOf(signature, derTag.bitString).subarray(1) };
+  return { info, algorithm: readOid(oid), signature: readBits(signature) };
+}
+
+/** The first byte says how many bits of the last one are unused: in signatures none. */
+function readBits(element: DerElement | undefined): Buffer {
+  const bytes = contentOf(element, derTag.bitString);
+  if (bytes.length === 0) throw new DerError("zero length BIT STRING");
+  if (bytes[0] !== 0) throw new DerError("invalid padding bits in BIT STRING");
+  return bytes.subarray(1);
 }
 
 function readInfo(info: DerElement): CertificateRequest {
@@ -142,7 +149,7 @@ function checkSignature({ info, algorithm, signature }: Signed, publicKey: Buffe
     throw new CertificateRequestError("x509: cannot verify signature: algorithm unimplemented");
   }
   const key = readKey(publicKey);
-  if (verify(hash, info.encoded, key, signature)) return;
+  if (verifies(hash, info.encoded, key, signature)) return;
   const type = key.asymmetricKeyType;
   if (type === "rsa") throw new CertificateRequestError("crypto/rsa: verification error");
   throw new CertificateRequestError(`x509: ${type === "ec" ? "ECDSA" : "Ed25519"} verification failure`);
@@ -154,5 +161,14 @@ function readKey(der: Buffer): KeyObject {
   } catch {
     // OpenSSL's reasons mean nothing to whoever reads this.
     throw new CertificateRequestError("x509: unsupported public key in certificate request");
+  }
+}
+
+function verifies(hash: string | null, data: Buffer, key: KeyObject, signature: Buffer): boolean {
+  try {
+    return verify(hash, data, key, signature);
+  } catch {
+    // The key doesn't sign in this way at all.
+    return false;
   }
 }
