@@ -16,9 +16,10 @@ export interface OpenApiSource {
   typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
 }
 
+/** An `@` is no part of a media type for Go's parser: asked for in both forms, answered in the one that clients can read. */
 const protobufTypes = {
-  v2: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-  v3: "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+  v2: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+  v3: "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
 } as const;
 /** Bodies kept: kubectl asks for a few group versions again and again. */
 const keptMax = 16;
@@ -108,7 +109,7 @@ function negotiate(accept: string | undefined, protobuf: string): "json" | "prot
   if (!accept) return "json";
   for (const part of accept.split(",")) {
     const type = part.split(";")[0]?.trim();
-    if (type === protobuf) return "protobuf";
+    if (type?.replace("@", ".") === protobuf) return "protobuf";
     if (type === "application/json" || type === "*/*" || type === "application/*") return "json";
   }
   return undefined;
