@@ -3,6 +3,7 @@ import type { FieldError } from "#machinery";
 import { ageColumn } from "../columns.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
+import { specOf } from "../spec-of.ts";
 import { bumpGeneration, firstGeneration } from "../strategy.ts";
 import type { ValidatingAdmissionPolicyBinding } from "../types.d.ts";
 import {
@@ -18,8 +19,9 @@ const actions = ["Audit", "Deny", "Warn"];
 const denyAndWarn =
   "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)";
 
-function validateBinding({ spec }: ValidatingAdmissionPolicyBinding): FieldError[] {
+function validateBinding(binding: ValidatingAdmissionPolicyBinding): FieldError[] {
   const at = Place.root("spec");
+  const spec = specOf(binding);
   validatePolicyName(spec.policyName, at.child("policyName"));
   validateParamRef(spec.paramRef, at.child("paramRef"));
   validateMatchResources(spec.matchResources, at.child("matchResources"));

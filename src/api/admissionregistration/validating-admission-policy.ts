@@ -5,6 +5,7 @@
 import { type FieldError, isQualifiedName, validateConditions } from "#machinery";
 import { ageColumn } from "../columns.ts";
 import { semanticEqual } from "../equality.ts";
+import { goStruct } from "../go-struct.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
 import { specOf } from "../spec-of.ts";
@@ -70,7 +71,8 @@ function validateValidation(validation: Validation, at: Place): void {
 
 function validateAnnotations(annotations: readonly AuditAnnotation[], at: Place, policyName: string): void {
   if (annotations.length > annotationsMax) {
-    at.invalid(annotations, `must not have more than ${annotationsMax} auditAnnotations`);
+    const printed = annotations.map((each) => goStruct("api.admissionregistration.v1.AuditAnnotation", each));
+    at.invalid(printed, `must not have more than ${annotationsMax} auditAnnotations`);
   }
   const keys = new Set<string>();
   annotations.forEach(({ key = "", valueExpression = "" }, i) => {
