@@ -118,7 +118,7 @@ async function playPods(folder: string): Promise<Outcome> {
     });
   try {
     const cluster = await startUntil(
-      [...inside, process.execPath, sampan, "up", "--data-dir", data],
+      [...inside, process.execPath, sampan, "up", "--data-dir", data, "--node-name", "node1"],
       "ready in",
       path.join(folder, "up.log"),
     );
