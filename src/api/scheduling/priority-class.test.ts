@@ -29,7 +29,7 @@ test("priority class: what is refused", () => {
     [named("system-x", 1), [`${reserved}. error: system-x is not a known system priority class`]],
     [
       { preemptionPolicy: "Odd" },
-      ['preemptionPolicy: Unsupported value: "Odd": supported values: "Never", "PreemptLowerPriority"'],
+      ['preemptionPolicy: Unsupported value: "Odd": supported values: "PreemptLowerPriority", "Never"'],
     ],
     [{ preemptionPolicy: "" }, ["preemptionPolicy: Required value"]],
   ];

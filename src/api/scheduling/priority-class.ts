@@ -16,7 +16,7 @@ export const systemPriorities: Readonly<Record<string, number>> = {
   "system-cluster-critical": 2_000_000_000,
 };
 
-const policies = ["Never", "PreemptLowerPriority"];
+const policies = ["PreemptLowerPriority", "Never"];
 
 function validateClass(priorityClass: PriorityClass): FieldError[] {
   const errors: FieldError[] = [];
