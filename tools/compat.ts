@@ -133,7 +133,7 @@ async function playPods(folder: string): Promise<Outcome> {
       await stop(cluster);
     }
   } finally {
-    keeper.kill();
+    keeper.kill("SIGKILL");
   }
 }
 

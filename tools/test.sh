@@ -11,4 +11,4 @@ if [ $# -eq 0 ]; then
   biome check --error-on-warnings .
   set -- 'tools/**/*.test.ts' 'src/**/*.test.ts' 'bench/**/*.test.ts' 'test/**/*.test.ts'
 fi
-exec node --test --test-concurrency=2 --test-reporter="${TEST_REPORTER:-spec}" "$@"
+exec node --test --test-concurrency=2 --test-timeout=180000 --test-reporter="${TEST_REPORTER:-spec}" "$@"

@@ -140,7 +140,8 @@ export async function startTestCluster(...flags: string[]): Promise<TestCluster>
       try {
         await cluster.sampan("down", "--purge");
       } finally {
-        keeper.kill();
+        // unshare itself waits for its child and ignores anything softer; the child dies with it.
+        keeper.kill("SIGKILL");
         rmSync(directory, { recursive: true, force: true });
       }
     },

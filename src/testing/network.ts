@@ -88,7 +88,7 @@ export async function makePod(options: {
   run("ip", "route", "add", "default", "via", gateway);
   child.stdin?.write("go\n");
   if (child.stdout) await once(child.stdout, "data");
-  return { address, run, close: () => child.kill() };
+  return { address, run, close: () => child.kill("SIGKILL") };
 }
 
 /** unshare has made the namespace once its own differs from ours. */
