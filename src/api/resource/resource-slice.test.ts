@@ -29,6 +29,10 @@ test("resource slice: a fresh one", () => {
   assert.equal(object.metadata.generation, 1);
   const { Age: _, ...cells } = tryColumns(resourceSliceKind, object);
   assert.deepEqual(cells, { Node: "n", Driver: "D.example.com", Pool: "node-1" });
+  assert.equal(
+    resourceSliceKind.unknownField?.("spec.x"),
+    "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: spec.x",
+  );
   assert.deepEqual(resourceSliceKind.selectableFields?.(object), {
     "spec.nodeName": "n",
     "spec.driver": "D.example.com",

@@ -48,6 +48,7 @@ export const resourceSliceKind = defineKind<ResourceSlice>({
 
   selectableFieldNames: ["spec.nodeName", "spec.driver"],
   selectableFields: ({ spec }) => ({ "spec.nodeName": spec.nodeName ?? "", "spec.driver": spec.driver }),
+  unknownField: (field) => `field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: ${field}`,
 
   columns: [
     {
