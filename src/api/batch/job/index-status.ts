@@ -2,7 +2,7 @@
 import type { Place } from "../../place.ts";
 import type { JobSpec } from "../../types.d.ts";
 import { countIndexes, findOverlap } from "./indexes.ts";
-import type { StatusChange } from "./status.ts";
+import type { StatusChange } from "./status-change.ts";
 
 export function validateIndexStatus({ now, changed }: StatusChange, at: Place, spec: JobSpec): void {
   const { completedIndexes = "", failedIndexes } = now;

@@ -1,7 +1,7 @@
 /** That a job's status goes forward: what has ended stays so, and counters don't fall. */
 import type { Place } from "../../place.ts";
 import type { JobSpec } from "../../types.d.ts";
-import type { StatusChange } from "./status.ts";
+import type { StatusChange } from "./status-change.ts";
 
 export function validateProgress(change: StatusChange, at: Place, spec: JobSpec): void {
   const { now, before, is, was, changed, finished, finishedChanged } = change;

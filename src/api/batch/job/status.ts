@@ -3,48 +3,15 @@
  * each only counts when the update changes what the rule is about: a status that was wrong before must not block others.
  */
 import { validateCount } from "../../counts.ts";
-import { semanticEqual } from "../../equality.ts";
 import type { Strategy } from "../../kind.ts";
 import { Place } from "../../place.ts";
 import { specOf } from "../../spec-of.ts";
 import { setOrDelete } from "../../strategy.ts";
 import type { Job, JobStatus, UncountedTerminatedPods } from "../../types.d.ts";
-import { type JobConditionType, isFinished, isTrue } from "./conditions.ts";
+
 import { validateIndexStatus } from "./index-status.ts";
 import { validateProgress } from "./progress.ts";
-
-/** A status beside the one before. */
-export interface StatusChange {
-  readonly now: JobStatus;
-  readonly before: JobStatus;
-  /** Whether one of these fields is another. */
-  changed(...fields: readonly (keyof JobStatus)[]): boolean;
-  is(type: JobConditionType): boolean;
-  was(type: JobConditionType): boolean;
-  /** Whether one of these conditions came or went. */
-  turned(...types: readonly JobConditionType[]): boolean;
-  readonly finished: boolean;
-  /** It just finished, or upstream's way back. */
-  readonly finishedChanged: boolean;
-}
-
-function compare(now: JobStatus, before: JobStatus): StatusChange {
-  const is = (type: JobConditionType) => isTrue(now.conditions, type);
-  const was = (type: JobConditionType) => isTrue(before.conditions, type);
-  const differs = (field: keyof JobStatus) =>
-    (now[field] === undefined) !== (before[field] === undefined) || !semanticEqual(now[field], before[field]);
-  const finished = isFinished(now.conditions);
-  return {
-    now,
-    before,
-    is,
-    was,
-    changed: (...fields) => fields.some(differs),
-    turned: (...types) => types.some((type) => is(type) !== was(type)),
-    finished,
-    finishedChanged: finished !== isFinished(before.conditions),
-  };
-}
+import { compareStatus, type StatusChange } from "./status-change.ts";
 
 function validateCounters(status: JobStatus, at: Place): void {
   validateCount(status.active, at.child("active"));
@@ -124,7 +91,7 @@ export const jobStatusStrategy: Strategy<Job> = {
   validateUpdate(job, old) {
     const at = Place.root("status");
     const spec = specOf(job);
-    const change = compare(job.status ?? {}, old.status ?? {});
+    const change = compareStatus(job.status ?? {}, old.status ?? {});
     validateCounters(change.now, at);
     validateConditions(change, at.child("conditions"));
     validateTimes(change, at);
