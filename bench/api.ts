@@ -1,0 +1,116 @@
+/**
+ * What requests cost the API server. `node bench/api.ts [--tiny]`, after `node tools/bundle.ts`
+ * The bundled `sampan apiserver` over TLS, asked by a client in this process; beside it the same questions to a bare Node.js server that
+ * answers constant bytes of the same size: what TLS and HTTP cost whoever answers. CPU is the server's, all threads, for one operation.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { type Load, type Measured, runLoad } from "./api/load.ts";
+import { printTable } from "./process-usage.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    tiny: { type: "boolean", default: false },
+    program: { type: "string", default: resolve(import.meta.dirname, "../dist/sampan.js") },
+  },
+});
+const load: Load = flags.tiny
+  ? { pods: 40, parallel: 8, watchers: 5, events: 10, lists: 2, phaseMsMax: 5_000 }
+  : { pods: 3_000, parallel: 32, watchers: 100, events: 200, lists: 20, phaseMsMax: 60_000 };
+const token = "bench";
+const startMsMax = 20_000;
+
+const folder = mkdtempSync(join(tmpdir(), "bench-api-"));
+const children: ChildProcess[] = [];
+try {
+  const port = await freePort();
+  const tokens = join(folder, "tokens.csv");
+  const dataDir = join(folder, "data");
+  writeFileSync(tokens, `${token},bench,bench,"system:masters"\n`);
+  const pid = await start(
+    /^serving on /m,
+    [flags.program, "apiserver", "--data-dir", dataDir, "--bind-address", "127.0.0.1"].concat([
+      "--secure-port",
+      String(port),
+      "--token-auth-file",
+      tokens,
+    ]),
+  );
+  const authority = readFileSync(join(dataDir, "pki/ca.crt"));
+  const ours = await runLoad({ port, token, authority, pid }, load);
+  // The same objects, as constant bytes, under the same certificate.
+  const sample = join(folder, "pod.json");
+  writeFileSync(sample, ours.pod);
+  const floorPort = await freePort();
+  const floorPid = await start(
+    /^listening$/m,
+    [join(import.meta.dirname, "api/floor.ts"), sample, String(load.pods), String(floorPort)].concat([
+      join(dataDir, "pki/apiserver.key"),
+      join(dataDir, "pki/apiserver.crt"),
+    ]),
+  );
+  const floor = await runLoad({ port: floorPort, token, authority, pid: floorPid }, load);
+  process.stdout.write(
+    `${load.pods} pods of ${Buffer.byteLength(ours.pod)} bytes, ${load.parallel} requests at a time, ${load.watchers} watchers\n\n`,
+  );
+  print(ours.measured, floor.measured);
+} finally {
+  for (const child of children) await end(child);
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Answers the process's pid once it has said that it is ready. */
+async function start(ready: RegExp, args: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  children.push(child);
+  let said = "";
+  await new Promise<void>((done, refuse) => {
+    const timer = setTimeout(() => refuse(new Error(`not ready within ${startMsMax} ms: ${args[0]}`)), startMsMax);
+    child.on("exit", (code) => refuse(new Error(`${args[0]} ended with code ${code}: ${said}`)));
+    child.stdout.on("data", (text: Buffer) => {
+      said += text;
+      if (!ready.test(said)) return;
+      clearTimeout(timer);
+      done();
+    });
+  });
+  return child.pid ?? 0;
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  child.removeAllListeners("exit");
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, "exit");
+  child.kill("SIGTERM");
+  await ended;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" ? (address?.port ?? 0) : 0;
+}
+
+function print(ours: readonly Measured[], floor: readonly Measured[]): void {
+  const rows = [["", "CPU", "bare", "a second", "bare", "p50", "p99", "RSS", "bare"]];
+  for (const [at, each] of ours.entries()) {
+    const bare = floor[at]!; // the same load has the same rows
+    const cpu = ({ cpuMs }: Measured) => (cpuMs < 0.1 ? `${(cpuMs * 1000).toFixed(1)} µs` : `${cpuMs.toFixed(3)} ms`);
+    const ms = (value: number) => `${value.toFixed(1)} ms`;
+    const speed = ({ perSecond }: Measured) => Math.round(perSecond).toLocaleString("en");
+    const memory = ({ residentMiB }: Measured) => `${residentMiB.toFixed(0)} MiB`;
+    rows.push([
+      ...[each.what, cpu(each), cpu(bare), speed(each), speed(bare)],
+      ...[ms(each.p50Ms), ms(each.p99Ms), memory(each), memory(bare)],
+    ]);
+  }
+  printTable(rows);
+}
