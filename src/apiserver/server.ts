@@ -51,6 +51,8 @@ export interface ApiServerDependencies {
   readonly paths?: ReadonlyMap<string, PathHandler>;
   /** After the built-in plugins, before the quota. */
   readonly admission?: readonly AdmissionPlugin[];
+  /** Judge a write when nothing changes it any more (escalation of rights). */
+  readonly guards?: readonly AdmissionPlugin[];
   /** Created at the start where they are missing. */
   readonly objects?: readonly Wanted[];
 }
@@ -90,7 +92,12 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const caches = new WatchCaches({ store, clock, log });
   const storage = new Storage(caches);
   const lookup = createLookup({ table, storage, clock });
-  const plugins = [...builtInPlugins(), ...(dependencies.admission ?? []), resourceQuota({ table, storage })];
+  const plugins = [
+    ...builtInPlugins(),
+    ...(dependencies.admission ?? []),
+    resourceQuota({ table, storage }),
+    ...(dependencies.guards ?? []),
+  ];
   const admission = new AdmissionChain(plugins, lookup);
   const hooks: ReadonlyMap<string, KindHooks> = specialHooks({
     store,

@@ -5,6 +5,7 @@
 import type { KubernetesObject } from "#machinery";
 import type { RequestUser } from "#api";
 import { assert } from "#base";
+import type { AdmissionPlugin } from "../admission/chain.ts";
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import type { WatchCaches } from "../cache/watch-caches.ts";
 import type { PathHandler } from "../paths.ts";
@@ -13,6 +14,7 @@ import type { ResourceTable } from "../resource.ts";
 import type { Authenticator, Authorizer } from "../security.ts";
 import { type AccountTokens, createAccountTokens, type LookUp } from "./account-tokens.ts";
 import { createAuthenticator, createTokenAuthenticator } from "./authenticate.ts";
+import { escalationCheck } from "./escalation.ts";
 import { discoveryPaths } from "./issuer-discovery.ts";
 import { type Binding, createRbac, type Rbac, type RbacSource } from "./rbac.ts";
 import { reviewHandlers } from "./review-handlers.ts";
@@ -36,6 +38,8 @@ export interface Security {
   /** For the server's registry and paths. */
   readonly handlers: CallHandlers;
   readonly paths: ReadonlyMap<string, PathHandler>;
+  /** For the server's admission. */
+  readonly guards: readonly AdmissionPlugin[];
   /** Loads what every request needs from then on. */
   attach(server: { table: ResourceTable; caches: WatchCaches }): Promise<void>;
 }
@@ -127,6 +131,7 @@ export function createSecurity(options: SecurityOptions): Security {
       accountTokens,
     }),
     paths: discoveryPaths(accountTokens),
+    guards: [escalationCheck({ rbac, source, authorizer })],
     async attach(to) {
       server = to;
       await ready();
