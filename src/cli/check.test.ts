@@ -49,11 +49,6 @@ for (const [name, change, verdict, mend] of [
     assert.match(bad[0]?.mend ?? "", mend);
   });
 
-test("check: simulated nodes need neither root nor containerd", () => {
-  const findings = assess({ ...good, userId: 1000, programs: {}, platform: "darwin" }, "simulated");
-  assert.ok(findings.every(({ verdict }) => verdict === "ok"));
-});
-
 test("check: the printed finding names found, needed and the command", () => {
   const text = printFindings(assess({ ...good, portHolder: "nginx (pid 7)" }));
   assert.match(text, /FATAL +port 6443 +held by nginx \(pid 7\); needed: free\n +-> stop that process/);

@@ -9,6 +9,8 @@ export interface MachineFacts {
   /** Where each program is; undefined when it is missing. */
   readonly programs: Readonly<Record<string, string | undefined>>;
   readonly containerdVersion: string | undefined;
+  /** What `containerd --version` complained of. */
+  readonly containerdFailure?: string | undefined;
   readonly cniDirectory: string | undefined;
   readonly cniPlugins: readonly string[];
   readonly cgroups: "v1" | "hybrid" | "v2" | "none";
@@ -37,7 +39,7 @@ const controllersNeeded = ["cpu", "memory", "pids"];
 const freeBytesMin = 1024 ** 3;
 const inotifyInstancesMin = 256;
 
-export function assess(facts: MachineFacts, runtime: "containerd" | "simulated" = "containerd"): Finding[] {
+export function assess(facts: MachineFacts): Finding[] {
   const findings: Finding[] = [
     judge("Node.js", facts.nodeVersion, "26 or newer", Number.parseInt(facts.nodeVersion.replace(/^v/, ""), 10) >= 26, {
       mend: "npm start (it installs Node.js 26 for this project)",
@@ -59,7 +61,6 @@ export function assess(facts: MachineFacts, runtime: "containerd" | "simulated" 
       },
     ),
   ];
-  if (runtime === "simulated") return findings;
   const aptInstall = (name: string) => ({ mend: `apt-get install -y ${name}` });
   const program = (name: string, packageName: string) =>
     judge(
@@ -73,15 +74,25 @@ export function assess(facts: MachineFacts, runtime: "containerd" | "simulated" 
   const controllers = controllersNeeded.filter((name) => !facts.cgroupControllers.includes(name));
   findings.push(
     judge("operating system", facts.platform, "linux", facts.platform === "linux", {
-      mend: "pass --runtime simulated: nodes without containers",
+      mend: "run it in a Linux machine or virtual machine",
     }),
     judge("user", facts.userId === 0 ? "root" : `uid ${facts.userId}`, "root", facts.userId === 0, {
-      mend: "sudo npm start, or pass --runtime simulated",
+      mend: "sudo npm start",
     }),
-    {
-      ...program("containerd", "containerd"),
-      found: facts.containerdVersion ?? facts.programs.containerd ?? "missing",
-    },
+    facts.containerdFailure === undefined
+      ? {
+          ...program("containerd", "containerd"),
+          found: facts.containerdVersion ?? facts.programs.containerd ?? "missing",
+        }
+      : judge(
+          "containerd",
+          `${facts.programs.containerd} does not run: ${facts.containerdFailure}`,
+          "installed",
+          false,
+          {
+            mend: "apt-get install --reinstall -y containerd",
+          },
+        ),
     program("runc", "runc"),
     program("nft", "nftables"),
     program("ip", "iproute2"),

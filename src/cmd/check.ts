@@ -9,7 +9,6 @@ const flags = {
   config: placeFlags.config,
   "data-dir": placeFlags["data-dir"],
   "secure-port": placeFlags["secure-port"],
-  runtime: placeFlags.runtime,
 } as const satisfies FlagSpecs;
 
 export const command = defineCommand({
@@ -17,7 +16,7 @@ export const command = defineCommand({
   flags,
   async run({ flags: values, out }) {
     const facts = await gatherMachineFacts({ dataDirectory: values["data-dir"], port: values["secure-port"] });
-    const findings = assess(facts, values.runtime === "simulated" ? "simulated" : "containerd");
+    const findings = assess(facts);
     out(printFindings(findings));
     return findings.some(({ verdict }) => verdict === "fatal") ? 1 : 0;
   },

@@ -14,12 +14,7 @@ export const placeFlags = {
   "service-cidr": { type: "string", default: "10.96.0.0/16", value: "CIDR", help: "Addresses of Services." },
   "cluster-cidr": { type: "string", default: "10.244.0.0/16", value: "CIDR", help: "Addresses of pods." },
   "cluster-domain": { type: "string", default: "cluster.local", value: "NAME", help: "Domain of the cluster's DNS." },
-  runtime: {
-    type: "string",
-    default: "containerd",
-    choices: ["containerd", "simulated"],
-    help: "Real containers, or nodes without any.",
-  },
+  runtime: { type: "string", default: "containerd", choices: ["containerd"], help: "What runs containers." },
   "container-runtime-endpoint": {
     type: "string",
     value: "SOCKET",
