@@ -37,6 +37,17 @@ test("flags: an unknown key in the file fails", () => {
   assert.throws(() => parseFlags(specs, { args: [], env: {}, file }), new FlagError('c.yaml: unknown key "port"'));
 });
 
+for (const [name, values, message] of [
+  ["a list for a text", { "data-dir": ["a", "b"] }, 'c.yaml: data-dir: want one plain value, have ["a","b"]'],
+  ["a map for a number", { "secure-port": { a: 1 } }, 'c.yaml: secure-port: want one plain value, have {"a":1}'],
+  ["nothing", { "data-dir": null }, "c.yaml: data-dir: want one plain value, have null"],
+  ["maps in a list", { file: [{ a: 1 }] }, 'c.yaml: file: want a list of plain values, have [{"a":1}]'],
+] as const)
+  test(`flags: ${name} in the file fails with a clear message`, () => {
+    const file = { path: "c.yaml", values };
+    assert.throws(() => parseFlags(specs, { args: [], env: {}, file }), new FlagError(message));
+  });
+
 test("flags: help names each flag once", () => {
   assert.match(describeFlags(specs), /-d, --detach +Run in the background\./);
 });

@@ -51,7 +51,11 @@ export function parseFlags<S extends FlagSpecs>(
     if (typed.given.has(name)) values[name] = check(spec, typed.given.get(name), `--${name}`);
     else if (fromEnvironment !== undefined) values[name] = check(spec, [fromEnvironment], variable);
     else if (fromFile !== undefined)
-      values[name] = check(spec, [fromFile].flat().map(String), `${input.file?.path}: ${name}`);
+      values[name] = check(
+        spec,
+        fileTexts(spec, fromFile, `${input.file?.path}: ${name}`),
+        `${input.file?.path}: ${name}`,
+      );
     else values[name] = spec.default ?? (spec.type === "bool" ? false : spec.type === "strings" ? [] : undefined);
   }
   for (const key of Object.keys(input.file?.values ?? {}))
@@ -114,6 +118,16 @@ const shortName = (specs: FlagSpecs, letter: string) =>
 function nearest(name: string, specs: FlagSpecs): string {
   const close = Object.keys(specs).find((flag) => flag.startsWith(name.slice(0, 4)) && name.length > 3);
   return close ? `; did you mean --${close}?` : "";
+}
+
+/** A key's value in a file: one plain value, for "strings" also a list of them. */
+function fileTexts(spec: FlagSpec, value: unknown, source: string): string[] {
+  const list = Array.isArray(value) && spec.type === "strings" ? value : [value];
+  if (list.some((one) => one === null || typeof one === "object"))
+    throw new FlagError(
+      `${source}: want ${spec.type === "strings" ? "a list of plain values" : "one plain value"}, have ${JSON.stringify(value)}`,
+    );
+  return list.map(String);
 }
 
 function check(spec: FlagSpec, texts: readonly string[] = [], source: string): unknown {

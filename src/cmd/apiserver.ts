@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
 import { parseTokenFile } from "#apiserver";
+import { checkAddresses } from "./addresses.ts";
 import { CommandError, defineCommand } from "./command.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
@@ -37,6 +38,7 @@ export const command = defineCommand({
   flags,
   async run({ flags: values, out, err, signal }) {
     const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
+    checkAddresses(values, []);
     const layout = dataLayout(values["data-dir"]);
     const holder = portHolder(values["secure-port"]);
     if (holder)

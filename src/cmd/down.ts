@@ -5,7 +5,7 @@ import { createLogger, type FlagSpecs, type LogLevel } from "#base";
 import { removeNode } from "#kubelet";
 import { createNft, removeRules } from "#proxy";
 import { defineCommand } from "./command.ts";
-import { type Instance, isRunning, readInstance, removeInstance } from "./instance.ts";
+import { DamagedPidFile, type Instance, isRunning, readInstance, removeInstance, storeHolder } from "./instance.ts";
 import { findProgram } from "./machine.ts";
 import { removeNodeNetwork } from "./network.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
@@ -27,8 +27,9 @@ export const command = defineCommand({
   async run({ flags: values, out, err }) {
     const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
     const layout = dataLayout(values["data-dir"]);
-    const instance = await readInstance(layout.pidFile);
-    if (instance && isRunning(instance)) await end(instance);
+    const instance = await lastInstance(layout.pidFile);
+    const running = instance && isRunning(instance) ? instance : storeHolder(layout);
+    if (running) await end(running);
     const failures: string[] = [];
     const attempt = async (what: string, work: () => Promise<unknown>) => {
       try {
@@ -37,7 +38,7 @@ export const command = defineCommand({
         failures.push(`${what}: ${(error as Error).message}`);
       }
     };
-    for (const node of await lastNode(layout))
+    for (const node of await lastNode(layout, instance))
       await attempt(`node ${node.name}`, () =>
         removeNode(
           {
@@ -58,8 +59,18 @@ export const command = defineCommand({
   },
 });
 
+/** A damaged pid file keeps nobody from ending: the process is found by the store's lock. */
+async function lastInstance(pidFile: string): Promise<Instance | undefined> {
+  try {
+    return await readInstance(pidFile);
+  } catch (error) {
+    if (error instanceof DamagedPidFile) return undefined;
+    throw error;
+  }
+}
+
 /** Asks, waits, and in the end insists. */
-async function end(instance: Instance): Promise<void> {
+async function end(instance: Pick<Instance, "pid" | "startTime">): Promise<void> {
   process.kill(instance.pid, "SIGTERM");
   for (let waited = 0; isRunning(instance) && waited < stopMsMax; waited += lookMs) await sleep(lookMs);
   if (isRunning(instance)) process.kill(instance.pid, "SIGKILL");

@@ -1,10 +1,12 @@
 /** `sampan image load|pack|list`: images without a registry. */
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { FlagSpecs } from "#base";
 import { importImage, listImages, nodeFolders, packImage } from "#kubelet";
 import { CommandError, defineCommand } from "./command.ts";
+import { readInstance } from "./instance.ts";
 import { lastNode } from "./last-node.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 
@@ -83,16 +85,16 @@ function splitOnce(text: string, separator: string): [string, string] {
 }
 
 async function store(layout: ReturnType<typeof dataLayout>) {
-  const [node] = await lastNode(layout);
+  const [node] = await lastNode(layout, await readInstance(layout.pidFile));
   if (!node)
     throw new CommandError(
       `no node in ${layout.root}: images are loaded into a running cluster (\`sampan up\`), or put archives into ${layout.images} before`,
     );
   const folders = nodeFolders({ rootDir: layout.node(node.name) });
-  return {
-    endpoint: node.runtimeEndpoint ?? path.join(folders.containerd, "containerd.sock"),
-    pinnedFile: folders.pinned,
-  };
+  const endpoint = node.runtimeEndpoint ?? path.join(folders.containerd, "containerd.sock");
+  if (!existsSync(endpoint.replace(/^unix:\/\//, "")))
+    throw new CommandError(`no container runtime at ${endpoint}: start the cluster with \`sampan up\` first`);
+  return { endpoint, pinnedFile: folders.pinned };
 }
 
 async function load(layout: ReturnType<typeof dataLayout>, archive: string): Promise<string[]> {

@@ -1,6 +1,9 @@
 /** The `up` that works with a data folder, found again by its pid file: for a second `up`, `down` and `status`. */
 import { readFileSync } from "node:fs";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { CommandError } from "./command.ts";
+import { processWithFile } from "./machine.ts";
+import type { dataLayout } from "./settings.ts";
 
 export interface Instance {
   readonly pid: number;
@@ -19,19 +22,53 @@ export async function writeInstance(file: string, instance: Omit<Instance, "pid"
   await rename(`${file}.new`, file);
 }
 
-/** What the last `up` wrote, running or not. */
+/** What the last `up` wrote, running or not. Throws DamagedPidFile. */
 export async function readInstance(file: string): Promise<Instance | undefined> {
+  let text: string;
   try {
-    return JSON.parse(await readFile(file, "utf8")) as Instance; // written whole by writeInstance
+    text = await readFile(file, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // fs throws errno errors
-    throw new Error(`${file} is damaged: ${(error as Error).message}; remove it if no sampan runs with this folder`);
+    throw error;
   }
+  const found = parseInstance(text);
+  if (!found)
+    throw new DamagedPidFile(
+      `${file} is damaged (${JSON.stringify(text.slice(0, shownBytesMax))}): \`sampan down\` with this --data-dir ends what runs there and removes the file`,
+    );
+  return found;
+}
+
+/** Of a damaged file, in a message. */
+const shownBytesMax = 40;
+
+export class DamagedPidFile extends CommandError {
+  override name = "DamagedPidFile";
+}
+
+function parseInstance(text: string): Instance | undefined {
+  try {
+    const found = JSON.parse(text) as Partial<Instance> | null; // checked below
+    const whole =
+      Number.isInteger(found?.pid) && typeof found?.startTime === "string" && typeof found.bridge === "string";
+    return whole ? (found as Instance) : undefined;
+  } catch {
+    return undefined; // no JSON: damaged, as the caller says
+  }
+}
+
+/** The process that works with this folder, whatever became of its pid file: it holds the store's lock. */
+export function storeHolder({
+  database,
+}: ReturnType<typeof dataLayout>): Pick<Instance, "pid" | "startTime"> | undefined {
+  const pid = processWithFile(`${database}-lock`);
+  const startTime = pid && startTimeOf(pid);
+  return pid && startTime ? { pid, startTime } : undefined;
 }
 
 export const removeInstance = (file: string): Promise<void> => rm(file, { force: true });
 
-export const isRunning = (instance: Instance): boolean => {
+export const isRunning = (instance: Pick<Instance, "pid" | "startTime">): boolean => {
   const startTime = startTimeOf(instance.pid);
   return startTime !== undefined && startTime === instance.startTime;
 };

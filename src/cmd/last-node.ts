@@ -1,7 +1,7 @@
 /** Which nodes this data folder has had: their folders remain after a crash, whatever else is gone. */
 import { readdir } from "node:fs/promises";
 import path from "node:path";
-import { readInstance } from "./instance.ts";
+import type { Instance } from "./instance.ts";
 import type { dataLayout } from "./settings.ts";
 
 export interface KnownNode {
@@ -9,8 +9,11 @@ export interface KnownNode {
   readonly runtimeEndpoint?: string;
 }
 
-export async function lastNode(layout: ReturnType<typeof dataLayout>): Promise<KnownNode[]> {
-  const instance = await readInstance(layout.pidFile);
+/** `instance`: what the pid file says, if it can be read. */
+export async function lastNode(
+  layout: ReturnType<typeof dataLayout>,
+  instance: Instance | undefined,
+): Promise<KnownNode[]> {
   let names: string[];
   try {
     names = await readdir(path.join(layout.root, "nodes"));

@@ -1,6 +1,15 @@
 /** Gathers what the preflight judges. Reads only; each fact that can't be had is reported as missing. */
 import { execFile } from "node:child_process";
-import { accessSync, constants, existsSync, readdirSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statfsSync,
+} from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import type { MachineFacts } from "#cli";
@@ -13,13 +22,15 @@ export async function gatherMachineFacts(options: { dataDirectory: string; port:
   const programs = Object.fromEntries(
     ["containerd", "runc", "nft", "ip", "catatonit", "kubectl"].map((name) => [name, findProgram(name)]),
   );
+  const containerd = programs.containerd ? await containerdVersion(programs.containerd) : {};
   const cniDirectory = cniDirectories.find((directory) => existsSync(path.join(directory, "bridge")));
   return {
     platform: process.platform,
     nodeVersion: process.version,
     userId: process.getuid?.() ?? 0,
     programs,
-    containerdVersion: programs.containerd && (await containerdVersion(programs.containerd)),
+    containerdVersion: containerd.version,
+    containerdFailure: containerd.failure,
     cniDirectory,
     cniPlugins: cniDirectory ? readdirSync(cniDirectory) : [],
     ...cgroups(),
@@ -47,9 +58,14 @@ function isExecutable(file: string): boolean {
   }
 }
 
-async function containerdVersion(program: string): Promise<string | undefined> {
-  const { stdout } = await promisify(execFile)(program, ["--version"], { timeout: 10_000 });
-  return stdout.trim().split(/\s+/)[2];
+async function containerdVersion(program: string): Promise<{ version?: string; failure?: string }> {
+  try {
+    const { stdout } = await promisify(execFile)(program, ["--version"], { timeout: 10_000 });
+    return { version: stdout.trim().split(/\s+/)[2] ?? "of no version" };
+  } catch (error) {
+    const { stderr = "", message } = error as Error & { stderr?: string }; // execFile rejects with these
+    return { failure: stderr.trim().split("\n").at(-1) || message };
+  }
 }
 
 function cgroups(): Pick<MachineFacts, "cgroups" | "cgroupControllers"> {
@@ -93,10 +109,21 @@ export function portHolder(port: number): string | undefined {
       .map((columns) => `socket:[${columns[9]}]`),
   );
   if (inodes.size === 0) return undefined;
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
-    if (openFiles(pid).some((target) => inodes.has(target)))
-      return `${lines(`/proc/${pid}/comm`)[0] ?? "?"} (pid ${pid})`;
-  return "a process of another user or namespace";
+  const pid = processWith((target) => inodes.has(target));
+  return pid ? `${lines(`/proc/${pid}/comm`)[0] ?? "?"} (pid ${pid})` : "a process of another user or namespace";
+}
+
+/** The process, other than this one, that has this file open. */
+export function processWithFile(file: string): number | undefined {
+  if (!existsSync(file)) return undefined;
+  const wanted = realpathSync(file);
+  return processWith((target) => target === wanted);
+}
+
+function processWith(isWanted: (target: string) => boolean): number | undefined {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && name !== String(process.pid));
+  const pid = pids.find((each) => openFiles(each).some(isWanted));
+  return pid === undefined ? undefined : Number(pid);
 }
 
 function openFiles(pid: string): string[] {

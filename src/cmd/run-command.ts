@@ -1,4 +1,5 @@
 /** Runs one command: reads flags, environment and configuration file, turns errors into messages and exit codes. */
+import { writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { describeFlags, FlagError, type FlagSpecs, parseFlags } from "#base";
 import { type Command, CommandError } from "./command.ts";
@@ -7,7 +8,7 @@ const configFlag = "config";
 const aliveMs = 3_600_000;
 const defaultConfigFile = "/etc/sampan/config.yaml";
 
-/** The exit code: 2 for bad usage, 1 for a failure with a message. Anything else is thrown: a bug. */
+/** The exit code: 2 for bad usage, 1 for a failure with a message. Anything else is a bug: its stack is printed. */
 export async function runCommand(name: string, command: Command, args: readonly string[]): Promise<number> {
   if (args.includes("--help") || args.includes("-h")) {
     process.stdout.write(
@@ -30,6 +31,8 @@ export async function runCommand(name: string, command: Command, args: readonly 
       env: process.env,
       ...(await configFile(command.flags, args)),
     });
+    if (!command.usage && parsed.positionals.length > 0)
+      throw new FlagError(`want flags only, have ${JSON.stringify(parsed.positionals.join(" "))}`);
     return await command.run({
       flags: parsed.values,
       positionals: parsed.positionals,
@@ -43,7 +46,11 @@ export async function runCommand(name: string, command: Command, args: readonly 
       process.stderr.write(`sampan ${name}: ${error.message}\n`);
       return error instanceof FlagError ? 2 : 1;
     }
-    throw error;
+    // Loaded now only: it knows the errors of parts that other commands don't load.
+    const { explainFailure } = await import("./operational-error.ts");
+    const explained = explainFailure(error);
+    process.stderr.write(`sampan ${name}: ${explained ?? bug(error)}\n`);
+    return 1;
   } finally {
     clearInterval(alive);
   }
@@ -67,7 +74,8 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
   try {
     content = parse(text);
   } catch (error) {
-    throw new FlagError(`${path}: ${(error as Error).message}`);
+    // Its first line says what and where; a drawing of the place follows.
+    throw new FlagError(`${path} is no YAML: ${(error as Error).message.split("\n")[0]?.replace(/:$/, "")}`);
   }
   if (content === null) return {};
   if (typeof content !== "object" || Array.isArray(content))
@@ -75,8 +83,18 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
   return { file: { path, values: content as Record<string, unknown> } };
 }
 
+/** Without what Node.js prints before an uncaught error: the line of the source, which in the bundle is 100 kB long. */
+function bug(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `this is a bug of Sampan's own, please report it\n${stack}`;
+}
+
 /** Ends the process with the code, after everything printed is out; nothing else is waited for. */
 export async function exitWith(running: Promise<number>): Promise<never> {
+  process.on("uncaughtException", (error) => {
+    writeSync(process.stderr.fd, `sampan: ${bug(error)}\n`);
+    process.exit(1);
+  });
   const code = await running;
   await new Promise<void>((done) => process.stdout.write("", () => process.stderr.write("", () => done())));
   process.exit(code);

@@ -1,21 +1,23 @@
 /** `sampan up`: a whole cluster on this machine, in one process. */
 import { spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { hostname } from "node:os";
+import { hostname, networkInterfaces } from "node:os";
 import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
 import { assess, printFindings } from "#cli";
 import { createInformers } from "#client";
 import { createControllers } from "#controllers";
 import { createScheduler } from "#scheduler";
+import { checkAddresses } from "./addresses.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
-import { isRunning, readInstance, removeInstance, writeInstance } from "./instance.ts";
+import { isRunning, readInstance, storeHolder, writeInstance } from "./instance.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { gatherMachineFacts } from "./machine.ts";
 import { addressIn, type NodeNetwork, prepareNodeNetwork, subnetOf } from "./network.ts";
 import { kubeletTls } from "./kubelet-certificate.ts";
 import { startNode } from "./node.ts";
+import { explainFailure } from "./operational-error.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 
@@ -41,10 +43,11 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
   const progress = createProgress({ out, isTerminal: process.stdout.isTTY === true, startedAt });
   const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
   const layout = dataLayout(values["data-dir"]);
-  await refuseSecond(layout.pidFile);
+  const nodeName = values["node-name"] ?? hostname().toLowerCase();
+  checkPlace(values, nodeName);
+  await refuseSecond(layout);
   await preflight(values);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
-  const nodeName = values["node-name"] ?? hostname().toLowerCase();
   const network = await prepareNodeNetwork({
     bridge: bridgeName,
     podCidr: subnetOf(values["cluster-cidr"], 0),
@@ -85,7 +88,13 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
     );
     await waitReady(
       progress,
-      Promise.race([node.kubelet.ready().then(() => nodeReady(plane, nodeName, life)), parts.failed]),
+      Promise.race([
+        node.kubelet.ready().then(
+          () => nodeReady(plane, nodeName, life),
+          () => parts.failed, // its run says what happened
+        ),
+        parts.failed,
+      ]),
     );
     progress.step(`ready in ${progress.seconds()} s; export KUBECONFIG=${layout.kubeconfig}`);
     process.send?.("ready");
@@ -95,7 +104,7 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
     stop.abort();
     await parts.settled();
     await plane?.close();
-    await removeInstance(layout.pidFile);
+    // The pid file stays: `down` learns from it whose runtime the pods are in. Its process is known to be gone.
   }
   return 0;
 }
@@ -117,7 +126,7 @@ class Parts {
     this.#running.set(
       name,
       running.catch((error: unknown) => {
-        this.#failure.reject(new CommandError(`${name}: ${error instanceof Error ? error.message : String(error)}`));
+        this.#failure.reject(partFailure(name, error));
         this.#stop.abort();
       }),
     );
@@ -139,6 +148,11 @@ class Parts {
   async settled(): Promise<void> {
     await Promise.all(this.#running.values());
   }
+}
+
+function partFailure(name: string, error: unknown): CommandError {
+  const found = explainFailure(error) ?? (error instanceof Error ? error.message : String(error));
+  return new CommandError(`${name}: ${found}`);
 }
 
 function startLoops(
@@ -242,11 +256,24 @@ async function nodeReady(plane: ControlPlane | undefined, name: string, signal: 
   await running;
 }
 
-async function refuseSecond(pidFile: string): Promise<void> {
-  const other = await readInstance(pidFile);
-  if (other && isRunning(other))
+/** Everything that can be told to be wrong without looking further than this machine's addresses and files. */
+function checkPlace(values: Values, nodeName: string): void {
+  const addresses = Object.values(networkInterfaces()).flatMap((each = []) => each.map(({ address }) => address));
+  checkAddresses({ ...values, "node-name": nodeName }, addresses);
+  const endpoint = values["container-runtime-endpoint"];
+  const socket = endpoint?.replace(/^unix:\/\//, "");
+  if (socket !== undefined && !existsSync(socket))
     throw new CommandError(
-      `a sampan (pid ${other.pid}) runs with this data folder already, on port ${other.port}; \`sampan down\` ends it, --data-dir PATH starts another`,
+      `--container-runtime-endpoint ${endpoint}: there is no such socket; start that runtime, or leave the flag out for a containerd of Sampan's own`,
+    );
+}
+
+async function refuseSecond(layout: ReturnType<typeof dataLayout>): Promise<void> {
+  const other = await readInstance(layout.pidFile);
+  const running = other && isRunning(other) ? other : storeHolder(layout);
+  if (running)
+    throw new CommandError(
+      `a sampan (pid ${running.pid}) runs with this data folder already${running === other ? `, on port ${other.port}` : ""}; \`sampan down\` ends it, --data-dir PATH starts another`,
     );
 }
 
@@ -259,7 +286,7 @@ async function preflight(values: Values): Promise<void> {
 /** Starts the same command again without a terminal and waits until it is ready, or has failed. */
 async function runInBackground({ args, flags: values, out }: Invocation<typeof flags>): Promise<number> {
   const layout = dataLayout(values["data-dir"]);
-  await refuseSecond(layout.pidFile);
+  await refuseSecond(layout);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
   const rest = args.filter((arg) => !/^(-d|--detach(=true)?)$/.test(arg));
   const log = openSync(layout.log, "a", 0o640);

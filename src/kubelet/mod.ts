@@ -1,4 +1,5 @@
 export { stopContainerd } from "./containerd.ts";
+export { CriError } from "./cri/client.ts";
 export { type ContainerLog, HostError, type HostedPod, type KubeletHost, logContainerId } from "./host.ts";
 export { type ImageStore, importImage, pinnedImages } from "./image/import.ts";
 export { listImages, type StoredImage } from "./image/list.ts";

@@ -84,7 +84,11 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
         if (error.code !== "ENOENT" && error.code !== "ENOTEMPTY") throw error;
       });
   });
-  if (failures.length > 0) throw new AggregateError(failures, "the node could not be removed completely");
+  if (failures.length > 0)
+    throw new AggregateError(
+      failures,
+      failures.map((failure) => (failure instanceof Error ? failure.message : String(failure))).join("; "),
+    );
 }
 
 /** Links to logs of this node, in a folder that others may use too. */

@@ -6,6 +6,7 @@ import type { ResourceCache } from "../cache/resource-cache.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { WatchCaches } from "../cache/watch-caches.ts";
 import { type StoredKind, storageKey } from "../resource.ts";
+import { plainError } from "./errors.ts";
 
 /** Changes that belong to a write and happen with it or not at all: addresses and ports of a Service. */
 export interface SideWrites {
@@ -112,9 +113,11 @@ export class Storage {
     try {
       return await this.#store.transact(transaction);
     } catch (error) {
-      if (error instanceof StoreError && error.detail.code === "too-large") {
-        throw statusError.tooLarge("Request entity too large: limit is 3145728");
-      }
+      if (!(error instanceof StoreError)) throw error;
+      const { code } = error.detail;
+      if (code === "too-large") throw statusError.tooLarge("Request entity too large: limit is 3145728");
+      // The disk's doing: as upstream hands on what etcd says, so that whoever writes learns what to mend.
+      if (code === "no-space" || code === "io") throw plainError(error.message);
       throw error;
     }
   }

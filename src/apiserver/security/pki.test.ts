@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import { copyFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
-import { openPki } from "./pki.ts";
+import { openPki, PkiError } from "./pki.ts";
 
 const dayMs = 24 * 3600 * 1000;
 
@@ -57,3 +58,27 @@ test("pki: a leaf is renewed before its end and for a new name, the authority st
   const renamed = await open(t, { directory: first.directory, names: ["localhost", "sampan.example"] });
   assert.ok(new X509Certificate(renamed.pki.server.certificate).checkHost("sampan.example"));
 });
+
+for (const [name, damage, file, mend] of [
+  ["an empty authority", (d: string) => truncateSync(`${d}/ca.crt`), "ca.crt", /restore ca.crt and ca.key/],
+  ["an authority without its key", (d: string) => rmSync(`${d}/ca.key`), "ca.key", /is missing/],
+  ["a lost authority", (d: string) => rmSync(`${d}/ca.crt`), "ca.crt", /is missing, .*apiserver.crt/],
+  ["a key of another", (d: string) => copyFileSync(`${d}/admin.key`, `${d}/ca.key`), "ca.key", /does not belong to/],
+  ["text for a certificate", (d: string) => writeFileSync(`${d}/apiserver.crt`, "hi"), "apiserver.crt", /remove it/],
+  ["half a key", (d: string) => truncateSync(`${d}/admin.key`, 60), "admin.key", /remove it/],
+  ["half a key of accounts", (d: string) => truncateSync(`${d}/sa.key`, 60), "sa.key", /issued anew/],
+] as const)
+  test(`pki: ${name} is named, and nothing is overwritten`, async (context) => {
+    const { directory } = await open(context);
+    damage(directory);
+    const content = () =>
+      readdirSync(directory).map((each) => [each, readFileSync(path.join(directory, each), "utf8")]);
+    const before = content();
+    await assert.rejects(open(context, { directory }), (error) => {
+      assert.ok(error instanceof PkiError, String(error));
+      assert.equal(error.file, path.join(directory, file));
+      assert.match(error.message, mend);
+      return error.message.includes(error.file);
+    });
+    assert.deepEqual(content(), before);
+  });

@@ -2,7 +2,7 @@
  * The cluster's certificates on disk, in kubeadm's layout (`pki/ca.crt`, `pki/apiserver.crt`, …) so that other tools find them.
  * Made on the first start; leaves are renewed when they come near their end or when the server gets a new name or address.
  */
-import { generateKeyPair, X509Certificate } from "node:crypto";
+import { createPrivateKey, generateKeyPair, X509Certificate } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -31,6 +31,17 @@ export interface Pki {
   leaf(name: string, request: LeafRequest): Promise<KeyPair>;
 }
 
+/** A file of the folder can't be used; the message names it and says what to do. Nothing was overwritten. */
+export class PkiError extends Error {
+  override name = "PkiError";
+  readonly file: string;
+
+  constructor(file: string, message: string) {
+    super(message);
+    this.file = file;
+  }
+}
+
 const authorityDays = 3650;
 const leafDays = 365;
 /** Renewed on start when less than this is left. */
@@ -41,11 +52,11 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
   const { directory, now } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const serviceAccountKey = openServiceAccountKey(directory); // its RSA key is made on another thread meanwhile
-  const authority =
-    (await readPair(directory, "ca")) ??
-    (await writePair(directory, "ca", await createAuthority("kubernetes", { now, validDays: authorityDays })));
+  serviceAccountKey.catch(() => undefined); // waited for below, unless something else fails first
+  const authority = (await readPair(directory, "ca", authorityMend)) ?? (await makeAuthority(directory, now));
+  checkAuthority(path.join(directory, "ca.crt"), authority, now);
   const leaf = async (name: string, request: LeafRequest) => {
-    const found = await readPair(directory, name);
+    const found = await readPair(directory, name, "remove it and its .key, new ones are issued at the next start");
     if (found && stillGood(found, authority, request, now)) return found;
     return writePair(directory, name, await issueCertificate(authority, { ...request, now }));
   };
@@ -73,6 +84,25 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
   return { authority, server, kubeletClient, admin, serviceAccountKey: await serviceAccountKey, leaf };
 }
 
+/** Everybody who was let in with it would be shut out by a new one: that is for a person to decide. */
+const authorityMend =
+  "restore ca.crt and ca.key from a copy, or remove the whole folder: then every kubeconfig must be fetched again";
+
+async function makeAuthority(directory: string, now: number): Promise<KeyPair> {
+  const issued = path.join(directory, "apiserver.crt");
+  if ((await readIfThere(issued)) !== undefined) {
+    const missing = path.join(directory, "ca.crt");
+    throw new PkiError(missing, `${missing} is missing, ${issued} that it issued is there: ${authorityMend}`);
+  }
+  return writePair(directory, "ca", await createAuthority("kubernetes", { now, validDays: authorityDays }));
+}
+
+function checkAuthority(file: string, { certificate }: KeyPair, now: number): void {
+  const { validTo, ca } = new X509Certificate(certificate);
+  if (!ca) throw new PkiError(file, `${file} is no certificate of an authority: ${authorityMend}`);
+  if (Date.parse(validTo) < now) throw new PkiError(file, `${file} was valid until ${validTo}: ${authorityMend}`);
+}
+
 function stillGood(pair: KeyPair, authority: KeyPair, request: LeafRequest, now: number): boolean {
   const certificate = new X509Certificate(pair.certificate);
   if (Date.parse(certificate.validTo) - now < renewDays * dayMs) return false;
@@ -86,7 +116,14 @@ function stillGood(pair: KeyPair, authority: KeyPair, request: LeafRequest, now:
 async function openServiceAccountKey(directory: string): Promise<string> {
   const file = path.join(directory, "sa.key");
   const found = await readIfThere(file);
-  if (found) return found;
+  if (found !== undefined) {
+    checkReadable(
+      file,
+      () => createPrivateKey(found),
+      "restore it from a copy, or remove it: then tokens of service accounts are issued anew",
+    );
+    return found;
+  }
   const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", {
     modulusLength: 2048,
     privateKeyEncoding: { type: "pkcs8", format: "pem" },
@@ -97,10 +134,29 @@ async function openServiceAccountKey(directory: string): Promise<string> {
   return privateKey;
 }
 
-async function readPair(directory: string, name: string): Promise<KeyPair | undefined> {
-  const certificate = await readIfThere(path.join(directory, `${name}.crt`));
-  const key = await readIfThere(path.join(directory, `${name}.key`));
-  return certificate && key ? { certificate, key } : undefined;
+/** Undefined when the certificate was never made. `mend`: what to do about a file that can't be used. */
+async function readPair(directory: string, name: string, mend: string): Promise<KeyPair | undefined> {
+  const files = { certificate: path.join(directory, `${name}.crt`), key: path.join(directory, `${name}.key`) };
+  const certificate = await readIfThere(files.certificate);
+  const key = await readIfThere(files.key);
+  // The key is written first: a start that was cut short leaves it alone, and nobody knows it yet.
+  if (certificate === undefined) return undefined;
+  if (key === undefined)
+    throw new PkiError(files.key, `${files.key} is missing, its certificate ${files.certificate} is there: ${mend}`);
+  const parsed = checkReadable(files.certificate, () => new X509Certificate(certificate), mend);
+  const privateKey = checkReadable(files.key, () => createPrivateKey(key), mend);
+  if (!parsed.checkPrivateKey(privateKey))
+    throw new PkiError(files.key, `${files.key} does not belong to ${files.certificate}: ${mend}`);
+  return { certificate, key };
+}
+
+/** `parse` throws errors of OpenSSL only, which say where in its code and not in which file. */
+function checkReadable<T>(file: string, parse: () => T, mend: string): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new PkiError(file, `${file} is damaged (${(error as Error).message}): ${mend}`); // thrown by node:crypto
+  }
 }
 
 async function writePair(directory: string, name: string, pair: KeyPair): Promise<KeyPair> {

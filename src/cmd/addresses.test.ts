@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FlagError } from "#base";
+import { type AddressFlags, checkAddresses } from "./addresses.ts";
+
+const good: AddressFlags = {
+  "bind-address": "0.0.0.0",
+  "service-cidr": "10.96.0.0/16",
+  "cluster-cidr": "10.244.0.0/16",
+  "cluster-domain": "cluster.local",
+};
+const own = ["127.0.0.1", "192.0.2.7"];
+
+const cases: [string, Partial<AddressFlags>, RegExp?][] = [
+  ["the defaults", {}],
+  ["IPv6 to listen on", { "bind-address": "::" }],
+  ["an address of this machine", { "node-ip": "192.0.2.7", "node-name": "n-1.example" }],
+  ["no address", { "bind-address": "localhost" }, /--bind-address "localhost": want an IP address/],
+  ["half an address", { "advertise-address": "10.1" }, /--advertise-address "10.1": want an IP/],
+  ["no node address", { "node-ip": "" }, /--node-ip "": want an IP/],
+  ["another machine's address", { "node-ip": "192.0.2.8" }, /want an address of this machine \(127.0.0.1, 192.0.2.7\)/],
+  ["no range", { "service-cidr": "abc" }, /--service-cidr "abc": want an IPv4 range/],
+  ["an address alone", { "service-cidr": "10.96.0.0" }, /want an IPv4 range/],
+  ["too many bits", { "service-cidr": "10.96.0.0/33" }, /12 to 28 bits/],
+  ["no bits", { "service-cidr": "10.96.0.0/" }, /want an IPv4 range/],
+  ["two slashes", { "cluster-cidr": "10.244.0.0/16/3" }, /want an IPv4 range/],
+  ["IPv6", { "cluster-cidr": "fd00::/48" }, /want an IPv4 range/],
+  ["no room for a node", { "cluster-cidr": "10.244.0.0/25" }, /8 to 24 bits/],
+  ["pods among Services", { "cluster-cidr": "10.96.7.0/24" }, /overlap/],
+  ["Services among pods", { "service-cidr": "10.244.8.0/24" }, /overlap/],
+  ["a node that can't be an object", { "node-name": "A_b" }, /--node-name "A_b": want lower case/],
+  ["a domain with a space", { "cluster-domain": "a b" }, /--cluster-domain "a b": want lower case/],
+  ["a long name", { "node-name": "a.".repeat(127) + "b" }, /--node-name/],
+];
+
+for (const [name, flags, refusal] of cases)
+  test(`addresses: ${name}`, () => {
+    const check = () => checkAddresses({ ...good, ...flags }, own);
+    if (!refusal) return check();
+    assert.throws(check, (error) => error instanceof FlagError && refusal.test(error.message));
+  });

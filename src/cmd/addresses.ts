@@ -1,0 +1,69 @@
+/** The flags that say where things are in the network, judged together before anything is started. */
+import { BlockList, isIP } from "node:net";
+import { FlagError } from "#base";
+
+export interface AddressFlags {
+  readonly "bind-address": string;
+  readonly "service-cidr": string;
+  readonly "cluster-domain": string;
+  readonly "advertise-address"?: string | undefined;
+  readonly "cluster-cidr"?: string;
+  readonly "node-ip"?: string | undefined;
+  readonly "node-name"?: string | undefined;
+}
+
+/** Services need room for the API server's address and DNS's; more than a /12 has no use and takes memory for its bits. */
+const serviceBits = { min: 12, max: 28 };
+/** A node's pods get a /24. */
+const clusterBits = { min: 8, max: 24 };
+const label = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
+const subdomain = new RegExp(`^${label}(\\.${label})*$`);
+const nameLengthMax = 253;
+
+/** Throws a FlagError that says what was found and what was expected. `ownAddresses`: those of this machine's interfaces. */
+export function checkAddresses(flags: AddressFlags, ownAddresses: readonly string[]): void {
+  for (const name of ["bind-address", "advertise-address", "node-ip"] as const)
+    if (flags[name] !== undefined && isIP(flags[name]) === 0)
+      throw wrong(name, flags[name], "an IP address such as 192.0.2.10");
+  const services = range("service-cidr", flags["service-cidr"], serviceBits);
+  const pods =
+    flags["cluster-cidr"] === undefined ? undefined : range("cluster-cidr", flags["cluster-cidr"], clusterBits);
+  if (pods && overlap(services, pods))
+    throw new FlagError(
+      `--cluster-cidr ${flags["cluster-cidr"]} and --service-cidr ${flags["service-cidr"]} overlap: want ranges of their own for pods and Services`,
+    );
+  const nodeIp = flags["node-ip"];
+  if (nodeIp !== undefined && !ownAddresses.includes(nodeIp))
+    throw wrong("node-ip", nodeIp, `an address of this machine (${ownAddresses.join(", ") || "it has none"})`);
+  for (const name of ["node-name", "cluster-domain"] as const) {
+    const value = flags[name];
+    if (value !== undefined && (value.length > nameLengthMax || !subdomain.test(value)))
+      throw wrong(name, value, "lower case letters, digits, '-' and '.', starting and ending with a letter or digit");
+  }
+}
+
+interface Range {
+  readonly first: string;
+  readonly bits: number;
+}
+
+function range(name: string, text: string, { min, max }: { min: number; max: number }): Range {
+  const [first = "", bits = "", more] = text.split("/");
+  if (isIP(first) !== 4 || !/^\d{1,2}$/.test(bits) || Number(bits) < min || Number(bits) > max || more !== undefined)
+    throw wrong(name, text, `an IPv4 range ADDRESS/BITS with ${min} to ${max} bits, such as 10.96.0.0/16`);
+  return { first, bits: Number(bits) };
+}
+
+/** One of two ranges that share an address contains the other's first. */
+function overlap(one: Range, other: Range): boolean {
+  return contains(one, other.first) || contains(other, one.first);
+}
+
+function contains({ first, bits }: Range, address: string): boolean {
+  const list = new BlockList();
+  list.addSubnet(first, bits, "ipv4");
+  return list.check(address, "ipv4");
+}
+
+const wrong = (name: string, found: string, wanted: string) =>
+  new FlagError(`--${name} ${JSON.stringify(found)}: want ${wanted}`);
