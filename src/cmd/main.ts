@@ -11,6 +11,11 @@ const verbs: Record<string, { summary: string; load: () => Promise<{ command: un
   image: { summary: "Load, pack and list images", load: () => import("./image.ts") },
   kubeconfig: { summary: "Print the admin kubeconfig", load: () => import("./kubeconfig.ts") },
   apiserver: { summary: "Run the API server alone", load: () => import("./apiserver.ts") },
+  scheduler: { summary: "Run the scheduler alone", load: () => import("./scheduler.ts") },
+  controllers: { summary: "Run the controllers alone", load: () => import("./controllers.ts") },
+  kubelet: { summary: "Run a kubelet alone", load: () => import("./kubelet.ts") },
+  proxy: { summary: "Run the service proxy alone", load: () => import("./proxy.ts") },
+  dns: { summary: "Run the cluster's DNS alone", load: () => import("./dns.ts") },
 };
 
 export async function main(args: readonly string[]): Promise<number> {
