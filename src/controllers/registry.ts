@@ -15,6 +15,7 @@ import { nodeIpamController } from "./node-ipam/controller.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { podGarbageCollector } from "./pod-gc/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
+import { resourceQuotaController } from "./resource-quota/controller.ts";
 import { rootCaController } from "./root-ca/controller.ts";
 import { serviceAccountController } from "./service-account/controller.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
@@ -42,5 +43,6 @@ export const controllers: readonly Controller[] = [
   taintEvictionController,
   podGarbageCollector,
   disruptionController,
+  resourceQuotaController,
   clusterRoleAggregationController,
 ];
