@@ -8,14 +8,13 @@ import { timeMs } from "#machinery";
 import { isDeleting, type Seen, uidOf } from "../lib/objects.ts";
 import { rankForDeletion } from "../lib/pod-ranking.ts";
 import { isPodActive, isPodReady, isPodTerminating, type SeenPod } from "../lib/pods.ts";
+import { backoffLeftMs, delayAfter } from "./backoff.ts";
 import { judgeFailure } from "./failure-policy.ts";
 import { Indexes } from "./indexes.ts";
 import { failsIndex, failuresOf, hasFailed, indexOf, isIndexed, isTracked, replacesOnlyFailed } from "./pods.ts";
 
 /** Pods made, deleted or counted in one go; the uids of so many fit in a status. */
 export const burstMax = 500;
-const backoffMsMin = 10_000;
-const backoffMsMax = 600_000;
 
 export interface JobState {
   readonly job: Seen<Job>;
@@ -373,32 +372,6 @@ function surplusPods(state: JobState, { active }: Counted, atLeast: number): See
     surplus.push(...rankForDeletion(left, { related: [], now }).slice(0, atLeast - surplus.length));
   }
   return surplus;
-}
-
-/** After failures in a row new pods wait 10 s, 20 s, 40 s, … up to ten minutes; a success starts anew. */
-function backoffLeftMs(failed: readonly SeenPod[], { pods, now }: JobState): number {
-  const lastSuccess = Math.max(
-    0,
-    ...pods.filter((pod) => pod.status?.phase === "Succeeded").map((pod) => endMs(pod, now)),
-  );
-  const since = failed.map((pod) => ({ pod, at: endMs(pod, now) })).filter(({ at }) => at > lastSuccess);
-  const last = since.sort((a, b) => b.at - a.at)[0];
-  return last ? delayAfter(last.pod, since.length, now) : 0;
-}
-
-const delayAfter = (pod: SeenPod, failures: number, now: number): number =>
-  Math.max(0, endMs(pod, now) + Math.min(backoffMsMax, backoffMsMin * 2 ** Math.max(0, failures - 1)) - now);
-
-/** When its last container ended; else when it stopped being ready, was told to go, or was made. */
-function endMs(pod: SeenPod, now: number): number {
-  const ends = (pod.status?.containerStatuses ?? []).map(({ state }) => timeMs(state?.terminated?.finishedAt));
-  const known = ends.filter((ms) => !Number.isNaN(ms));
-  if (known.length > 0) return Math.max(...known);
-  const ready = pod.status?.conditions?.find(({ type }) => type === "Ready");
-  const fallback = [ready?.lastTransitionTime, pod.metadata.deletionTimestamp, pod.metadata.creationTimestamp]
-    .map(timeMs)
-    .find((ms) => !Number.isNaN(ms));
-  return Math.min(fallback ?? now, now);
 }
 
 /** Uids whose pods have no finalizer any more become part of the count. */

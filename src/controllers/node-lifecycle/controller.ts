@@ -134,7 +134,7 @@ export const nodeLifecycleController: Controller = defineController({
       const disruption = assessDisruption(nodes.list());
       if (wasTotal !== disruption.isTotal) {
         wasTotal = disruption.isTotal;
-        log.warn(wasTotal ? "no node is ready: pods are left where they are" : "some nodes are ready again", {});
+        log.info(wasTotal ? "no node is ready: pods are left where they are" : "some nodes are ready again");
         for (const other of nodes.list()) {
           // After we could hear nobody, everybody gets time to speak.
           if (!wasTotal) seenAt.set(nameOf(other), now);
