@@ -1,6 +1,6 @@
 /**
  * SPDY/3.1 frames, as far as exec and attach need them (draft-mbelshe-httpbis-spdy-00, 3.1). Container runtimes speak it and
- * nothing newer, and the npm packages for it are dead (docs/decisions/0010-spdy.md).
+ * nothing newer, and the npm packages for it are dead (docs/decisions/0011-spdy.md).
  *
  * Data is handed on in the pieces it arrives in: a frame may be 16 MB, nobody needs it whole.
  */
