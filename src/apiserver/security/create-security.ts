@@ -16,6 +16,7 @@ import { type AccountTokens, createAccountTokens, type LookUp } from "./account-
 import { createAuthenticator, createTokenAuthenticator } from "./authenticate.ts";
 import { escalationCheck } from "./escalation.ts";
 import { discoveryPaths } from "./issuer-discovery.ts";
+import { createNodeAuthorizer, withNodes } from "./node-authorizer.ts";
 import { type Binding, createRbac, type Rbac, type RbacSource } from "./rbac.ts";
 import { reviewHandlers } from "./review-handlers.ts";
 import type { PolicyRule } from "./rules.ts";
@@ -105,10 +106,17 @@ export function createSecurity(options: SecurityOptions): Security {
     now: options.now,
     lookUp,
   });
+  const nodes = createNodeAuthorizer((group, resource) => {
+    assert(server, "security is attached before the first request");
+    const kind = server.table.stored(group, resource);
+    assert(kind, `${resource} of ${group} is a built-in kind`);
+    return server.caches.of(kind);
+  });
+  const union = withNodes(nodes, rbac);
   const authorizer: Authorizer = {
     authorize(attributes) {
       const waiting = ready();
-      return waiting ? waiting.then(() => rbac.authorize(attributes)) : rbac.authorize(attributes);
+      return waiting ? waiting.then(() => union.authorize(attributes)) : union.authorize(attributes);
     },
   };
   const { staticTokens, anonymous } = options;
@@ -128,6 +136,7 @@ export function createSecurity(options: SecurityOptions): Security {
     handlers: reviewHandlers({
       tokens: createTokenAuthenticator({ staticTokens, accountTokens }),
       rbac,
+      authorizer,
       accountTokens,
     }),
     paths: discoveryPaths(accountTokens),

@@ -9,6 +9,7 @@ import { readWriteOptions } from "../registry/options.ts";
 import type { CallHandler, CallHandlers } from "../registry/registry.ts";
 import { objectKey } from "../registry/storage.ts";
 import { trackOwners } from "../registry/versions.ts";
+import type { Authorizer } from "../security.ts";
 import type { AccountTokens } from "./account-tokens.ts";
 import type { TokenAuthenticator } from "./authenticate.ts";
 import type { Rbac } from "./rbac.ts";
@@ -18,11 +19,13 @@ import { requestToken } from "./token-request.ts";
 export interface ReviewHandlersOptions {
   readonly tokens: TokenAuthenticator;
   readonly rbac: Rbac;
+  /** Who decides: RBAC and others. */
+  readonly authorizer: Authorizer;
   readonly accountTokens: AccountTokens;
 }
 
-export function reviewHandlers({ tokens, rbac, accountTokens }: ReviewHandlersOptions): CallHandlers {
-  const reviews = Object.entries(createReviews({ tokens, rbac })).map(([resource, review]) => [
+export function reviewHandlers({ tokens, rbac, authorizer, accountTokens }: ReviewHandlersOptions): CallHandlers {
+  const reviews = Object.entries(createReviews({ tokens, rbac, authorizer })).map(([resource, review]) => [
     `${resource}//create`,
     // The decoder has made the body an object of the resource's kind, and each review is listed under its own.
     handlerOf(review as unknown as Review<KubernetesObject>),

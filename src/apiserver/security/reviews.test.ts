@@ -37,6 +37,7 @@ const rbac = createRbac({
 const reviews = createReviews({
   tokens: createTokenAuthenticator({ staticTokens: new Map([["alice", alice]]), accountTokens }),
   rbac,
+  authorizer: rbac,
 });
 const context = { user: alice, namespace: "" };
 

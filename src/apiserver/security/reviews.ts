@@ -3,6 +3,7 @@
  * TokenReview, SelfSubjectReview and the SubjectAccessReview family.
  */
 import type {
+  FieldSelectorAttributes,
   LocalSubjectAccessReview,
   RequestUser,
   SelfSubjectAccessReview,
@@ -13,8 +14,16 @@ import type {
   SubjectAccessReviewStatus,
   TokenReview,
 } from "#api";
-import { type FieldError, FieldPath, fieldError, statusError } from "#machinery";
-import type { Attributes } from "../security.ts";
+import {
+  type FieldError,
+  FieldPath,
+  type FieldRequirement,
+  fieldError,
+  parseFieldSelector,
+  SelectorError,
+  statusError,
+} from "#machinery";
+import type { Attributes, Authorizer } from "../security.ts";
 import type { TokenAuthenticator } from "./authenticate.ts";
 import { aggregate, type Rbac } from "./rbac.ts";
 import type { PolicyRule } from "./rules.ts";
@@ -29,13 +38,19 @@ export interface ReviewContext {
 export type Review<T> = (body: T, context: ReviewContext) => Promise<T>;
 
 /** By `group/resource`. */
-export function createReviews({ tokens, rbac }: { tokens: TokenAuthenticator; rbac: Rbac }) {
+export interface ReviewsOptions {
+  readonly tokens: TokenAuthenticator;
+  readonly rbac: Rbac;
+  readonly authorizer: Authorizer;
+}
+
+export function createReviews({ tokens, rbac, authorizer }: ReviewsOptions) {
   return {
     "authentication.k8s.io/tokenreviews": tokenReview(tokens),
     "authentication.k8s.io/selfsubjectreviews": selfSubjectReview,
-    "authorization.k8s.io/subjectaccessreviews": subjectAccessReview(rbac),
-    "authorization.k8s.io/localsubjectaccessreviews": localReview(rbac),
-    "authorization.k8s.io/selfsubjectaccessreviews": selfReview(rbac),
+    "authorization.k8s.io/subjectaccessreviews": subjectAccessReview(authorizer),
+    "authorization.k8s.io/localsubjectaccessreviews": localReview(authorizer),
+    "authorization.k8s.io/selfsubjectaccessreviews": selfReview(authorizer),
     "authorization.k8s.io/selfsubjectrulesreviews": rulesReview(rbac),
   };
 }
@@ -69,14 +84,14 @@ function printUser(user: RequestUser) {
   };
 }
 
-function subjectAccessReview(rbac: Rbac): Review<SubjectAccessReview> {
+function subjectAccessReview(authorizer: Authorizer): Review<SubjectAccessReview> {
   return async (body) => {
     refuse([...checkSpec(body.spec, true), ...checkMetadata(body.metadata, false)]);
-    return { ...body, status: await decide(rbac, body.spec, userOf(body.spec)) };
+    return { ...body, status: await decide(authorizer, body.spec, userOf(body.spec)) };
   };
 }
 
-function localReview(rbac: Rbac): Review<LocalSubjectAccessReview> {
+function localReview(authorizer: Authorizer): Review<LocalSubjectAccessReview> {
   return async (body, { namespace }) => {
     const errors = [...checkSpec(body.spec, true), ...checkMetadata(body.metadata, true)];
     const asked = body.spec.resourceAttributes;
@@ -97,14 +112,14 @@ function localReview(rbac: Rbac): Review<LocalSubjectAccessReview> {
         ),
       );
     refuse(errors);
-    return { ...body, status: await decide(rbac, body.spec, userOf(body.spec)) };
+    return { ...body, status: await decide(authorizer, body.spec, userOf(body.spec)) };
   };
 }
 
-function selfReview(rbac: Rbac): Review<SelfSubjectAccessReview> {
+function selfReview(authorizer: Authorizer): Review<SelfSubjectAccessReview> {
   return async (body, { user }) => {
     refuse([...checkSpec(body.spec, false), ...checkMetadata(body.metadata, false)]);
-    return { ...body, status: await decide(rbac, body.spec, user) };
+    return { ...body, status: await decide(authorizer, body.spec, user) };
   };
 }
 
@@ -140,7 +155,7 @@ function userOf(asked: SubjectAccessReviewSpec): RequestUser {
 }
 
 async function decide(
-  rbac: Rbac,
+  authorizer: Authorizer,
   asked: Pick<SubjectAccessReviewSpec, "resourceAttributes" | "nonResourceAttributes">,
   user: RequestUser,
 ): Promise<SubjectAccessReviewStatus> {
@@ -156,9 +171,26 @@ async function decide(
     subresource: resource?.subresource ?? "",
     namespace: resource?.namespace ?? "",
     name: resource?.name ?? "",
+    ...(resource?.fieldSelector && { fieldSelector: requirementsOf(resource.fieldSelector) }),
   };
-  const { allowed, reason } = await rbac.authorize(attributes);
+  const { allowed, reason } = await authorizer.authorize(attributes);
   return { allowed, ...(reason ? { reason } : {}) };
+}
+
+/** Requirements that can't be expressed as equalities limit nothing, so they count as absent; so does text that doesn't parse. */
+function requirementsOf({ rawSelector, requirements }: FieldSelectorAttributes): FieldRequirement[] {
+  if (requirements?.length)
+    return requirements.flatMap(({ key, operator, values }) =>
+      values?.length === 1 && (operator === "In" || operator === "NotIn")
+        ? [{ field: key, operator: operator === "In" ? "=" : "!=", value: values[0] ?? "" }]
+        : [],
+    );
+  try {
+    return [...parseFieldSelector(rawSelector ?? "").requirements];
+  } catch (error) {
+    if (error instanceof SelectorError) return [];
+    throw error;
+  }
 }
 
 function checkSpec(asked: SubjectAccessReviewSpec, subject: boolean): FieldError[] {
