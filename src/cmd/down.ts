@@ -7,14 +7,14 @@ import { createNft, removeRules } from "#proxy";
 import { defineCommand } from "./command.ts";
 import { DamagedPidFile, type Instance, isRunning, readInstance, removeInstance, storeHolder } from "./instance.ts";
 import { findProgram } from "./machine.ts";
-import { removeNodeNetwork } from "./network.ts";
+import { bridgeName, bridgeOwner, removeNodeNetwork } from "./network.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 import { lastNode } from "./last-node.ts";
 
 const flags = {
   config: placeFlags.config,
   "data-dir": placeFlags["data-dir"],
-  "log-level": placeFlags["log-level"],
+  "log-level": { ...placeFlags["log-level"], default: "warn" },
   purge: { type: "bool", help: "Remove the data folder as well: objects, images, certificates." },
 } as const satisfies FlagSpecs;
 
@@ -49,15 +49,31 @@ export const command = defineCommand({
           log,
         ),
       );
-    if (findProgram("nft")) await attempt("rules", () => removeRules(createNft(findProgram("nft"))));
-    if (findProgram("ip")) await attempt("network", () => removeNodeNetwork(instance?.bridge ?? "sampan0"));
+    const bridge = instance?.bridge ?? bridgeName;
+    await attempt("network", async () => {
+      // In this network namespace there may be the cluster of another data folder.
+      const owner = findProgram("ip") && (await bridgeOwner(bridge));
+      if (owner && owner !== layout.root) return;
+      if (findProgram("nft")) await removeRules(createNft(findProgram("nft")));
+      if (owner !== undefined) await removeNodeNetwork(bridge);
+    });
     await removeInstance(layout.pidFile);
-    if (values.purge) await attempt("data", () => rm(layout.root, { recursive: true, force: true }));
+    if (values.purge) await attempt("data", () => removeData(layout.root));
     for (const failure of failures) err(`sampan down: ${failure}\n`);
     out(failures.length === 0 ? `down${values.purge ? ", data removed" : `; data is kept in ${layout.root}`}\n` : "");
     return failures.length === 0 ? 0 : 1;
   },
 });
+
+async function removeData(root: string): Promise<void> {
+  try {
+    await rm(root, { recursive: true, force: true });
+  } catch (error) {
+    const { code, path: at } = error as NodeJS.ErrnoException; // fs rejects with errno errors
+    // A disk of its own is mounted there: all in it is gone, the folder is the mount's.
+    if (code !== "EBUSY" || at !== root) throw error;
+  }
+}
 
 /** A damaged pid file keeps nobody from ending: the process is found by the store's lock. */
 async function lastInstance(pidFile: string): Promise<Instance | undefined> {

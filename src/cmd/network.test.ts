@@ -25,7 +25,7 @@ if (!insideNamespace)
   test("network: made and removed", { skip: whyNoNamespaces() ?? false }, () => runInNamespace(import.meta.filename));
 else
   test("network: with only a loopback the bridge's address is the node's; twice is like once; nothing is left", async () => {
-    const options = { bridge: "sampan0", podCidr: "10.244.0.0/24", serviceCidr: "10.96.0.0/16" };
+    const options = { bridge: "sampan0", owner: "/data", podCidr: "10.244.0.0/24", serviceCidr: "10.96.0.0/16" };
     for (let round = 0; round < 2; round++) {
       const network = await prepareNodeNetwork(options);
       assert.deepEqual(network, {
@@ -35,6 +35,7 @@ else
         bridge: "sampan0",
       });
     }
+    await assert.rejects(prepareNodeNetwork({ ...options, owner: "/other" }), /belongs to the cluster of \/data/);
     assert.match(ip("route", "get", "10.96.0.1"), /dev sampan0 src 10\.244\.0\.1/);
     assert.equal((await prepareNodeNetwork({ ...options, nodeAddress: "10.9.9.9" })).nodeAddress, "10.9.9.9");
     await removeNodeNetwork("sampan0");

@@ -8,6 +8,9 @@ import { isIP } from "node:net";
 import { promisify } from "node:util";
 import { CommandError } from "./command.ts";
 
+/** The bridge that pods hang on. */
+export const bridgeName = "sampan0";
+
 export interface NodeNetwork {
   readonly nodeAddress: string;
   /** The bridge's address: gateway of the pods, and where DNS listens. */
@@ -18,6 +21,8 @@ export interface NodeNetwork {
 
 export interface NodeNetworkOptions {
   readonly bridge: string;
+  /** The data folder: two clusters in one network namespace would take each other's packets. */
+  readonly owner: string;
   readonly podCidr: string;
   readonly serviceCidr: string;
   readonly nodeAddress?: string | undefined;
@@ -45,10 +50,15 @@ const toNumber = (address: string) => address.split(".").reduce((sum, part) => s
 const toAddress = (value: number) => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
 
 export async function prepareNodeNetwork(options: NodeNetworkOptions): Promise<NodeNetwork> {
-  const { bridge, podCidr, serviceCidr } = options;
+  const { bridge, podCidr, serviceCidr, owner } = options;
   const gateway = addressIn(podCidr, 1);
-  const links = await ipJson<{ ifname: string }>("link", "show");
-  if (!links.some(({ ifname }) => ifname === bridge)) await ip("link", "add", bridge, "type", "bridge");
+  const found = await bridgeOwner(bridge);
+  if (found !== undefined && found !== "" && found !== owner)
+    throw new CommandError(
+      `interface ${bridge} belongs to the cluster of ${found}; \`sampan down --data-dir ${found}\` removes it`,
+    );
+  if (found === undefined) await ip("link", "add", bridge, "type", "bridge");
+  await ip("link", "set", bridge, "alias", owner);
   await ip("link", "set", "lo", "up");
   await ip("address", "replace", `${gateway}/${podCidr.split("/")[1]}`, "dev", bridge);
   await ip("link", "set", bridge, "up");
@@ -60,6 +70,13 @@ export async function prepareNodeNetwork(options: NodeNetworkOptions): Promise<N
   if (!route) await ip("route", "replace", serviceCidr, "dev", bridge, "src", gateway);
   const nodeAddress = options.nodeAddress ?? (route ? await addressOf(route) : gateway);
   return { nodeAddress, gateway, podCidr, bridge };
+}
+
+/** Whose bridge this is: a data folder; "" when it says nothing, undefined when there is no such interface. */
+export async function bridgeOwner(bridge: string): Promise<string | undefined> {
+  const links = await ipJson<{ ifname: string; ifalias?: string }>("link", "show");
+  const found = links.find(({ ifname }) => ifname === bridge);
+  return found && (found.ifalias ?? "");
 }
 
 /** Nothing is left afterwards, whatever was there. */

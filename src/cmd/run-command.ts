@@ -3,6 +3,7 @@ import { writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { describeFlags, FlagError, type FlagSpecs, parseFlags } from "#base";
 import { type Command, CommandError } from "./command.ts";
+import { placeFlags } from "./settings.ts";
 
 const configFlag = "config";
 const aliveMs = 3_600_000;
@@ -80,7 +81,9 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
   if (content === null) return {};
   if (typeof content !== "object" || Array.isArray(content))
     throw new FlagError(`${path}: want a map of flags, have something else`);
-  return { file: { path, values: content as Record<string, unknown> } };
+  // One file serves all commands: what other commands know is theirs.
+  const own = Object.entries(content).filter(([key]) => key in specs || !(key in placeFlags));
+  return { file: { path, values: Object.fromEntries(own) as Record<string, unknown> } };
 }
 
 /** Without what Node.js prints before an uncaught error: the line of the source, which in the bundle is 100 kB long. */

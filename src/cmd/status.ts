@@ -31,7 +31,7 @@ export const command = defineCommand({
           server: `https://127.0.0.1:${instance.port}`,
           kubeconfig: layout.kubeconfig,
           memoryBytes: Number(memory ?? 0) * 1024,
-          databaseBytes: (await stat(layout.database)).size,
+          databaseBytes: (await sizeOf(layout.database)) + (await sizeOf(`${layout.database}-wal`)),
           nodes: nodes.items,
           pods: pods.items,
         }),
@@ -42,3 +42,12 @@ export const command = defineCommand({
     return 0;
   },
 });
+
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0; // fs rejects with errno errors
+    throw error;
+  }
+}

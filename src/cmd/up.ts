@@ -14,12 +14,13 @@ import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { isRunning, readInstance, storeHolder, writeInstance } from "./instance.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { gatherMachineFacts } from "./machine.ts";
-import { addressIn, type NodeNetwork, prepareNodeNetwork, subnetOf } from "./network.ts";
+import { addressIn, bridgeName, type NodeNetwork, prepareNodeNetwork, subnetOf } from "./network.ts";
 import { kubeletTls } from "./kubelet-certificate.ts";
 import { startNode } from "./node.ts";
 import { explainFailure } from "./operational-error.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
+import { kubernetesVersion } from "./version.ts";
 
 const flags = {
   ...placeFlags,
@@ -27,8 +28,6 @@ const flags = {
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
 
-export const bridgeName = "sampan0";
-const kubernetesVersion = "v1.36.0";
 /** Where in the service range the cluster's DNS is, as kubeadm does. */
 const dnsOffset = 10;
 
@@ -50,6 +49,7 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
   const network = await prepareNodeNetwork({
     bridge: bridgeName,
+    owner: layout.root,
     podCidr: subnetOf(values["cluster-cidr"], 0),
     serviceCidr: values["service-cidr"],
     nodeAddress: values["node-ip"],
