@@ -180,6 +180,8 @@ function startLoops(
       clusterCidrs: [values["cluster-cidr"]],
       serviceCidrs: [values["service-cidr"]],
       rootCa: plane.pki.authority.certificate,
+      // One server only: what controllers see is what there is, so a namespace need not wait for other servers' caches.
+      namespaceDelayMs: 0,
     },
   });
   parts.add("controllers", controllers.run(signal));
