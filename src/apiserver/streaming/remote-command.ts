@@ -69,15 +69,13 @@ class CommandSession {
   }
 
   async run(): Promise<void> {
-    const { streams, log } = this.#command;
+    const { log } = this.#command;
     const webSocket = this.#webSocket;
     webSocket.on("error", (error) => log.debug("the WebSocket of a command broke", { error }));
     webSocket.once("close", () => {
       this.#gone.abort();
       this.#closed.resolve();
     });
-    // An empty message on the first channel tells the client that it is connected.
-    this.#send(streams.stdout ? channel.stdout : streams.stderr ? channel.stderr : channel.error, Buffer.alloc(0));
     // Input waits until someone takes it.
     webSocket.pause();
     try {
@@ -93,38 +91,15 @@ class CommandSession {
   async #converse(): Promise<object | undefined> {
     const { streams, clock } = this.#command;
     const answer = await this.#connect();
-    const over = Promise.withResolvers<void>();
-    const connection = new SpdyConnection(answer.socket, { head: answer.head, onClosed: over.resolve });
-    const outputs: Promise<Error | undefined>[] = [];
-    const open = (streamType: string, onData: ((piece: Buffer) => void) | undefined): SpdyStream => {
-      const ended = Promise.withResolvers<Error | undefined>();
-      if (onData) outputs.push(ended.promise);
-      return connection.open({ streamType }, { ...(onData && { data: onData }), end: ended.resolve });
-    };
-    const said: Buffer[] = [];
-    let saidBytes = 0;
-    const all = [
-      open("error", (piece) => {
-        saidBytes += piece.length;
-        if (saidBytes <= errorBytesMax) said.push(Buffer.from(piece));
-      }),
-    ];
-    const inputs = new Map<number, SpdyStream>();
-    const input = (number: number, streamType: string): void => {
-      const stream = open(streamType, undefined);
-      inputs.set(number, stream);
-      all.push(stream);
-    };
-    if (streams.stdin) input(channel.stdin, "stdin");
-    if (streams.stdout) all.push(open("stdout", (piece) => this.#output(connection, channel.stdout, piece)));
-    if (streams.stderr && !streams.tty) {
-      all.push(open("stderr", (piece) => this.#output(connection, channel.stderr, piece)));
-    }
-    if (streams.tty) input(channel.resize, "resize");
+    // An empty message on the first channel tells the client that it is connected. Upstream sends it with the handshake, where kubectl
+    // may not have its streams yet and complains of an unknown one.
+    this.#send(streams.stdout ? channel.stdout : streams.stderr ? channel.stderr : channel.error, Buffer.alloc(0));
+    const connection = new SpdyConnection(answer.socket, answer.head);
     const stopPings = everyPeriod(clock, () => connection.ping());
     this.#gone.signal.addEventListener("abort", () => connection.close(), { once: true });
     try {
-      await withinTime(clock, Promise.all(all.map(({ accepted }) => accepted)));
+      const { accepted, inputs, outputs, said } = this.#openStreams(connection);
+      await withinTime(clock, Promise.all(accepted));
       this.#takeInput(connection, inputs);
       const errors = (await Promise.all(outputs)).filter((error) => error !== undefined);
       if (this.#gone.signal.aborted) return undefined;
@@ -135,6 +110,37 @@ class CommandSession {
       stopPings();
       connection.close();
     }
+  }
+
+  /** In the order of upstream's client. */
+  #openStreams(connection: SpdyConnection) {
+    const { stdin, stdout, stderr, tty } = this.#command.streams;
+    const accepted: Promise<void>[] = [];
+    const inputs = new Map<number, SpdyStream>();
+    /** Each resolves at its end, with what broke it. */
+    const outputs: Promise<Error | undefined>[] = [];
+    /** The status, in pieces. */
+    const said: Buffer[] = [];
+    let saidBytes = 0;
+    const input = (number: number, streamType: string): void => {
+      const stream = connection.open({ streamType }, {});
+      inputs.set(number, stream);
+      accepted.push(stream.accepted);
+    };
+    const output = (streamType: string, data: (piece: Buffer) => void): void => {
+      const ended = Promise.withResolvers<Error | undefined>();
+      outputs.push(ended.promise);
+      accepted.push(connection.open({ streamType }, { data, end: ended.resolve }).accepted);
+    };
+    output("error", (piece) => {
+      saidBytes += piece.length;
+      if (saidBytes <= errorBytesMax) said.push(Buffer.from(piece));
+    });
+    if (stdin) input(channel.stdin, "stdin");
+    if (stdout) output("stdout", (piece) => this.#output(connection, channel.stdout, piece));
+    if (stderr && !tty) output("stderr", (piece) => this.#output(connection, channel.stderr, piece));
+    if (tty) input(channel.resize, "resize");
+    return { accepted, inputs, outputs, said };
   }
 
   async #connect(): Promise<Extract<UpgradeAnswer, { type: "upgraded" }>> {

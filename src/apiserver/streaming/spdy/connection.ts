@@ -47,16 +47,14 @@ interface StreamState {
 export class SpdyConnection {
   readonly #socket: Duplex;
   readonly #streams = new Map<number, StreamState>();
-  readonly #closed: () => void;
   #nextId = 1;
   #pingId = 1;
   #error: Error | undefined;
   #over = false;
 
-  /** `head`: bytes that were read with the answer to the upgrade. `onClosed`: once, whoever closed it. */
-  constructor(socket: Duplex, { head, onClosed }: { head: Buffer; onClosed: () => void }) {
+  /** `head`: bytes that were read with the answer to the upgrade. */
+  constructor(socket: Duplex, head: Buffer) {
     this.#socket = socket;
-    this.#closed = onClosed;
     const reader = new FrameReader(this.#handler());
     const read = (chunk: Buffer): void => {
       try {
@@ -206,7 +204,6 @@ export class SpdyConnection {
       this.#endTheirs(id, error);
     }
     this.#streams.clear();
-    this.#closed();
   }
 
   #brokenError(): Error {
