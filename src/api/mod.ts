@@ -17,5 +17,6 @@ export {
 } from "./kind.ts";
 export type * from "./types.d.ts";
 export { kinds } from "./kinds.ts";
+export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
 export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";

@@ -84,6 +84,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       authorizer: security.authorizer,
       handlers: new Map([...security.handlers, ...streaming.handlers]),
       paths: security.paths,
+      admission: security.admission,
       guards: security.guards,
       objects: bootstrapWanted(),
     },

@@ -89,7 +89,9 @@ export async function removeOne(
     const object = existing.decoded();
     const plan = (hooksOf(core, kind)?.planDeletion ?? planDeletion)({ kind, object, options, now: call.now });
     if (plan.type === "pending") return { object: existing, gone: false };
-    await core.admission.validate(admissionOf(call, { name, namespace, options, object }));
+    const admission = admissionOf(call, { name, namespace, options, object });
+    await core.admission.mutate(admission);
+    await core.admission.validate(admission);
     checkDelete(kind, object, call);
     if (dryRun) return { object: core.storage.dry(kind, key, plan.object), gone: plan.type === "remove" };
     const gone = plan.type === "remove";

@@ -14,6 +14,7 @@ import {
 import type { Answer } from "../answer.ts";
 import { Selection } from "../cache/selection.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
+import { admitCreate } from "./admit-create.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
@@ -51,6 +52,7 @@ export async function evictPod(call: Call, core: RegistryCore): Promise<Answer> 
   const kind = storedOf(call);
   const stored = await core.storage.read(kind, `${namespace}/${name}`);
   if (!stored) throw statusError.notFound(call.resource, name);
+  await admitCreate(core, call, { object: eviction, options: { ...options, dryRun } });
   const pod = stored.decoded() as DeepReadonly<Pod>; // the call is about pods
   if (needsBudget(pod)) await spendBudget(core, call, { pod, labels: stored.labels(), dryRun });
   checkPreconditions({ kind, object: pod, options: deleteOptions, now: call.now });

@@ -5,12 +5,15 @@
 import type { RequestUser } from "#api";
 import type { Authenticator, Authorizer, Credentials } from "../security.ts";
 import type { AccountTokens, TokenResult } from "./account-tokens.ts";
+import type { BootstrapTokens } from "./bootstrap-tokens.ts";
 import { everyone } from "./groups.ts";
 import { impersonate } from "./impersonate.ts";
 
 export interface AuthenticatorOptions {
   readonly staticTokens: ReadonlyMap<string, RequestUser>;
   readonly accountTokens: AccountTokens;
+  /** Absent: nobody joins by a token. */
+  readonly bootstrapTokens?: BootstrapTokens;
   readonly authorizer: Authorizer;
   /** Requests without credentials become system:anonymous; otherwise 401. */
   readonly anonymous: boolean;
@@ -30,11 +33,11 @@ export type TokenAuthenticator = (token: string, audiences?: readonly string[]) 
 
 /** Also what TokenReview asks. */
 export function createTokenAuthenticator(
-  options: Pick<AuthenticatorOptions, "staticTokens" | "accountTokens">,
+  options: Pick<AuthenticatorOptions, "staticTokens" | "accountTokens" | "bootstrapTokens">,
 ): TokenAuthenticator {
-  const { staticTokens, accountTokens } = options;
+  const { staticTokens, accountTokens, bootstrapTokens } = options;
   return (token, audiences) => {
-    const listed = staticTokens.get(token);
+    const listed = staticTokens.get(token) ?? bootstrapTokens?.(token);
     if (listed) {
       // Static tokens know no audience: they are for the API server.
       const shared = accountTokens.audiences.filter((audience) => !audiences?.length || audiences.includes(audience));

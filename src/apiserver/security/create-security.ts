@@ -3,8 +3,10 @@
  * as soon as they are written. The server needs an authenticator before its caches exist, so `attach` comes after.
  */
 import type { KubernetesObject } from "#machinery";
-import type { RequestUser } from "#api";
+import type { RequestUser, Secret } from "#api";
 import { assert } from "#base";
+import { certificatePlugins } from "../admission/certificates.ts";
+import { nodeRestriction } from "../admission/node-restriction.ts";
 import type { AdmissionPlugin } from "../admission/chain.ts";
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import type { WatchCaches } from "../cache/watch-caches.ts";
@@ -14,6 +16,7 @@ import type { ResourceTable } from "../resource.ts";
 import type { Authenticator, Authorizer } from "../security.ts";
 import { type AccountTokens, createAccountTokens, type LookUp } from "./account-tokens.ts";
 import { createAuthenticator, createTokenAuthenticator } from "./authenticate.ts";
+import { bootstrapTokenNamespace, createBootstrapTokens } from "./bootstrap-tokens.ts";
 import { escalationCheck } from "./escalation.ts";
 import { discoveryPaths } from "./issuer-discovery.ts";
 import { createNodeAuthorizer, withNodes } from "./node-authorizer.ts";
@@ -39,7 +42,8 @@ export interface Security {
   /** For the server's registry and paths. */
   readonly handlers: CallHandlers;
   readonly paths: ReadonlyMap<string, PathHandler>;
-  /** For the server's admission. */
+  /** For the server's admission, and what comes last there. */
+  readonly admission: readonly AdmissionPlugin[];
   readonly guards: readonly AdmissionPlugin[];
   /** Loads what every request needs from then on. */
   attach(server: { table: ResourceTable; caches: WatchCaches }): Promise<void>;
@@ -120,7 +124,12 @@ export function createSecurity(options: SecurityOptions): Security {
     },
   };
   const { staticTokens, anonymous } = options;
-  const authenticator = createAuthenticator({ staticTokens, accountTokens, authorizer, anonymous });
+  const bootstrapTokens = createBootstrapTokens({
+    now: options.now,
+    secret: (name) => loaded("secrets").get(`${bootstrapTokenNamespace}/${name}`)?.decoded() as Secret | undefined, // secrets only
+  });
+  const sources = { staticTokens, accountTokens, bootstrapTokens };
+  const authenticator = createAuthenticator({ ...sources, authorizer, anonymous });
   return {
     rbac,
     accountTokens,
@@ -134,12 +143,13 @@ export function createSecurity(options: SecurityOptions): Security {
       },
     },
     handlers: reviewHandlers({
-      tokens: createTokenAuthenticator({ staticTokens, accountTokens }),
+      tokens: createTokenAuthenticator(sources),
       rbac,
       authorizer,
       accountTokens,
     }),
     paths: discoveryPaths(accountTokens),
+    admission: [nodeRestriction, ...certificatePlugins(authorizer)],
     guards: [escalationCheck({ rbac, source, authorizer })],
     async attach(to) {
       server = to;

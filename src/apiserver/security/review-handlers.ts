@@ -2,6 +2,7 @@
 import type { Pod, ServiceAccount, TokenRequest } from "#api";
 import { assert } from "#base";
 import { cloneJson, type KubernetesObject, statusError } from "#machinery";
+import { admitCreate } from "../registry/admit-create.ts";
 import type { Call } from "../registry/call.ts";
 import type { RegistryCore } from "../registry/core.ts";
 import { checkVersion, decodeBody } from "../registry/decode.ts";
@@ -36,9 +37,10 @@ export function reviewHandlers({ tokens, rbac, authorizer, accountTokens }: Revi
 const handlerOf =
   (review: Review<KubernetesObject>): CallHandler =>
   async (call, core) => {
-    const { object, track } = await readBody(call, core, {
+    const { object, track, admit } = await readBody(call, core, {
       expected: { apiVersion: call.resource.groupVersion, kind: call.resource.kind },
     });
+    await admit(object);
     const value = await review(object, { user: call.user, namespace: call.target.namespace });
     track(value);
     return { type: "value", status: 201, value };
@@ -47,9 +49,10 @@ const handlerOf =
 function tokenHandler(tokens: AccountTokens): CallHandler {
   return async (call, core) => {
     const { target } = call;
-    const { object, track } = await readBody(call, core, {
+    const { object, track, admit } = await readBody(call, core, {
       expected: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest" },
     });
+    await admit(object);
     const account = await read<ServiceAccount>(core, ["serviceaccounts", target.namespace, target.name]);
     const value = await requestToken(
       object as TokenRequest, // decoded as one
@@ -74,11 +77,19 @@ async function read<T>(core: RegistryCore, [resource, namespace, name]: readonly
   return cloneJson(object.decoded()) as T; // the caller names the resource's type
 }
 
+interface Body {
+  readonly object: KubernetesObject;
+  /** Notes who sent it. */
+  track(result: KubernetesObject): void;
+  /** Throws a StatusError to refuse. */
+  admit(object: KubernetesObject): Promise<void>;
+}
+
 async function readBody(
   call: Call,
   core: RegistryCore,
   { expected }: { expected: { apiVersion: string; kind: string } },
-): Promise<{ object: KubernetesObject; track: (result: KubernetesObject) => void }> {
+): Promise<Body> {
   const options = readWriteOptions(call.query, "CreateOptions", call);
   const request = { expected, fieldValidation: options.fieldValidation, schemaOf: core.typeOf };
   const object = await decodeBody(call, request);
@@ -88,6 +99,7 @@ async function readBody(
   const before = cloneJson(object) as KubernetesObject;
   return {
     object,
+    admit: (object) => admitCreate(core, call, { object, options }),
     track(result) {
       // Owners are of what was sent; the status is the server's.
       const schema = core.typeOf(expected.apiVersion, expected.kind);
