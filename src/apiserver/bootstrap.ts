@@ -1,12 +1,14 @@
 /** What every cluster has: the first namespaces, system priority classes, the `kubernetes` Service. Created where it is missing. */
 import type { Clock } from "#base";
-import { isStatusError, type KubernetesObject } from "#machinery";
+import { type DeepReadonly, isStatusError, type KubernetesObject } from "#machinery";
 import type { RegistryCore } from "./registry/core.ts";
 import { create } from "./registry/create.ts";
+import { remove } from "./registry/delete.ts";
 import { internalCall } from "./registry/internal-call.ts";
 import { ServiceRange } from "./registry/service-range.ts";
 import { objectKey } from "./registry/storage.ts";
 import { update } from "./registry/update.ts";
+import type { Reconciled } from "./security/reconcile-bootstrap.ts";
 
 export interface BootstrapOptions {
   readonly core: RegistryCore;
@@ -96,19 +98,29 @@ const priorityClasses: readonly object[] = [
 export interface Wanted {
   readonly path: readonly [group: string, version: string, resource: string, namespace: string];
   readonly object: object;
+  /** What to do about one that is there already; without it, nothing. */
+  reconcile?(found: DeepReadonly<KubernetesObject>): Reconciled<object>;
 }
 
 /** Through the registry like any other write, as the server itself. */
-async function ensure({ core, clock }: BootstrapOptions, { path, object }: Wanted): Promise<void> {
+async function ensure({ core, clock }: BootstrapOptions, { path, object, reconcile }: Wanted): Promise<void> {
   const [group, version, resource, namespace] = path;
   const kind = core.table.stored(group, resource);
-  const { metadata } = object as KubernetesObject; // all have it
-  if (!kind || (await core.storage.read(kind, objectKey(kind, namespace, metadata?.name ?? "")))) return;
+  const { name = "" } = (object as KubernetesObject).metadata ?? {}; // all have it
+  if (!kind) return;
+  const write = { group, version, resource, namespace, name, now: clock.now() };
+  const found = await core.storage.read(kind, objectKey(kind, namespace, name));
+  if (found) {
+    const plan = reconcile?.(found.decoded()) ?? { type: "keep" };
+    if (plan.type === "keep") return;
+    if (plan.type === "update") {
+      await update(core, internalCall(core, { ...write, verb: "update", object: plan.object }), "");
+      return;
+    }
+    await remove(core, internalCall(core, { ...write, verb: "delete" }));
+  }
   try {
-    await create(
-      core,
-      internalCall(core, { verb: "create", group, version, resource, namespace, name: "", object, now: clock.now() }),
-    );
+    await create(core, internalCall(core, { ...write, verb: "create", name: "", object }));
   } catch (error) {
     // Another server was faster.
     if (!isStatusError(error, "AlreadyExists")) throw error;

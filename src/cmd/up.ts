@@ -227,11 +227,11 @@ function nodeOptions(
     client: {
       kubelet: plane.client({
         name: `system:node:${nodeName}`,
-        groups: ["system:nodes", "system:masters"],
+        groups: ["system:nodes"],
         userAgent: "kubelet",
       }),
-      proxy: plane.client({ name: "system:kube-proxy", groups: ["system:masters"], userAgent: "kube-proxy" }),
-      dns: plane.client({ name: "system:dns", groups: ["system:masters"], userAgent: "dns" }),
+      proxy: plane.client({ name: "system:kube-proxy", groups: [], userAgent: "kube-proxy" }),
+      dns: plane.client({ name: "system:dns", groups: [], userAgent: "dns" }),
       admin: plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" }),
     },
     clock: realClock,

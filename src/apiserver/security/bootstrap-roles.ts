@@ -194,6 +194,9 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
       "get list watch | storage.k8s.io | csistoragecapacities",
     ],
   },
+  // Our proxy serves host ports too, and our DNS tells names that can't be from those that have no address.
+  "sampan:node-proxier": { rules: ["list watch | - | pods"] },
+  "sampan:dns": { rules: ["list watch | - | services namespaces", "list watch | discovery.k8s.io | endpointslices"] },
 };
 
 /** Roles of the controllers' service accounts: `system:controller:NAME`, bound to kube-system/NAME. */
@@ -416,6 +419,9 @@ export const clusterRoleBindings: Readonly<Record<string, readonly string[]>> = 
   "system:volume-scheduler": ["user:system:kube-scheduler"],
   "system:node": [],
   "system:service-account-issuer-discovery": ["group:system:serviceaccounts"],
+  // Ours.
+  "sampan:node-proxier": ["user:system:kube-proxy"],
+  "sampan:dns": ["user:system:dns"],
 };
 
 /** Roles within a namespace, and who they are bound to. */

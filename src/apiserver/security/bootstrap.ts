@@ -9,10 +9,12 @@ import {
   namespaceRoles,
 } from "./bootstrap-roles.ts";
 
+import { autoUpdateAnnotation, type Reconciled, reconcileBinding, reconcileRole } from "./reconcile-bootstrap.ts";
+
 const group = "rbac.authorization.k8s.io";
 const apiVersion = `${group}/v1`;
 const labels = { "kubernetes.io/bootstrapping": "rbac-defaults" };
-const annotations = { "rbac.authorization.kubernetes.io/autoupdate": "true" };
+const annotations = { [autoUpdateAnnotation]: "true" };
 const aggregateLabel = (to: string) => `${group}/aggregate-to-${to}`;
 
 export interface BootstrapObjects {
@@ -25,15 +27,21 @@ export interface BootstrapObjects {
 /** As the server's start wants them. */
 export function bootstrapWanted(): Wanted[] {
   const { clusterRoles: roles, clusterRoleBindings: bindings, ...namespaced } = bootstrapObjects();
-  const at = (resource: string) => (object: { metadata: { namespace?: string } }) => ({
-    path: [group, "v1", resource, object.metadata.namespace ?? ""] as const,
-    object,
-  });
+  const at =
+    <T extends { metadata: { namespace?: string } }>(
+      resource: string,
+      reconcile: (found: T, wanted: T) => Reconciled<T>,
+    ) =>
+    (object: T): Wanted => ({
+      path: [group, "v1", resource, object.metadata.namespace ?? ""] as const,
+      object,
+      reconcile: (found) => reconcile(found as T, object), // read from where it is written; only read
+    });
   return [
-    ...roles.map(at("clusterroles")),
-    ...bindings.map(at("clusterrolebindings")),
-    ...namespaced.roles.map(at("roles")),
-    ...namespaced.roleBindings.map(at("rolebindings")),
+    ...roles.map(at<ClusterRole>("clusterroles", reconcileRole)),
+    ...bindings.map(at<ClusterRoleBinding>("clusterrolebindings", reconcileBinding)),
+    ...namespaced.roles.map(at<Role>("roles", reconcileRole)),
+    ...namespaced.roleBindings.map(at<RoleBinding>("rolebindings", reconcileBinding)),
   ];
 }
 
@@ -79,28 +87,21 @@ function toClusterRole(name: string, role: BootstrapRole): ClusterRole {
     ...(role.aggregates
       ? {
           aggregationRule: { clusterRoleSelectors: [{ matchLabels: { [aggregateLabel(role.aggregates)]: "true" } }] },
-          rules: gather(role.aggregates),
         }
       : { rules: (role.rules ?? []).map(parseRule) }),
   };
 }
 
-/** What the aggregation controller would gather, so that these roles work before any controller runs. */
-function gather(to: string): PolicyRule[] {
-  return Object.entries(clusterRoles)
-    .filter(([, role]) => role.aggregateTo === to)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([, role]) => (role.aggregates ? gather(role.aggregates) : (role.rules ?? []).map(parseRule)));
-}
-
-/** `get list | apps | deployments | name`; a path rule has no group. */
+/** `get list | apps | deployments | name`; a path rule has no group. Sorted, as upstream's builder of rules does. */
 export function parseRule(text: string): PolicyRule {
   const [verbs = "", groups = "", things = "", names = ""] = text.split("|").map((part) => part.trim());
-  const words = (part: string) => part.split(" ").filter(Boolean);
+  const words = (part: string) => part.split(" ").filter(Boolean).sort();
   if (groups === "") return { verbs: words(verbs), nonResourceURLs: words(things) };
   return {
     verbs: words(verbs),
-    apiGroups: words(groups).map((each) => (each === "-" ? "" : each)),
+    apiGroups: words(groups)
+      .map((each) => (each === "-" ? "" : each))
+      .sort(),
     resources: words(things),
     ...(names ? { resourceNames: words(names) } : {}),
   };
