@@ -11,7 +11,16 @@ const store = await openSqliteStore({ path });
 
 /** Written at once: a line that the parent can read was answered before the kill. */
 function say(answer: object): void {
-  writeSync(1, `${JSON.stringify(answer)}\n`);
+  let rest: Uint8Array = Buffer.from(`${JSON.stringify(answer)}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      // The pipe is full until the parent, on a busy machine, comes to read it.
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 }
 
 async function writeFresh(writer: number): Promise<void> {
