@@ -1,9 +1,8 @@
 /** The whole thing, as a person uses it: real containers, stock kubectl, in a namespace without a route out. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { after, before, suite, test } from "node:test";
-import { startTestCluster, type TestCluster, whyNoCluster } from "#testing";
+import { leftovers, startTestCluster, type TestCluster, whyNoCluster } from "#testing";
 
 const image = "demo/busybox:1";
 /** Debian's static busybox crashes when its wget is given a time-out. */
@@ -135,21 +134,7 @@ suite("cluster", { skip: why ?? false }, () => {
 
   test("cluster: down leaves no process, mount, interface, namespace or rule", async () => {
     await cluster.sampan("down");
-    const mounts = (await cluster.run("cat", "/proc/mounts"))
-      .split("\n")
-      .filter((line) => line.includes(cluster.dataDir));
-    assert.deepEqual(mounts, []);
-    assert.equal(await cluster.run("nft", "list", "ruleset"), "");
-    assert.deepEqual(
-      (await cluster.run("ip", "-o", "link")).trim().split("\n").length,
-      1,
-      "only the loopback interface",
-    );
-    const processes = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" }).split("\n");
-    assert.deepEqual(
-      processes.filter((line) => line.includes(cluster.dataDir)),
-      [],
-    );
+    assert.deepEqual(await leftovers(cluster), []);
     assert.match(await cluster.sampan("down"), /^down/, "twice is like once");
   });
 });

@@ -117,11 +117,11 @@ export function portHolder(port: number): string | undefined {
 export function processWithFile(file: string): number | undefined {
   if (!existsSync(file)) return undefined;
   const wanted = realpathSync(file);
-  return processWith((target) => target === wanted);
+  return processWith((target) => target === wanted, String(process.pid));
 }
 
-function processWith(isWanted: (target: string) => boolean): number | undefined {
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && name !== String(process.pid));
+function processWith(isWanted: (target: string) => boolean, except?: string): number | undefined {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && name !== except);
   const pid = pids.find((each) => openFiles(each).some(isWanted));
   return pid === undefined ? undefined : Number(pid);
 }

@@ -141,7 +141,9 @@ export async function stopContainerd(directory: string): Promise<void> {
 export async function removeContainerdFiles(directory: string, { keepImages }: { keepImages: boolean }): Promise<void> {
   const at = containerdLayout(directory);
   for (const point of await mountsUnder(directory)) await unmount(point, { lazy: true });
-  await rm(keepImages ? at.state : directory, { recursive: true, force: true });
+  // Without a configuration nothing is running, nor has to be asked next time.
+  for (const path of keepImages ? [at.state, at.config, at.socket] : [directory])
+    await rm(path, { recursive: true, force: true });
 }
 
 const exists = (path: string): Promise<boolean> =>

@@ -5,7 +5,7 @@ export { type ImageStore, importImage, pinnedImages } from "./image/import.ts";
 export { listImages, type StoredImage } from "./image/list.ts";
 export { normalName, type PackedFile, type PackOptions, packImage } from "./image/pack.ts";
 export { createKubelet, type Kubelet } from "./kubelet.ts";
-export type { KubeletDependencies, KubeletOptions } from "./options.ts";
+export { cgroupRootOf, type KubeletDependencies, type KubeletOptions } from "./options.ts";
 export { removeNode } from "./remove-node.ts";
 export { nodeFolders } from "./runtime-setup.ts";
 export { createWebhookAuth, type KubeletAuth, type KubeletUser } from "./server/auth.ts";

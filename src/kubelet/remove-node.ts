@@ -7,6 +7,7 @@ import { connectCri, type CriClient } from "./cri/client.ts";
 import { pauseImage } from "./image/pause.ts";
 import { findCniPlugins } from "./network/cni.ts";
 import { createCgroups } from "./node/cgroups.ts";
+import { killLeftovers } from "./kill-leftovers.ts";
 import { cgroupRootOf, type KubeletOptions } from "./options.ts";
 import { nodeFolders } from "./runtime-setup.ts";
 import { nodeLayout } from "./volumes/layout.ts";
@@ -40,7 +41,7 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
     }
   };
   const own = options.containerRuntimeEndpoint === undefined;
-  await attempt("remove pods", async () => {
+  const removeAllPods = async () => {
     // Nothing was ever started here, or all is gone already.
     if (own && !(await exists(containerdLayout(folders.containerd).config))) return;
     if (own)
@@ -59,8 +60,16 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
     } finally {
       cri.close();
     }
-  });
-  if (own) await attempt("stop containerd", () => stopContainerd(folders.containerd));
+  };
+  if (own) {
+    // What it can't do is done without it, below.
+    await removeAllPods().catch((error) => log.warn("containerd can't remove the pods", { error }));
+    await attempt("stop containerd", () => stopContainerd(folders.containerd));
+    const { socket, state } = containerdLayout(folders.containerd);
+    await attempt("end containers", () =>
+      killLeftovers({ cgroupRoot: cgroupRootOf(options), directory: folders.containerd, socket, state }),
+    );
+  } else await attempt("remove pods", removeAllPods);
   await attempt("unmount volumes", async () => {
     for (const point of await mountsUnder(folders.kubelet)) await unmount(point, { lazy: true });
   });

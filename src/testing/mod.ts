@@ -9,4 +9,5 @@ export {
   type TestPod,
   whyNoNamespaces,
 } from "./network.ts";
+export { leftovers } from "./leftovers.ts";
 export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";
