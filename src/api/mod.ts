@@ -15,6 +15,7 @@ export {
   type Strategy,
   type WriteContext,
 } from "./kind.ts";
+export * from "./apiextensions/mod.ts";
 export type * from "./types.d.ts";
 export { kinds } from "./kinds.ts";
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";

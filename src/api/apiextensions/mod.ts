@@ -1,0 +1,19 @@
+/** What the API server needs of definitions and of the schemas in them. */
+export { conditionIsTrue, type DefinitionCondition, findCondition, setCondition } from "./conditions.ts";
+export { applyDefaults } from "./schema/defaults.ts";
+export { coerceEmbedded, coerceMetadata, isDecodeFailure, validateEmbedded } from "./schema/embedded.ts";
+export {
+  additionalOf,
+  defaultOf,
+  isEmbedded,
+  isIntOrString,
+  isJsonObject,
+  itemsOf,
+  type JsonSchema,
+  preservesUnknown,
+} from "./schema/json-schema.ts";
+export { checkListTypes } from "./schema/list-types.ts";
+export { loadPatterns } from "./schema/pattern.ts";
+export { dropNulls, pruneObject } from "./schema/prune.ts";
+export { validateStructural } from "./schema/structural.ts";
+export { validateValue } from "./schema/value-validation.ts";

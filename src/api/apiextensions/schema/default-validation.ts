@@ -1,0 +1,50 @@
+/** Defaults obey their own schema and hold nothing that would be pruned. Follows apiserver/schema/defaulting/validation.go. */
+import { cloneJson, type FieldError, type FieldPath, fieldError, jsonEqual } from "#machinery";
+import { coerceEmbedded, validateEmbedded } from "./embedded.ts";
+import { defaultOf, isEmbedded, isJsonObject, itemsOf, type JsonSchema, metaFields } from "./json-schema.ts";
+import { pruneValue } from "./prune.ts";
+import { validateValue } from "./value-validation.ts";
+
+export function validateDefaults(schema: JsonSchema, at: FieldPath, pruned: boolean): FieldError[] {
+  const errors: FieldError[] = [];
+  walk(schema, { at, pruned, insideMeta: false, root: true }, errors);
+  return errors;
+}
+
+interface Where {
+  readonly at: FieldPath;
+  readonly pruned: boolean;
+  /** In fields of metadata, which nobody prunes. */
+  readonly insideMeta: boolean;
+  readonly root: boolean;
+}
+
+function walk(schema: JsonSchema, { at, pruned, insideMeta, root }: Where, errors: FieldError[]): void {
+  const embedded = root || isEmbedded(schema);
+  const inside = insideMeta && !embedded;
+  const value = defaultOf(schema);
+  if (value !== undefined) errors.push(...checkDefault(value, schema, at.child("default"), pruned && !inside));
+  // Not into additionalProperties: no defaults there.
+  const items = itemsOf(schema);
+  if (items) walk(items, { at: at.child("items"), pruned, insideMeta: inside, root: false }, errors);
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    const meta = inside || (embedded && metaFields.has(name));
+    walk(property, { at: at.child("properties").key(name), pruned, insideMeta: meta, root: false }, errors);
+  }
+}
+
+function checkDefault(value: unknown, schema: JsonSchema, at: FieldPath, pruned: boolean): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  if (pruned) {
+    const copy = cloneJson(value);
+    pruneValue(copy, schema);
+    if (!jsonEqual(copy, value)) errors.push(fieldError.invalid(at, value, "must not have unknown fields"));
+  }
+  if (isJsonObject(value)) {
+    const { error } = coerceEmbedded(cloneJson(value), schema, at);
+    if (error) return [...errors, error];
+    const wrong = validateEmbedded(value, schema, at);
+    if (wrong.length > 0) return [...errors, ...wrong];
+  }
+  return [...errors, ...validateValue(value, schema, { at })];
+}

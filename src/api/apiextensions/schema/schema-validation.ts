@@ -1,0 +1,251 @@
+/**
+ * What a schema of a definition may say. Follows apiextensions/validation (ValidateCustomResourceDefinitionOpenAPISchema). What an old
+ * definition already did wrong is still allowed (`Leniency`): nothing that is stored becomes impossible to update.
+ */
+import { type FieldError, FieldPath, fieldError } from "#machinery";
+import { validateDefaults } from "./default-validation.ts";
+import { additionalOf, defaultOf, isEmbedded, itemsOf, type JsonSchema, metaFields, schemaHas } from "./json-schema.ts";
+import { validateStructural } from "./structural.ts";
+
+export interface Leniency {
+  readonly types: boolean;
+  readonly structure: boolean;
+  readonly unprunedDefaults: boolean;
+  readonly sets: boolean;
+  readonly mapKeys: boolean;
+}
+
+export const strict: Leniency = {
+  types: false,
+  structure: false,
+  unprunedDefaults: false,
+  sets: false,
+  mapKeys: false,
+};
+
+const openApiTypes = ["array", "boolean", "integer", "number", "object", "string"];
+
+/** What the schemas of a stored definition do that a new one may not. */
+export function leniencyOf(schemas: readonly JsonSchema[]): Leniency {
+  const any = (ask: (schema: JsonSchema) => boolean) => schemas.some((schema) => schemaHas(schema, ask));
+  const nowhere = FieldPath.root("old");
+  const structure = schemas.some((schema) => validateStructural(schema, nowhere).length > 0);
+  return {
+    types: any(({ type = "" }) => type !== "" && !openApiTypes.includes(type)),
+    structure,
+    unprunedDefaults:
+      !structure &&
+      schemas.some((schema) =>
+        validateDefaults(schema, nowhere, true).some(({ message }) => message.endsWith("must not have unknown fields")),
+      ),
+    sets: any((schema) => setItemErrors(schema, nowhere).length > 0),
+    mapKeys: any((schema) => mapKeyErrors(schema, nowhere).length > 0),
+  };
+}
+
+interface Context {
+  /** Why no default may stand here. */
+  readonly noDefaults: string | undefined;
+  readonly insideMeta: boolean;
+  readonly leniency: Leniency;
+}
+
+export function validateSchema(schema: JsonSchema, at: FieldPath, leniency: Leniency): FieldError[] {
+  const errors: FieldError[] = [];
+  if (schema.nullable) errors.push(fieldError.forbidden(at.child("nullable"), "nullable cannot be true at the root"));
+  checkSchema(schema, { at, root: true }, { noDefaults: undefined, insideMeta: false, leniency }, errors);
+  if (leniency.structure) return errors;
+  const structural = validateStructural(schema, at);
+  if (structural.length > 0) return [...errors, ...structural];
+  return [...errors, ...validateDefaults(schema, at, !leniency.unprunedDefaults)];
+}
+
+function checkSchema(
+  schema: JsonSchema,
+  { at, root = false }: { at: FieldPath; root?: boolean },
+  context: Context,
+  errors: FieldError[],
+): void {
+  checkStandard(schema, at, context, errors);
+  const uniqueWhy = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+  if (schema.uniqueItems) errors.push(fieldError.forbidden(at.child("uniqueItems"), uniqueWhy));
+  const below = (part: JsonSchema, path: FieldPath, inside = context) =>
+    checkSchema(part, { at: path }, inside, errors);
+  const { additionalProperties: additional, properties = {}, items, not } = schema;
+  if (additional !== undefined) {
+    const path = at.child("additionalProperties");
+    if (Object.keys(properties).length > 0 && additional !== true)
+      errors.push(fieldError.forbidden(path, "additionalProperties and properties are mutual exclusive"));
+    const part = additionalOf(schema);
+    const why = "inside additionalProperties applying to object metadata";
+    if (part) below(part, path, context.insideMeta ? { ...context, noDefaults: why } : context);
+  }
+  for (const [name, property] of Object.entries(properties)) {
+    const meta = (root || isEmbedded(schema)) && metaFields.has(name);
+    const noDefaults = meta && root ? `in top-level ${name}` : context.noDefaults;
+    below(property, at.child("properties").key(name), meta ? { ...context, insideMeta: true, noDefaults } : context);
+  }
+  if (not) below(not, at.child("not"));
+  for (const name of ["allOf", "oneOf", "anyOf"] as const)
+    schema[name]?.forEach((part, i) => {
+      below(part, at.child(name).index(i));
+    });
+  for (const [name, part] of Object.entries(schema.definitions ?? {})) below(part, at.child("definitions").key(name));
+  const single = itemsOf(schema);
+  if (single) below(single, at.child("items"));
+  else if (Array.isArray(items))
+    (items as readonly JsonSchema[]).forEach((part, i) => {
+      below(part, at.child("items").index(i));
+    });
+  for (const [name, part] of Object.entries(schema.dependencies ?? {}))
+    if (!Array.isArray(part)) below(part as JsonSchema, at.child("dependencies").key(name)); // a schema or names
+  checkExtensions(schema, at, context, errors);
+}
+
+/** What OpenAPI allows and this subset doesn't. */
+function checkStandard(schema: JsonSchema, at: FieldPath, context: Context, errors: FieldError[]): void {
+  const { type = "", items } = schema;
+  const forbid = (name: string, wrong: boolean, why = `${name} is not supported`) => {
+    if (wrong) errors.push(fieldError.forbidden(at.child(name), why));
+  };
+  if (!context.leniency.types && type !== "" && !openApiTypes.includes(type))
+    errors.push(fieldError.notSupported(at.child("type"), type, openApiTypes));
+  const { noDefaults } = context;
+  forbid("default", noDefaults !== undefined && defaultOf(schema) !== undefined, `must not be set ${noDefaults ?? ""}`);
+  forbid("id", Boolean(schema.id));
+  forbid("additionalItems", schema.additionalItems !== undefined);
+  forbid("patternProperties", Object.keys(schema.patternProperties ?? {}).length > 0);
+  forbid("definitions", Object.keys(schema.definitions ?? {}).length > 0);
+  forbid("dependencies", schema.dependencies !== undefined);
+  forbid("$ref", schema.$ref !== undefined);
+  forbid("type", type === "null", "type cannot be set to null, use nullable as an alternative");
+  forbid("items", Array.isArray(items) && items.length > 0, "items must be a schema object and not an array");
+  forbid(
+    "x-kubernetes-embedded-resource",
+    context.insideMeta && isEmbedded(schema),
+    "must not be used inside of resource meta",
+  );
+}
+
+function checkExtensions(schema: JsonSchema, at: FieldPath, { leniency }: Context, errors: FieldError[]): void {
+  const preserve = "x-kubernetes-preserve-unknown-fields";
+  if (schema[preserve] === false)
+    errors.push(fieldError.invalid(at.child(preserve), false, "must be true or undefined"));
+  const mapType = schema["x-kubernetes-map-type"];
+  if (mapType !== undefined) {
+    errors.push(...typeMustBe(schema, at, "object", "x-kubernetes-map-type"));
+    if (mapType !== "atomic" && mapType !== "granular")
+      errors.push(fieldError.notSupported(at.child("x-kubernetes-map-type"), mapType, ["atomic", "granular"]));
+  }
+  const listType = schema["x-kubernetes-list-type"];
+  if (listType !== undefined) {
+    const wrong = typeMustBe(schema, at, "array", "x-kubernetes-list-type");
+    errors.push(...wrong);
+    if (wrong.length === 0 && !leniency.sets) errors.push(...setItemErrors(schema, at));
+    if (!["atomic", "set", "map"].includes(listType))
+      errors.push(fieldError.notSupported(at.child("x-kubernetes-list-type"), listType, ["atomic", "set", "map"]));
+  }
+  checkListMap(schema, at, errors);
+  checkRules(schema, at, errors);
+  if (!leniency.mapKeys) errors.push(...mapKeyErrors(schema, at));
+}
+
+function typeMustBe({ type = "" }: JsonSchema, at: FieldPath, wanted: string, extension: string): FieldError[] {
+  if (type === wanted) return [];
+  const why = `must be ${wanted} if ${extension} is specified`;
+  const path = at.child("type");
+  return [type === "" ? fieldError.required(path, why) : fieldError.invalid(path, type, why)];
+}
+
+/** Items of sets are compared as a whole. */
+function setItemErrors(schema: JsonSchema, at: FieldPath): FieldError[] {
+  const items = itemsOf(schema);
+  if (schema["x-kubernetes-list-type"] !== "set" || !items) return [];
+  const listType = items["x-kubernetes-list-type"];
+  const why = "must be atomic as item of a list with x-kubernetes-list-type=set";
+  const path = at.child("items");
+  if (items.type === "array" && listType !== undefined && listType !== "atomic")
+    return [fieldError.invalid(path.child("x-kubernetes-list-type"), listType, why)];
+  // Upstream shows the list type of the item here, whatever is wrong.
+  if (items.type === "object" && items["x-kubernetes-map-type"] !== "atomic")
+    return [fieldError.invalid(path.child("x-kubernetes-map-type"), listType ?? "null", why)];
+  return [];
+}
+
+function checkListMap(schema: JsonSchema, at: FieldPath, errors: FieldError[]): void {
+  const listType = schema["x-kubernetes-list-type"];
+  const keys = schema["x-kubernetes-list-map-keys"] ?? [];
+  const keysAt = at.child("x-kubernetes-list-map-keys");
+  if (keys.length > 0 && listType !== "map") {
+    const why = "must be map if x-kubernetes-list-map-keys is non-empty";
+    const path = at.child("x-kubernetes-list-type");
+    errors.push(listType === undefined ? fieldError.required(path, why) : fieldError.invalid(path, listType, why));
+  }
+  if (listType !== "map") return;
+  if (keys.length === 0) errors.push(fieldError.required(keysAt, "must not be empty if x-kubernetes-list-type is map"));
+  const items = itemsOf(schema);
+  const itemsAt = at.child("items");
+  if (schema.items === undefined)
+    errors.push(fieldError.required(itemsAt, "must have a schema if x-kubernetes-list-type is map"));
+  else if (!items)
+    errors.push(
+      fieldError.invalid(itemsAt, schema.items, "must only have a single schema if x-kubernetes-list-type is map"),
+    );
+  if (!items) return;
+  const { type = "", properties = {} } = items;
+  if (type !== "object") {
+    const why = "must be object if parent array's x-kubernetes-list-type is map";
+    errors.push(fieldError.invalid(itemsAt.child("type"), type, why));
+    return;
+  }
+  const seen = new Set<string>();
+  for (const key of keys) {
+    const property = Object.hasOwn(properties, key) ? properties[key] : undefined;
+    if (!property) errors.push(fieldError.invalid(keysAt, keys, "entries must all be names of item properties"));
+    else if (property.type === "array" || property.type === "object") {
+      const why = "must be a scalar type if parent array's x-kubernetes-list-type is map";
+      errors.push(fieldError.invalid(itemsAt.child("properties").key(key).child("type"), type, why));
+    }
+    if (seen.has(key)) errors.push(fieldError.invalid(keysAt, keys, "must not contain duplicate entries"));
+    seen.add(key);
+  }
+}
+
+/** Keys of items are always there and never null, items never null. */
+function mapKeyErrors(schema: JsonSchema, at: FieldPath): FieldError[] {
+  const listType = schema["x-kubernetes-list-type"];
+  const items = itemsOf(schema);
+  if (!items || (listType !== "set" && listType !== "map")) return [];
+  const errors: FieldError[] = [];
+  const itemsAt = at.child("items");
+  if (items.nullable) {
+    const why = `cannot be nullable when x-kubernetes-list-type is ${listType}`;
+    errors.push(fieldError.forbidden(itemsAt.child("nullable"), why));
+  }
+  if (listType === "set") return errors;
+  for (const key of schema["x-kubernetes-list-map-keys"] ?? []) {
+    const property = items.properties && Object.hasOwn(items.properties, key) ? items.properties[key] : undefined;
+    if (!property) continue;
+    const path = itemsAt.child("properties").key(key);
+    const which = "this property is in x-kubernetes-list-map-keys, so it";
+    if (!items.required?.includes(key) && defaultOf(property) === undefined)
+      errors.push(fieldError.required(path.child("default"), `${which} must have a default or be a required property`));
+    if (property.nullable) errors.push(fieldError.forbidden(path.child("nullable"), `${which} cannot be nullable`));
+  }
+  return errors;
+}
+
+/** Rules in the expression language: their form. What they say is not compiled (docs/compat.md). */
+function checkRules(schema: JsonSchema, at: FieldPath, errors: FieldError[]): void {
+  schema["x-kubernetes-validations"]?.forEach(({ rule = "", message = "" }, i) => {
+    const path = at.child("x-kubernetes-validations").index(i);
+    const trimmed = message.trim();
+    if (rule.trim() === "") errors.push(fieldError.required(path.child("rule"), "rule is not specified"));
+    else if (message !== "" && trimmed === "")
+      errors.push(fieldError.invalid(path.child("message"), message, "message must be non-empty if specified"));
+    else if (/[\n\r]/.test(trimmed))
+      errors.push(fieldError.invalid(path.child("message"), message, "message must not contain line breaks"));
+    else if (/[\n\r]/.test(rule.trim()) && trimmed === "")
+      errors.push(fieldError.required(path.child("message"), "message must be specified if rule contains line breaks"));
+  });
+}

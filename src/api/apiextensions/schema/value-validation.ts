@@ -1,0 +1,286 @@
+/**
+ * Checks a value against its schema, in the words of kube-openapi's validator and of apiserver/validation around it. A walk over
+ * the schema as it is: nothing is compiled, so a thousand definitions cost nothing but their text.
+ *
+ * Ratcheting (1.33): what an update doesn't change is not complained about. A part and its old self are found by name, and in lists
+ * that are maps by their keys; under allOf, anyOf, oneOf and not nothing is compared.
+ */
+import { type FieldError, FieldPath, fieldError, goJson, goQuote, jsonEqual } from "#machinery";
+import { formatCheck } from "./formats.ts";
+import { isIntOrString, isJsonObject, itemsOf, type Json, type JsonSchema, additionalOf } from "./json-schema.ts";
+import { keyOf } from "./list-types.ts";
+import { compilePattern } from "./pattern.ts";
+
+export interface ValueOptions {
+  /** Where the value stands; nowhere when it is the whole object. */
+  readonly at?: FieldPath;
+  /** What it was before. */
+  readonly old?: unknown;
+}
+
+export function validateValue(value: unknown, schema: JsonSchema, { at = FieldPath.none, old }: ValueOptions = {}) {
+  const result = new Result();
+  check(value, schema, { name: "", at, old }, result);
+  return result.errors as readonly FieldError[];
+}
+
+interface Place {
+  /** As messages print it: `spec.ports[0].name`. */
+  readonly name: string;
+  readonly at: FieldPath;
+  readonly old: unknown;
+}
+
+/** Errors, and how many checks were passed: of several alternatives the one that got furthest explains the failure. */
+class Result {
+  readonly errors: FieldError[] = [];
+  passed = 0;
+
+  merge({ errors, passed }: Result): void {
+    for (const error of errors) this.errors.push(error);
+    this.passed += passed;
+  }
+}
+
+const fieldOf = ({ name, at }: Place): FieldPath => (name === "" ? at : at.child(name));
+
+function check(value: unknown, schema: JsonSchema, place: Place, into: Result): void {
+  const result = new Result();
+  if (value === null || value === undefined) {
+    checkNull(schema, place, result);
+    checkEnum(value, schema, place, result);
+  } else checkPresent(value, schema, place, result);
+  if (result.errors.length > 0 && place.old !== undefined && jsonEqual(value, place.old)) return;
+  into.merge(result);
+}
+
+function typesOf(schema: JsonSchema): readonly string[] {
+  if (isIntOrString(schema)) return ["integer", "string"];
+  return schema.type ? [schema.type] : [];
+}
+
+function checkNull(schema: JsonSchema, place: Place, result: Result): void {
+  const types = typesOf(schema);
+  if (types.length > 0 && !types.includes("null") && schema.nullable !== true) {
+    result.errors.push(wrongType(place, types.join(","), "null"));
+  } else result.passed++;
+}
+
+function checkPresent(value: unknown, schema: JsonSchema, place: Place, result: Result): void {
+  checkType(value, schema, place, result);
+  checkJunctors(value, schema, place, result);
+  if (typeof value === "string") {
+    checkString(value, schema, place, result);
+    checkFormat(value, schema, place, result);
+  } else if (typeof value === "number") checkNumber(value, schema, place, result);
+  else if (Array.isArray(value)) checkItems(value, schema, place, result);
+  checkEnum(value, schema, place, result);
+  if (isJsonObject(value)) checkMembers(value, schema, place, result);
+  result.passed++;
+}
+
+const inBody = ({ name }: Place, why: string): string => `${name} in body ${why}`;
+
+function wrongType(place: Place, wanted: string, found: string): FieldError {
+  return fieldError.typeInvalid(fieldOf(place), found, inBody(place, `must be of type ${wanted}: ${goQuote(found)}`));
+}
+
+const invalid = (place: Place, value: unknown, why: string): FieldError =>
+  fieldError.invalid(fieldOf(place), value, inBody(place, why));
+
+function typeName(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  return typeof value;
+}
+
+/** The format that a Go value has by itself. */
+const ownFormats: Readonly<Record<string, string>> = { integer: "int64", number: "double" };
+
+function checkType(value: unknown, schema: JsonSchema, place: Place, result: Result): void {
+  const types = typesOf(schema);
+  const format = schema.format && formatCheck(schema.format) ? schema.format : "";
+  if (types.length === 0 && format === "") return;
+  const type = typeName(value);
+  const fits = types.includes(type) || (type === "integer" && types.includes("number"));
+  const textual = typeof value === "string" || Array.isArray(value);
+  const numeric = types.includes("number") || types.includes("integer");
+  if (!textual && format !== "" && !fits) {
+    result.errors.push(wrongType(place, format, ownFormats[type] ?? ""));
+  } else if ((textual && format !== "" && !numeric) || fits) result.passed += 2;
+  else result.errors.push(wrongType(place, types.join(","), type));
+}
+
+function checkString(value: string, schema: JsonSchema, place: Place, { errors }: Result): void {
+  const { maxLength, minLength, pattern } = schema;
+  const length = maxLength === undefined && minLength === undefined ? 0 : [...value].length;
+  if (maxLength !== undefined && length > maxLength) errors.push(fieldError.tooLong(fieldOf(place), maxLength));
+  else if (minLength !== undefined && length < minLength) {
+    errors.push(invalid(place, value, `should be at least ${minLength} chars long`));
+  } else if (pattern && !compilePattern(pattern).test(value)) {
+    errors.push(invalid(place, value, `should match '${pattern}'`));
+  }
+}
+
+function checkFormat(value: string, { format }: JsonSchema, place: Place, result: Result): void {
+  const valid = format ? formatCheck(format) : undefined;
+  if (!valid) return;
+  result.passed++;
+  if (!valid(value)) {
+    result.errors.push(
+      fieldError.typeInvalid(fieldOf(place), value, inBody(place, `must be of type ${format}: ${goQuote(value)}`)),
+    );
+  }
+}
+
+function checkNumber(value: number, schema: JsonSchema, place: Place, result: Result): void {
+  const { errors } = result;
+  const { multipleOf, minimum, maximum, exclusiveMinimum = false, exclusiveMaximum = false } = schema;
+  // Go compares integers as integers: a bound loses its fraction.
+  const bound = (limit: number): number => (Number.isInteger(value) ? Math.trunc(limit) : limit);
+  if (multipleOf !== undefined && !isMultiple(value, multipleOf)) {
+    errors.push(invalid(place, value, `should be a multiple of ${goJson(bound(multipleOf))}`));
+  }
+  if (minimum !== undefined) {
+    const limit = bound(minimum);
+    if (value < limit || (exclusiveMinimum && value === limit)) {
+      const why = exclusiveMinimum ? "greater than" : "greater than or equal to";
+      errors.push(invalid(place, value, `should be ${why} ${goJson(limit)}`));
+    }
+  }
+  if (maximum !== undefined) {
+    const limit = bound(maximum);
+    if (value > limit || (exclusiveMaximum && value === limit)) {
+      const why = exclusiveMaximum ? "less than" : "less than or equal to";
+      errors.push(invalid(place, value, `should be ${why} ${goJson(limit)}`));
+    }
+  }
+  result.passed += 2;
+}
+
+function isMultiple(value: number, factor: number): boolean {
+  if (factor <= 0) return true; // such a schema asks for nothing that could be checked
+  if (Number.isInteger(value) && Number.isInteger(factor)) return value % factor === 0;
+  const ratio = factor < 1 ? (1 / factor) * value : value / factor;
+  return Math.abs(ratio - Math.round(ratio)) < 1e-9 * Math.max(1, Math.abs(ratio));
+}
+
+function checkItems(value: readonly unknown[], schema: JsonSchema, place: Place, result: Result): void {
+  const items = itemsOf(schema);
+  if (items) {
+    const oldOf = correlate(schema, place.old);
+    for (const [index, item] of value.entries()) {
+      check(item, items, { name: `${place.name}[${index}]`, at: place.at, old: oldOf(item) }, result);
+    }
+  }
+  const { minItems, maxItems, uniqueItems } = schema;
+  const count = value.length;
+  if (minItems !== undefined && count < minItems) {
+    result.errors.push(invalid(place, count, `should have at least ${minItems} items`));
+  }
+  if (maxItems !== undefined && count > maxItems) {
+    result.errors.push(fieldError.tooMany(fieldOf(place), count, maxItems));
+  }
+  if (uniqueItems && value.some((item, i) => value.slice(0, i).some((other) => jsonEqual(item, other)))) {
+    result.errors.push(invalid(place, "", "shouldn't contain duplicates"));
+  }
+  result.passed += 2;
+}
+
+/** The old self of an item: only lists that are maps say which it is. */
+function correlate(schema: JsonSchema, old: unknown): (item: unknown) => unknown {
+  const keys = schema["x-kubernetes-list-map-keys"] ?? [];
+  if (!Array.isArray(old) || schema["x-kubernetes-list-type"] !== "map") return () => undefined;
+  return (item) => {
+    const key = keyOf(item, keys);
+    return old.find((other) => jsonEqual(keyOf(other, keys), key));
+  };
+}
+
+function checkEnum(value: unknown, { enum: allowed }: JsonSchema, place: Place, result: Result): void {
+  result.passed++;
+  if (!allowed || allowed.length === 0) return;
+  if (value !== null && value !== undefined && allowed.some((each) => jsonEqual(each, value))) return;
+  const texts = allowed.map((each) => (typeof each === "string" ? each : goJson(each)));
+  result.errors.push(fieldError.notSupported(fieldOf(place), value ?? null, texts));
+}
+
+function checkMembers(value: Json, schema: JsonSchema, place: Place, result: Result): void {
+  const { minProperties, maxProperties, additionalProperties, properties = {}, required = [] } = schema;
+  const names = Object.keys(value);
+  if (minProperties !== undefined && names.length < minProperties) {
+    result.errors.push(invalid(place, minProperties, `should have at least ${minProperties} properties`));
+    return;
+  }
+  if (maxProperties !== undefined && names.length > maxProperties) {
+    result.errors.push(fieldError.tooMany(fieldOf(place), names.length, maxProperties));
+    return;
+  }
+  const child = (name: string): Place => ({
+    name: place.name === "" ? name : `${place.name}.${name}`,
+    at: place.at,
+    old: isJsonObject(place.old) && Object.hasOwn(place.old, name) ? place.old[name] : undefined,
+  });
+  const additional = additionalOf(schema);
+  for (const name of names) {
+    if (Object.hasOwn(properties, name)) continue;
+    if (additionalProperties === false) {
+      const why = `${place.name}.${name} in body is a forbidden property`;
+      result.errors.push(fieldError.invalid(fieldOf(place), name, why));
+    } else if (additional) check(value[name], additional, child(name), result);
+  }
+  for (const [name, property] of Object.entries(properties)) {
+    if (Object.hasOwn(value, name)) check(value[name], property, child(name), result);
+  }
+  for (const name of required) {
+    if (!Object.hasOwn(value, name)) result.errors.push(fieldError.required(fieldOf(child(name))));
+  }
+  result.passed++;
+}
+
+/** Without old values: upstream doesn't ratchet in here. */
+function attempt(value: unknown, schema: JsonSchema, { name, at }: Place): Result {
+  const result = new Result();
+  check(value, schema, { name, at, old: undefined }, result);
+  return result;
+}
+
+function checkJunctors(value: unknown, schema: JsonSchema, place: Place, result: Result): void {
+  const { anyOf = [], oneOf = [], allOf = [], not } = schema;
+  const fail = (why: string) => {
+    result.errors.push(fieldError.invalid(place.at, "", `${goQuote(place.name)} ${why}`));
+  };
+  if (anyOf.length > 0) {
+    const tried: Result[] = [];
+    for (const each of anyOf) {
+      const outcome = attempt(value, each, place);
+      tried.push(outcome);
+      if (outcome.errors.length === 0) break;
+    }
+    const success = tried.find(({ errors }) => errors.length === 0);
+    if (!success) fail("must validate at least one schema (anyOf)");
+    result.merge(success ?? furthest(tried));
+  }
+  if (oneOf.length > 0) {
+    const tried = oneOf.map((each) => attempt(value, each, place));
+    const valid = tried.filter(({ errors }) => errors.length === 0);
+    if (valid.length !== 1) {
+      const found = valid.length === 0 ? "Found none valid" : `Found ${valid.length} valid alternatives`;
+      fail(`must validate one and only one schema (oneOf). ${found}`);
+    }
+    if (valid.length === 0) result.merge(furthest(tried));
+    else if (valid.length === 1) result.merge(valid[0]!); // counted
+  }
+  if (allOf.length > 0) {
+    const tried = allOf.map((each) => attempt(value, each, place));
+    const valid = tried.filter(({ errors }) => errors.length === 0).length;
+    for (const each of tried) result.merge(each);
+    if (valid !== tried.length) fail(`must validate all the schemas (allOf)${valid === 0 ? ". None validated" : ""}`);
+  }
+  if (not && attempt(value, not, place).errors.length === 0) fail("must not validate the schema (not)");
+  result.passed += 2;
+}
+
+function furthest(tried: readonly Result[]): Result {
+  return tried.reduce((best, each) => (each.passed > best.passed ? each : best));
+}
