@@ -125,10 +125,11 @@ export function createSeriesRecorder(options: EventRecorderOptions): ClosableEve
   }
 
   return {
-    event(about, { type, reason, message, action, annotations, fieldPath }) {
+    event(about, { type, reason, message, action, related, annotations, fieldPath }) {
       const now = clock.now();
       const reference = objectReference(about, fieldPath);
-      const key = [type, action, reason, reference.kind, reference.namespace, reference.name, reference.uid].join("\0");
+      const { kind, namespace, name, uid } = reference;
+      const key = [type, action, reason, kind, namespace, name, uid, related?.metadata?.uid].join("\0");
       const before = known.get(key);
       if (before) {
         before.count++;
@@ -146,6 +147,7 @@ export function createSeriesRecorder(options: EventRecorderOptions): ClosableEve
           ...(annotations ? { annotations } : {}),
         },
         involvedObject: reference,
+        ...(related ? { related: objectReference(related) } : {}),
         reason,
         message,
         type,

@@ -120,6 +120,8 @@ export interface EventRecorder {
       message: string;
       /** What was done about it; only events of a series recorder show it. */
       action?: string;
+      /** The other object of a matter between two; only events of a series recorder show it. */
+      related?: DeepReadonly<KubernetesObject>;
       annotations?: Record<string, string>;
       fieldPath?: string;
     },

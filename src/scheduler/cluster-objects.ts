@@ -20,6 +20,7 @@ export function createClusterObjects(informers: InformerSet): ClusterObjects & {
   const replicaSets = informers.of("apps/v1/replicasets");
   const statefulSets = informers.of("apps/v1/statefulsets");
   const replicationControllers = informers.of("v1/replicationcontrollers");
+  const budgets = informers.of("policy/v1/poddisruptionbudgets");
   const compiled = new Map<string, LabelMatcher>();
   const texts = new WeakMap<object, string>();
 
@@ -50,9 +51,10 @@ export function createClusterObjects(informers: InformerSet): ClusterObjects & {
   return {
     synced: () =>
       Promise.all(
-        [namespaces, services, replicaSets, statefulSets, replicationControllers].map((each) => each.synced()),
+        [namespaces, services, replicaSets, statefulSets, replicationControllers, budgets].map((each) => each.synced()),
       ),
     namespaceLabels: (name) => namespaces.get(name)?.metadata.labels,
+    budgets: (namespace) => budgets.list(namespace),
     selectorOf(pod) {
       const { labels = {}, namespace } = pod.metadata;
       const parts: string[] = [];

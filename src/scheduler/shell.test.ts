@@ -91,7 +91,8 @@ test("scheduler: an unschedulable pod gets condition and event, and a place when
   await settle();
   create(makePod("second", { requests: { cpu: "1" } }));
   await settle();
-  const message = "0/1 nodes are available: 1 Insufficient cpu.";
+  const message =
+    "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
   assert.deepEqual(pod("second").status?.conditions, [
     {
       type: "PodScheduled",
@@ -162,5 +163,117 @@ test("scheduler: a pod being deleted is not placed; a finished one frees its nod
   clock.advance(1_000);
   await settle();
   assert.equal(pod("second").spec?.nodeName, "n1");
+  await stop();
+});
+
+/** One node with 2 CPUs, one of them used by `low`; `boss` wants both. */
+async function startPreemption(refuse?: (request: ApiRequest) => Error | undefined) {
+  const started = start({ nodes: [makeNode("n1", { allocatable: { cpu: "2" } })], refuse });
+  started.create(makePod("low", { requests: { cpu: "1" }, spec: { priority: 1 } }));
+  await settle();
+  assert.equal(started.pod("low").spec?.nodeName, "n1");
+  started.transport.requests.length = 0;
+  started.create(makePod("boss", { requests: { cpu: "2" }, spec: { priority: 10 } }));
+  await settle();
+  return started;
+}
+
+test("scheduler: makes room for a pod by removing a lower one, marked first, and places it there", async () => {
+  const { pod, events, transport, clock, stop } = await startPreemption();
+  assert.deepEqual(
+    transport.requests
+      .filter(({ path }) => path.startsWith(podPath("low")))
+      .map(({ method, path, body }) => ({ method, path, body })),
+    [
+      {
+        method: "PATCH",
+        path: `${podPath("low")}/status`,
+        body: {
+          metadata: { uid: "uid-low" },
+          status: {
+            conditions: [
+              {
+                type: "DisruptionTarget",
+                status: "True",
+                reason: "PreemptionByScheduler",
+                message: "default-scheduler: preempting to accommodate a higher priority pod",
+                lastTransitionTime: "2026-01-01T00:00:00Z",
+              },
+            ],
+          },
+        },
+      },
+      {
+        method: "DELETE",
+        path: podPath("low"),
+        body: { kind: "DeleteOptions", apiVersion: "v1", preconditions: { uid: "uid-low" } },
+      },
+    ],
+  );
+  const preempted = events().find(({ reason }) => reason === "Preempted");
+  assert.equal(preempted?.type, "Normal");
+  assert.equal(preempted?.action, "Preempting");
+  assert.equal(preempted?.message, "Preempted by pod uid-boss on node n1");
+  assert.equal(preempted?.involvedObject.name, "low");
+  assert.equal(preempted?.related?.name, "boss");
+  assert.equal(pod("boss").status?.nominatedNodeName, "n1");
+  assert.equal(pod("boss").status?.conditions?.[0]?.message, "0/1 nodes are available: 1 Insufficient cpu.");
+  clock.advance(1_000);
+  await settle();
+  assert.equal(pod("boss").spec?.nodeName, "n1");
+  await stop();
+});
+
+test("scheduler: while victims take their time it removes no more, gives their room to nobody lesser, and a greater one may take it", async () => {
+  const graceful = ({ method, path }: ApiRequest) => {
+    if (method !== "DELETE") return undefined;
+    const { transport } = started;
+    transport.patch(path, { metadata: { deletionTimestamp: "2026-01-01T00:00:00Z" } });
+    return statusError.notFound({ group: "", resource: "pods" }, "as if it were told so");
+  };
+  const started = start({ nodes: [makeNode("n1", { allocatable: { cpu: "2" } })], refuse: graceful });
+  const { create, pod, transport, clock, stop } = started;
+  create(makePod("low", { requests: { cpu: "1" }, spec: { priority: 1 } }));
+  await settle();
+  create(makePod("boss", { requests: { cpu: "2" }, spec: { priority: 10 } }));
+  await settle();
+  const deletions = () => transport.requests.filter(({ method }) => method === "DELETE").length;
+  assert.equal(deletions(), 1);
+  create(makePod("lesser", { requests: { cpu: "1" }, spec: { priority: 5 } }));
+  transport.create("/api/v1/nodes", makeNode("n2", { allocatable: { cpu: "500m" } }));
+  transport.patch("/api/v1/nodes/n2", { status: { allocatable: { cpu: "1500m", pods: "110" } } });
+  clock.advance(10_000);
+  await settle();
+  assert.equal(pod("lesser").spec?.nodeName, "n2", "there is room elsewhere");
+  create(makePod("least", { requests: { cpu: "1" }, spec: { priority: 0 } }));
+  await settle();
+  assert.equal(pod("least").spec?.nodeName, undefined, "the room on n1 is promised");
+  create(makePod("king", { requests: { cpu: "2" }, spec: { priority: 20 } }));
+  await settle();
+  assert.equal(pod("king").status?.nominatedNodeName, "n1");
+  assert.ok(!pod("boss").status?.nominatedNodeName, "its nomination is gone");
+  assert.equal(deletions(), 1, "who is going needs no second order to go");
+  transport.remove(podPath("low"));
+  clock.advance(10_000);
+  await settle();
+  assert.equal(pod("king").spec?.nodeName, "n1");
+  assert.equal(pod("boss").spec?.nodeName, undefined);
+  await stop();
+});
+
+test("scheduler: a victim that can't be removed has the pod tried again after its back-off", async () => {
+  let refusals = 1;
+  const { pod, transport, clock, stop } = await startPreemption(({ method }) =>
+    method === "DELETE" && refusals-- > 0 ? new Error("connection reset") : undefined,
+  );
+  const deletions = () => transport.requests.filter(({ method }) => method === "DELETE").length;
+  assert.equal(deletions(), 1);
+  assert.ok(pod("low"));
+  for (let second = 0; second < 3; second++) {
+    clock.advance(1_000);
+    await settle();
+  }
+  assert.equal(deletions(), 2);
+  assert.equal(pod("boss").spec?.nodeName, "n1");
   await stop();
 });

@@ -3,19 +3,21 @@
  * and events. Decisions are made one by one, bindings run beside them: a placed pod counts on its node at once ("assumed"),
  * and is taken off again when its binding fails.
  */
-import type { Binding, Node, Pod, PodCondition } from "#api";
+import type { Node } from "#api";
 import { type Clock, type Logger, realClock, silentLogger } from "#base";
-import { type Client, type ClosableEventRecorder, createSeriesRecorder, type InformerSet, secondTime } from "#client";
-import { type DeepReadonly, isStatusError } from "#machinery";
+import { type Client, createSeriesRecorder, type InformerSet } from "#client";
+import type { DeepReadonly } from "#machinery";
 import { createClusterObjects } from "./cluster-objects.ts";
 import { ClusterState } from "./core/cluster-state.ts";
 import { defaultPlugins } from "./core/default-plugins.ts";
-import { printFitFailure } from "./core/fit-error.ts";
+import { type FitFailure, printFitFailure } from "./core/fit-error.ts";
 import { nodeChange, podChange } from "./core/changes.ts";
 import type { ClusterEvent, Plugins } from "./core/framework.ts";
 import { createPendingPods, type PendingPod } from "./core/pending-pods.ts";
-import { createPodInfo } from "./core/pod-info.ts";
+import { createPodInfo, type PodInfo, type ReadonlyPod } from "./core/pod-info.ts";
+import { type Preemption, preempt, type RoomMade } from "./core/preempt.ts";
 import { createDecider } from "./core/schedule.ts";
+import { createWriter } from "./writer.ts";
 
 export interface SchedulerOptions {
   readonly client: Client;
@@ -41,9 +43,7 @@ const podSelector = { fieldSelector: "status.phase!=Succeeded,status.phase!=Fail
 const requestsMax = 500;
 /** Decisions in a row before others on this thread get a turn. */
 const sliceMs = 5;
-const eventMessageBytesMax = 1024;
 
-type ReadonlyPod = DeepReadonly<Pod>;
 type ReadonlyNode = DeepReadonly<Node>;
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
@@ -66,7 +66,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const isOurs = (pod: ReadonlyPod) => (pod.spec?.schedulerName || "default-scheduler") === schedulerName;
       const notify = (event: ClusterEvent) => pending.notify(event);
 
-      function setPod(pod: ReadonlyPod): void {
+      /** Pods whose victims are being removed. */
+      const preempting = new Set<string>();
+
+      function setPod(pod: ReadonlyPod, old?: ReadonlyPod): void {
         const uid = pod.metadata.uid ?? "";
         if (isFinished(pod)) {
           removePod(pod);
@@ -74,7 +77,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         }
         if (!pod.spec?.nodeName) {
           // An assumed pod shows up without a node until its binding is through.
-          if (isOurs(pod) && !state.isAssumed(uid)) pending.set(createPodInfo(pod));
+          if (isOurs(pod) && !state.isAssumed(uid)) setPending(pod, old);
           return;
         }
         pending.delete(uid);
@@ -87,9 +90,28 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         }
       }
 
+      function setPending(pod: ReadonlyPod, old?: ReadonlyPod): void {
+        const info = createPodInfo(pod);
+        pending.set(info);
+        const wanted = pod.status?.nominatedNodeName;
+        const had = old?.status?.nominatedNodeName;
+        const promised = state.nomination(info.uid);
+        // What was promised just now counts before the server shows it.
+        const nodeName = wanted || (had ? undefined : promised);
+        if (nodeName) state.nominate(info, nodeName);
+        else withdrawNomination(info);
+      }
+
+      function withdrawNomination(info: PodInfo): void {
+        // Others may have been refused only for its sake.
+        if (state.withdrawNomination(info.uid)) notify({ kind: "pod-deleted", pod: info });
+      }
+
       function removePod(pod: ReadonlyPod): void {
         const uid = pod.metadata.uid ?? "";
+        const waiting = pending.get(uid);
         pending.delete(uid);
+        if (waiting) withdrawNomination(waiting.pod);
         const removed = state.removePod(uid);
         if (removed) notify({ kind: "pod-deleted", pod: removed });
       }
@@ -103,6 +125,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
       function attempt(entry: PendingPod): void {
         const { pod } = entry;
+        // It stays away until its victims are marked and deleted, lest it look for more.
+        if (preempting.has(pod.uid)) return;
         if (pod.pod.metadata.deletionTimestamp) {
           events.event(pod.pod, {
             type: "Warning",
@@ -115,10 +139,18 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         }
         const decision = decider.decide(pod, state);
         if ("failure" in decision) {
-          const message = printFitFailure(decision.failure);
-          pending.reject(entry, decision.failure.plugins);
+          const { failure } = decision;
+          const preemption = failure.nodeCount > 0 ? tryPreemption(pod, failure) : undefined;
+          pending.reject(entry, failure.plugins);
+          const note = preemption && "message" in preemption ? ` ${preemption.message}` : "";
+          const message = `${printFitFailure(failure)}${note}`;
           log.debug("pod fits nowhere", { pod: pod.key, message });
-          writer.reportFailure(pods.get(pod.key) ?? pod.pod, { reason: "Unschedulable", message });
+          writer.reportFailure(pods.get(pod.key) ?? pod.pod, {
+            reason: "Unschedulable",
+            message,
+            nominatedNodeName: preemption && nominationAfter(preemption),
+          });
+          if (preemption && "victims" in preemption) startPreemption(entry, preemption);
           return;
         }
         const nodeName = decision.node.name;
@@ -146,13 +178,41 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         });
       }
 
+      function tryPreemption(pod: PodInfo, failure: FitFailure): Preemption {
+        const preemption = preempt(pod, { failure, state, filters: plugins.filters, now: clock.now(), random });
+        if ("isHopeless" in preemption && preemption.isHopeless) withdrawNomination(pod);
+        return preemption;
+      }
+
+      function startPreemption(entry: PendingPod, { node, victims }: RoomMade): void {
+        const { pod } = entry;
+        const outranked = [...state.nominated(node.name)].filter(({ priority }) => priority < pod.priority);
+        for (const { uid } of outranked) state.withdrawNomination(uid);
+        state.nominate(pod, node.name);
+        for (const { uid } of outranked) pending.tryAgain(uid);
+        preempting.add(pod.uid);
+        const plan = {
+          preemptor: pod.pod,
+          nodeName: node.name,
+          victims: victims.map((victim) => victim.pod),
+          outranked: outranked.map((each) => each.pod),
+        };
+        void writer.preempt(plan).then((error) => {
+          preempting.delete(pod.uid);
+          if (error) {
+            log.warn("preemption failed", { pod: pod.key, node: node.name, error });
+            pending.retry(entry);
+          } else if (entry.place === "away") pending.tryAgain(pod.uid);
+        });
+      }
+
       const removeHandlers = [
         nodes.addHandler({
           added: (node) => setNode(node),
           updated: (node, old) => setNode(node, old),
           deleted: (node) => state.removeNode(node.metadata.name ?? ""),
         }),
-        pods.addHandler({ added: setPod, updated: setPod, deleted: removePod }),
+        pods.addHandler({ added: (pod) => setPod(pod), updated: setPod, deleted: removePod }),
       ];
       const aborted = new Promise<void>((resolve) => {
         signal.addEventListener("abort", () => resolve(), { once: true });
@@ -184,93 +244,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   };
 }
 
+/** What becomes of a pod's nomination; undefined: it stays. */
+function nominationAfter(preemption: Preemption): string | undefined {
+  if ("victims" in preemption) return preemption.node.name;
+  return preemption.isHopeless ? "" : undefined;
+}
+
 const isFinished = ({ status }: ReadonlyPod) => status?.phase === "Succeeded" || status?.phase === "Failed";
-
-/** Everything that the scheduler sends. */
-function createWriter(options: {
-  client: Client;
-  events: ClosableEventRecorder;
-  clock: Clock;
-  log: Logger;
-  onIdle: () => void;
-}) {
-  const { client, events, clock, log, onIdle } = options;
-  const requests = new Set<Promise<unknown>>();
-
-  function track<T>(request: Promise<T>): Promise<T> {
-    const tracked = request.finally(() => {
-      requests.delete(tracked);
-      onIdle();
-    });
-    requests.add(tracked);
-    return tracked;
-  }
-
-  async function sendBinding(pod: ReadonlyPod, nodeName: string): Promise<Error | undefined> {
-    const { namespace, name = "", uid } = pod.metadata;
-    const binding: Binding = {
-      kind: "Binding",
-      apiVersion: "v1",
-      metadata: { namespace, name, uid },
-      target: { kind: "Node", name: nodeName },
-    };
-    try {
-      await client.resource("v1/pods", namespace).createSubresource(name, "binding", binding);
-    } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
-    }
-    const message = `Successfully assigned ${namespace}/${name} to ${nodeName}`;
-    events.event(pod, { type: "Normal", reason: "Scheduled", action: "Binding", message });
-    return undefined;
-  }
-
-  async function patchCondition(pod: ReadonlyPod, condition: PodCondition): Promise<void> {
-    const { namespace, name = "", uid } = pod.metadata;
-    const patch = { metadata: { uid }, status: { conditions: [condition] } };
-    try {
-      await client.resource("v1/pods", namespace).patch(name, patch, { type: "strategic", subresource: "status" });
-    } catch (error) {
-      // A pod that is gone, or is another one by now, needs no condition.
-      const expected = isStatusError(error, "NotFound") || isStatusError(error, "Conflict");
-      log[expected ? "debug" : "warn"]("pod condition not written", { pod: `${namespace}/${name}`, error });
-    }
-  }
-
-  return {
-    get inFlight() {
-      return requests.size;
-    },
-    async idle() {
-      while (requests.size > 0) await Promise.all(requests);
-    },
-    /** Answers the error, if any. */
-    bind: (pod: ReadonlyPod, nodeName: string) => track(sendBinding(pod, nodeName)),
-    /** The event, and the condition where it changed. */
-    reportFailure(pod: ReadonlyPod, { reason, message }: { reason: string; message: string }): void {
-      events.event(pod, {
-        type: "Warning",
-        reason: "FailedScheduling",
-        action: "Scheduling",
-        message: truncate(message),
-      });
-      const old = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
-      const { generation } = pod.metadata;
-      const isSame = old?.status === "False" && old.reason === reason && old.message === message;
-      if (isSame && old.observedGeneration === generation) return;
-      void track(
-        patchCondition(pod, {
-          type: "PodScheduled",
-          ...(generation ? { observedGeneration: generation } : {}),
-          status: "False",
-          lastTransitionTime: old?.status === "False" ? old.lastTransitionTime : secondTime(clock.now()),
-          reason,
-          message,
-        }),
-      );
-    },
-  };
-}
-
-function truncate(message: string): string {
-  return message.length <= eventMessageBytesMax ? message : `${message.slice(0, eventMessageBytesMax - 4)} ...`;
-}

@@ -3,7 +3,7 @@
  * placed but whose binding is still under way. It changes with each event, so a decision needs no list and no copy;
  * a decision runs to its end before the next event, so it needs no snapshot either (upstream's is parallel and does).
  */
-import type { Node, Pod } from "#api";
+import type { Node, Pod, PodDisruptionBudget } from "#api";
 import type { DeepReadonly, LabelMatcher } from "#machinery";
 import { NodeInfo } from "./node-info.ts";
 import { type NodeCounts, PodCounts, type PodQuery } from "./pod-counts.ts";
@@ -14,9 +14,16 @@ export interface ClusterObjects {
   namespaceLabels(name: string): Readonly<Record<string, string>> | undefined;
   /** The pods that belong together with this one: those of its Services and its owner. Undefined when there are none. */
   selectorOf(pod: DeepReadonly<Pod>): LabelMatcher | undefined;
+  /** All PodDisruptionBudgets of a namespace. */
+  budgets(namespace: string): readonly DeepReadonly<PodDisruptionBudget>[];
 }
 
-const noObjects: ClusterObjects = { namespaceLabels: () => undefined, selectorOf: () => undefined };
+export const noObjects: ClusterObjects = {
+  namespaceLabels: () => undefined,
+  selectorOf: () => undefined,
+  budgets: () => [],
+};
+const noPods: readonly PodInfo[] = [];
 
 export class ClusterState {
   readonly objects: ClusterObjects;
@@ -30,6 +37,11 @@ export class ClusterState {
   readonly #counts = new PodCounts();
   /** Nodes with pods that have wishes about other pods; few in most clusters. */
   readonly #nodesWithTerms = new Set<NodeInfo>();
+  /** How many placed pods have each priority: most clusters have few, and often there is nobody to preempt. */
+  readonly #priorities = new Map<number, number>();
+  /** Waiting pods that were promised room, by node and by pod. */
+  readonly #nominated = new Map<string, Map<string, PodInfo>>();
+  readonly #nominations = new Map<string, string>();
 
   constructor(objects: ClusterObjects = noObjects) {
     this.objects = objects;
@@ -82,14 +94,16 @@ export class ClusterState {
   setPod(pod: DeepReadonly<Pod>): PodInfo {
     const info = createPodInfo(pod);
     this.#assumed.delete(info.uid);
-    this.#place(info, pod.spec?.nodeName ?? "");
+    this.withdrawNomination(info.uid);
+    this.place(info, pod.spec?.nodeName ?? "");
     return info;
   }
 
   /** Counts a pod on a node before the server confirmed it. */
   assume(pod: PodInfo, nodeName: string): void {
     this.#assumed.add(pod.uid);
-    this.#place(pod, nodeName);
+    this.withdrawNomination(pod.uid);
+    this.place(pod, nodeName);
   }
 
   isAssumed(uid: string): boolean {
@@ -98,32 +112,77 @@ export class ClusterState {
 
   removePod(uid: string): PodInfo | undefined {
     this.#assumed.delete(uid);
-    const node = this.#nodeOfPod.get(uid);
-    if (!node) return undefined;
-    this.#nodeOfPod.delete(uid);
-    return this.#takeOff(uid, node);
+    return this.takeOff(uid);
   }
 
   pod(uid: string): PodInfo | undefined {
     return this.#nodeOfPod.get(uid)?.pods.get(uid);
   }
 
-  #place(pod: PodInfo, nodeName: string): void {
-    const before = this.#nodeOfPod.get(pod.uid);
-    if (before) this.#takeOff(pod.uid, before);
+  /** Counts a pod on a node. Whoever only tries what would be puts things back before the next event. */
+  place(pod: PodInfo, nodeName: string): void {
+    if (this.#nodeOfPod.has(pod.uid)) this.takeOff(pod.uid);
     const node = this.#info(nodeName);
     this.#nodeOfPod.set(pod.uid, node);
     node.addPod(pod);
     this.#counts.change(pod, node, 1);
+    this.#priorities.set(pod.priority, (this.#priorities.get(pod.priority) ?? 0) + 1);
     if (node.podsWithTerms.size > 0) this.#nodesWithTerms.add(node);
   }
 
-  #takeOff(uid: string, node: NodeInfo): PodInfo | undefined {
-    const pod = node.removePod(uid);
-    if (pod) this.#counts.change(pod, node, -1);
+  takeOff(uid: string): PodInfo | undefined {
+    const node = this.#nodeOfPod.get(uid);
+    const pod = node?.removePod(uid);
+    if (!node || !pod) return undefined;
+    this.#nodeOfPod.delete(uid);
+    this.#counts.change(pod, node, -1);
+    const others = (this.#priorities.get(pod.priority) ?? 0) - 1;
+    if (others > 0) this.#priorities.set(pod.priority, others);
+    else this.#priorities.delete(pod.priority);
     if (node.podsWithTerms.size === 0) this.#nodesWithTerms.delete(node);
     this.#dropIfEmpty(node);
     return pod;
+  }
+
+  /** Whether any placed pod has a lower priority. */
+  hasLower(priority: number): boolean {
+    for (const each of this.#priorities.keys()) if (each < priority) return true;
+    return false;
+  }
+
+  /** Promises a waiting pod room on a node; a promise made before is withdrawn. */
+  nominate(pod: PodInfo, nodeName: string): void {
+    this.withdrawNomination(pod.uid);
+    this.#nominations.set(pod.uid, nodeName);
+    const pods = this.#nominated.get(nodeName) ?? new Map<string, PodInfo>();
+    this.#nominated.set(nodeName, pods.set(pod.uid, pod));
+  }
+
+  /** Answers whether there was a promise. */
+  withdrawNomination(uid: string): boolean {
+    const nodeName = this.#nominations.get(uid);
+    if (nodeName === undefined) return false;
+    this.#nominations.delete(uid);
+    const pods = this.#nominated.get(nodeName);
+    pods?.delete(uid);
+    if (pods?.size === 0) this.#nominated.delete(nodeName);
+    return true;
+  }
+
+  /** The node that a waiting pod was promised room on. */
+  nomination(uid: string): string | undefined {
+    return this.#nominations.get(uid);
+  }
+
+  /** Waiting pods that were promised room on a node. */
+  nominated(nodeName: string): Iterable<PodInfo> {
+    return this.#nominated.get(nodeName)?.values() ?? noPods;
+  }
+
+  /** Those that come before this pod, and so need room beside it. */
+  nominatedBefore(pod: PodInfo, nodeName: string): readonly PodInfo[] {
+    if (!this.#nominated.has(nodeName)) return noPods;
+    return [...this.nominated(nodeName)].filter(({ uid, priority }) => uid !== pod.uid && priority >= pod.priority);
   }
 
   #info(name: string): NodeInfo {

@@ -1,5 +1,6 @@
 /** Why no node takes a pod, in the words that people search for. */
 import type { Rejection } from "./framework.ts";
+import type { NodeInfo } from "./node-info.ts";
 
 export interface FitFailure {
   readonly nodeCount: number;
@@ -9,12 +10,15 @@ export interface FitFailure {
   readonly impossible?: Rejection;
   /** The rules that objected; events that can change their mind make the pod worth another try. */
   readonly plugins: ReadonlySet<string>;
+  /** Nodes that removing pods could help. */
+  readonly resolvable: readonly NodeInfo[];
 }
 
 export const noNodesMessage = "no nodes available to schedule pods";
 
 /** `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.` */
-export function printFitFailure({ nodeCount, rejections, impossible }: FitFailure): string {
+export function printFitFailure(failure: Pick<FitFailure, "nodeCount" | "rejections" | "impossible">): string {
+  const { nodeCount, rejections, impossible } = failure;
   if (nodeCount === 0) return noNodesMessage;
   const head = `0/${nodeCount} nodes are available:`;
   if (impossible) return `${head} ${impossible.reasons.join(", ")}.`;

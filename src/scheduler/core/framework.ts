@@ -51,6 +51,8 @@ export interface PodChange {
 
 export interface FilterPlugin {
   readonly name: string;
+  /** It prepares itself from pods of all nodes, and so must anew when it is tried what would be with others. */
+  readonly dependsOnPods?: true;
   prepare(pod: PodInfo, state: ClusterState): PreparedFilter | undefined;
   /** What may change its mind; `helps` is asked about nothing else. */
   readonly events: readonly ClusterEvent["kind"][];

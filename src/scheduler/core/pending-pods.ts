@@ -45,6 +45,8 @@ export interface PendingPods {
   reject(entry: PendingPod, by: ReadonlySet<string>): void;
   /** Something else went wrong; comes back after its back-off. */
   retry(entry: PendingPod): void;
+  /** What kept the pod from its node is out of the way. */
+  tryAgain(uid: string): void;
   notify(event: ClusterEvent): void;
   readonly size: number;
   close(): void;
@@ -179,6 +181,10 @@ export function createPendingPods(options: {
       entry.since = clock.now();
       entry.errors++;
       move(entry, "errorBackoff");
+    },
+    tryAgain(uid) {
+      const entry = entries.get(uid);
+      if (entry?.place === "waiting" || entry?.place === "away") requeue(entry);
     },
     notify(event) {
       if (waitingCount === 0) return;

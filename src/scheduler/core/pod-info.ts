@@ -4,6 +4,8 @@ import type { DeepReadonly } from "#machinery";
 import { type AffinityTerms, affinityTermsOf } from "./affinity-terms.ts";
 import { isSidecar, podRequests, type Resources } from "./resources.ts";
 
+export type ReadonlyPod = DeepReadonly<Pod>;
+
 export interface HostPort {
   readonly ip: string;
   readonly protocol: string;
@@ -11,7 +13,7 @@ export interface HostPort {
 }
 
 export interface PodInfo {
-  readonly pod: DeepReadonly<Pod>;
+  readonly pod: ReadonlyPod;
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
@@ -25,7 +27,7 @@ export interface PodInfo {
   readonly terms: AffinityTerms;
 }
 
-export function createPodInfo(pod: DeepReadonly<Pod>): PodInfo {
+export function createPodInfo(pod: ReadonlyPod): PodInfo {
   const { namespace = "", name = "", uid = "" } = pod.metadata;
   const { milliCpu, memory } = podRequests(pod, { assume: true });
   return {
@@ -44,7 +46,7 @@ export function createPodInfo(pod: DeepReadonly<Pod>): PodInfo {
 
 const noPorts: readonly HostPort[] = [];
 
-function hostPortsOf(pod: DeepReadonly<Pod>): readonly HostPort[] {
+function hostPortsOf(pod: ReadonlyPod): readonly HostPort[] {
   const { containers = [], initContainers = [] } = pod.spec ?? {};
   let found: HostPort[] | undefined;
   for (const container of [...containers, ...initContainers.filter(isSidecar)]) {

@@ -5,8 +5,9 @@
  * thousands, at least 100), and the next search goes on where this one stopped, so that all nodes get their share.
  */
 import type { ClusterState } from "./cluster-state.ts";
+import { createFitCheck } from "./fit-check.ts";
 import type { FitFailure } from "./fit-error.ts";
-import { type NodeFilter, type Plugins, type PreparedScore, type Rejection, rejection } from "./framework.ts";
+import { type Plugins, type PreparedScore, type Rejection, rejection } from "./framework.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
 
@@ -37,40 +38,36 @@ export function createDecider(plugins: Plugins, random: () => number = Math.rand
       const all = state.nodes;
       const objecting = new Set<string>();
       const rejections = new Map<Rejection, number>();
+      const resolvable: NodeInfo[] = [];
       const fail = (impossible?: Rejection): Decision => ({
-        failure: { nodeCount: all.length, rejections, impossible, plugins: objecting },
+        failure: { nodeCount: all.length, rejections, impossible, plugins: objecting, resolvable },
       });
       if (all.length === 0) return fail();
 
-      const filters: { name: string; filter: NodeFilter }[] = [];
-      let only: ReadonlySet<string> | undefined;
-      const narrowing: string[] = [];
-      for (const { name, prepare } of plugins.filters) {
-        const prepared = prepare(pod, state);
-        if (!prepared) continue;
-        if (prepared.impossible) {
-          objecting.add(name);
-          return fail(prepared.impossible);
-        }
-        if (prepared.filter) filters.push({ name, filter: prepared.filter });
-        if (prepared.onlyNodes) {
-          only = only ? only.intersection(prepared.onlyNodes) : prepared.onlyNodes;
-          narrowing.push(name);
-        }
+      const fit = createFitCheck(plugins.filters, { pod, state });
+      const { impossible, only, narrowing } = fit;
+      if (impossible) {
+        objecting.add(impossible.plugin);
+        if (impossible.reason.isResolvable) resolvable.push(...all);
+        return fail(impossible.reason);
       }
 
       const reject = (reason: Rejection, count = 1) => rejections.set(reason, (rejections.get(reason) ?? 0) + count);
       const feasible: NodeInfo[] = [];
       const examine = (node: NodeInfo) => {
-        for (const { name, filter } of filters) {
-          const reason = filter(node);
-          if (!reason) continue;
-          objecting.add(name);
-          reject(reason);
+        const reason = fit.check(node, objecting);
+        if (!reason) {
+          feasible.push(node);
           return;
         }
-        feasible.push(node);
+        reject(reason);
+        if (reason.isResolvable) resolvable.push(node);
       };
+
+      // Room that was made for this pod is taken without looking further.
+      const nomination = state.nomination(pod.uid);
+      const promised = nomination !== undefined && (only?.has(nomination) ?? true) ? state.node(nomination) : undefined;
+      if (promised && !fit.check(promised)) return { node: promised, evaluated: 1, feasible: 1 };
 
       let evaluated = 0;
       if (only) {
@@ -84,7 +81,7 @@ export function createDecider(plugins: Plugins, random: () => number = Math.rand
           for (const name of narrowing) objecting.add(name);
           const others = all.length - evaluated;
           if (others > 0)
-            reject(rejection(false, `node(s) didn't satisfy plugin(s) [${narrowing.sort().join(" ")}]`), others);
+            reject(rejection(false, `node(s) didn't satisfy plugin(s) [${narrowing.toSorted().join(" ")}]`), others);
         }
       } else {
         const wanted = feasibleWanted(all.length);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, PodSpec, TopologySpreadConstraint } from "#api";
 import { selectorFromLabels } from "#machinery";
-import { type ClusterObjects, ClusterState } from "./cluster-state.ts";
+import { type ClusterObjects, ClusterState, noObjects } from "./cluster-state.ts";
 import { defaultPlugins } from "./default-plugins.ts";
 import { printFitFailure } from "./fit-error.ts";
 import { makeNode, makePod } from "./fixtures.ts";
@@ -147,7 +147,7 @@ test("soft topology spread: emptier zones are better, nodes without the label wo
 
 test("soft topology spread: by default the pods of a workload spread over nodes and zones", () => {
   const objects: ClusterObjects = {
-    namespaceLabels: () => undefined,
+    ...noObjects,
     selectorOf: () => selectorFromLabels({ app: "web" }),
   };
   const found = scores(topologySpreadScore, makePod("p", app("web")), cluster({ a1: [web()], b1: [web()] }, objects));
@@ -244,8 +244,8 @@ const affinityCases: { name: string; pods?: Record<string, Pod[]>; pod: Pod; exp
 for (const { name, pods, pod, expected } of affinityCases) {
   test(`required pod affinity: ${name}`, () => {
     const objects: ClusterObjects = {
+      ...noObjects,
       namespaceLabels: (namespace): Record<string, string> => (namespace === "other" ? { team: "t" } : {}),
-      selectorOf: () => undefined,
     };
     assert.equal(allowed(interPodAffinityFilter, pod, cluster(pods, objects)), expected);
   });

@@ -90,6 +90,7 @@ function countUnwelcoming(pod: PodInfo, state: ClusterState): Topology {
 
 export const interPodAffinityFilter: FilterPlugin = {
   name: "InterPodAffinity",
+  dependsOnPods: true,
   prepare(pod, state) {
     const { required, requiredAnti } = pod.terms;
     if (pod.terms === noTerms && state.nodesWithTerms.size === 0) return undefined;

@@ -71,6 +71,7 @@ const hasAllKeys = (node: NodeInfo, constraints: readonly Constraint[]): boolean
 
 export const topologySpreadFilter: FilterPlugin = {
   name: "PodTopologySpread",
+  dependsOnPods: true,
   prepare(info, state) {
     const constraints = constraintsOf(info, "DoNotSchedule");
     if (constraints.length === 0) return undefined;
