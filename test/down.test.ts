@@ -1,10 +1,10 @@
 /** `sampan down` works whatever happened before, and leaves nothing: no process, mount, interface, route, rule, cgroup or container. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
 import { after, before, suite, test } from "node:test";
-import { leftovers, startTestCluster, type TestCluster, whyNoCluster } from "#testing";
+import { fillDisk, leftovers, startTestCluster, type TestCluster, whyNoCluster } from "#testing";
 
 const image = "demo/busybox:1";
 const why = whyNoCluster() ?? (existsSync("/bin/busybox") ? undefined : "needs busybox-static");
@@ -32,7 +32,8 @@ suite("down", { skip: why ?? false }, () => {
   const pidFile = () => path.join(cluster.dataDir, "sampan.pid");
   const containerd = (name: string) =>
     path.join(cluster.dataDir, "nodes", hostname().toLowerCase(), "containerd", name);
-  const killContainerd = () => process.kill(Number(readFileSync(containerd("containerd.pid"), "utf8")), "SIGKILL");
+  /** By a program of the namespace: the file may be on a disk that is mounted there only. */
+  const killContainerd = () => cluster.run("sh", "-ec", 'kill -9 "$(cat "$1")"', "sh", containerd("containerd.pid"));
 
   const fakeContainerd = () => path.join(cluster.directory, "containerd");
   /** With a containerd that doesn't run, if there is one in the folder. */
@@ -85,13 +86,13 @@ suite("down", { skip: why ?? false }, () => {
       "a killed containerd",
       async () => {
         await podsRun();
-        killContainerd();
+        await killContainerd();
       },
     ],
     [
       "both killed while pods start",
       async () => {
-        killContainerd();
+        await killContainerd();
         await cluster.stop("SIGKILL");
       },
     ],
@@ -115,7 +116,7 @@ suite("down", { skip: why ?? false }, () => {
       async () => {
         await podsRun();
         await cluster.stop("SIGKILL");
-        killContainerd();
+        await killContainerd();
         writeFileSync(fakeContainerd(), "#!/bin/sh\necho kaput; exit 1\n", { mode: 0o755 });
       },
     ],
@@ -128,6 +129,27 @@ suite("down", { skip: why ?? false }, () => {
       assert.deepEqual(await leftovers(cluster), []);
       assert.match(await cluster.sampan("down"), /^down/);
     });
+
+  test("down: on a full disk, with everything killed, nothing is left but the data", async (context) => {
+    const { dataDir } = cluster;
+    if (cluster.process.exitCode === null && cluster.process.signalCode === null) await cluster.sampan("down");
+    const move = 'mv "$1" "$1.disk"; mkdir "$1"; mount -t tmpfs -o size=2g none "$1"; cp -a "$1.disk/." "$1/"';
+    await cluster.run("sh", "-ec", move, "sh", dataDir);
+    context.after(() => cluster.run("sh", "-c", 'umount -l "$1"; rmdir "$1"; mv "$1.disk" "$1"', "sh", dataDir));
+    await cluster.start();
+    await podsRun();
+    await fillDisk(cluster, dataDir);
+    await assert.rejects(cluster.kubectl("create", "configmap", "more"), /no space left for .*state.db/);
+    await cluster.stop("SIGKILL");
+    await killContainerd();
+    assert.match(await cluster.sampan("down"), /^down/);
+    const left = await leftovers(cluster);
+    assert.deepEqual(
+      left,
+      left.filter((line) => line.startsWith(`none ${dataDir} tmpfs`)),
+    );
+    await cluster.run("test", "-s", path.join(dataDir, "store/state.db"));
+  });
 
   test("down: without any up before, and for a folder that doesn't exist", async () => {
     const nowhere = path.join(cluster.directory, "nowhere");

@@ -9,5 +9,6 @@ export {
   type TestPod,
   whyNoNamespaces,
 } from "./network.ts";
+export { fillDisk } from "./fill-disk.ts";
 export { leftovers } from "./leftovers.ts";
 export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";
