@@ -135,7 +135,12 @@ suite("down", { skip: why ?? false }, () => {
     if (cluster.process.exitCode === null && cluster.process.signalCode === null) await cluster.sampan("down");
     const move = 'mv "$1" "$1.disk"; mkdir "$1"; mount -t tmpfs -o size=2g none "$1"; cp -a "$1.disk/." "$1/"';
     await cluster.run("sh", "-ec", move, "sh", dataDir);
-    context.after(() => cluster.run("sh", "-c", 'umount -l "$1"; rmdir "$1"; mv "$1.disk" "$1"', "sh", dataDir));
+    context.after(async () => {
+      // What runs is found by files on that disk.
+      await cluster.stop("SIGKILL");
+      await cluster.sampan("down");
+      await cluster.run("sh", "-c", 'umount -l "$1"; rmdir "$1"; mv "$1.disk" "$1"', "sh", dataDir);
+    });
     await cluster.start();
     await podsRun();
     await fillDisk(cluster, dataDir);
