@@ -10,6 +10,7 @@ import type { Store } from "#store";
 import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
 import { builtInPlugins } from "./admission/plugins.ts";
 import { resourceQuota } from "./admission/resource-quota.ts";
+import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
 import { bootstrap, publishEndpoint, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { discoveryHandlers } from "./discovery/handlers.ts";
@@ -92,9 +93,12 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const caches = new WatchCaches({ store, clock, log });
   const storage = new Storage(caches);
   const lookup = createLookup({ table, storage, clock });
+  const webhooks = createWebhookPlugins({ table, caches, log });
   const plugins = [
     ...builtInPlugins(),
     ...(dependencies.admission ?? []),
+    webhooks.mutating,
+    webhooks.validating,
     resourceQuota({ table, storage }),
     ...(dependencies.guards ?? []),
   ];
@@ -150,6 +154,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     // Ends all watches first: they would never finish by themselves.
     caches.close();
     await listener?.close(closeGraceMs);
+    webhooks.close();
   }
   return server;
 }

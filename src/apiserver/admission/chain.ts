@@ -33,8 +33,17 @@ export interface AdmissionPlugin {
   /** So that a request which concerns nobody costs nothing. */
   handles(request: Pick<AdmissionRequest, "operation" | "resource" | "subresource">): boolean;
   /** Throws a StatusError to refuse. */
-  mutate?(request: AdmissionRequest, lookup: Lookup): void | Promise<void>;
+  mutate?(request: AdmissionRequest, lookup: Lookup, round: Round): void | Promise<void>;
   validate?(request: AdmissionRequest, lookup: Lookup): void | Promise<void>;
+}
+
+/** One way of a write through the mutating plugins; a plugin whose change others must see asks for a second one. */
+export interface Round {
+  /** This is the second. */
+  readonly again: boolean;
+  wanted: boolean;
+  /** What plugins keep from one to the next. */
+  readonly notes: Map<string, unknown>;
 }
 
 /** Stored objects that admission needs to know. Answers are shared: read-only. */
@@ -61,9 +70,15 @@ export class AdmissionChain {
   }
 
   async mutate(request: AdmissionRequest): Promise<void> {
+    const round: Round = { again: false, wanted: false, notes: new Map() };
+    await this.#mutateOnce(request, round);
+    if (round.wanted) await this.#mutateOnce(request, { ...round, again: true });
+  }
+
+  async #mutateOnce(request: AdmissionRequest, round: Round): Promise<void> {
     for (const plugin of this.#plugins) {
       if (!plugin.mutate || !plugin.handles(request)) continue;
-      const wait = plugin.mutate(request, this.#lookup);
+      const wait = plugin.mutate(request, this.#lookup, round);
       if (wait) await wait;
     }
   }

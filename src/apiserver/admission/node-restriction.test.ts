@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { KubernetesObject } from "#machinery";
-import type { AdmissionRequest, Lookup } from "./chain.ts";
+import type { AdmissionRequest, Lookup, Round } from "./chain.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 
 const stored: Record<string, object> = {
@@ -23,6 +23,8 @@ interface Write {
   namespace?: string;
 }
 
+const round: Round = { again: false, wanted: false, notes: new Map() };
+
 async function refusal(what: string, write: Write): Promise<string> {
   const [whole = "", group = ""] = what.split(".of.");
   const [resource = "", subresource = ""] = whole.split("/");
@@ -38,7 +40,7 @@ async function refusal(what: string, write: Write): Promise<string> {
   } as unknown as AdmissionRequest; // as much of it as the plugin reads
   assert.ok(nodeRestriction.handles(request));
   try {
-    await nodeRestriction.mutate?.(request, lookup);
+    await nodeRestriction.mutate?.(request, lookup, round);
     return "";
   } catch (error) {
     return (error as Error).message.replace(/^.*? is forbidden: /, "");

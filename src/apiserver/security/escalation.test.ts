@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { KubernetesObject } from "#machinery";
-import type { AdmissionRequest, Lookup } from "../admission/chain.ts";
+import type { AdmissionRequest, Lookup, Round } from "../admission/chain.ts";
 import { parseRule } from "./bootstrap.ts";
 import { escalationCheck } from "./escalation.ts";
 import { createRbac, type RbacSource } from "./rbac.ts";
@@ -27,6 +27,8 @@ const source: RbacSource = {
 const rbac = createRbac(source);
 const check = escalationCheck({ rbac, source, authorizer: rbac });
 
+const round: Round = { again: false, wanted: false, notes: new Map() };
+
 /** The refusal's words; undefined when it is let through. */
 async function refusal(
   resource: string,
@@ -44,7 +46,7 @@ async function refusal(
     old: more.old && { metadata: { name: "x" }, ...more.old },
   } as unknown as AdmissionRequest; // as much of it as the check reads
   try {
-    await check.mutate?.(request, {} as Lookup);
+    await check.mutate?.(request, {} as Lookup, round);
     return undefined;
   } catch (error) {
     return (error as Error).message;

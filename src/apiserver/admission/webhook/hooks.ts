@@ -1,0 +1,62 @@
+/** All webhooks of one sort, compiled, in the order in which upstream asks them; made again when a configuration changes. */
+import type {
+  MutatingWebhook,
+  MutatingWebhookConfiguration,
+  ValidatingWebhook,
+  ValidatingWebhookConfiguration,
+} from "#api";
+import { assert } from "#base";
+import { compileLabelSelector, type DeepReadonly, type LabelMatcher } from "#machinery";
+import type { ResourceCache } from "../../cache/resource-cache.ts";
+import type { WatchCaches } from "../../cache/watch-caches.ts";
+import type { ResourceTable } from "../../resource.ts";
+
+/** A validating webhook is one without a reinvocation policy. */
+export interface Hook {
+  /** Of this webhook in its configuration, for as long as neither is renamed. */
+  readonly id: string;
+  readonly webhook: DeepReadonly<ValidatingWebhook & Pick<MutatingWebhook, "reinvocationPolicy">>;
+  readonly namespaces: LabelMatcher;
+  readonly objects: LabelMatcher;
+}
+
+export interface HookSource {
+  /** A promise only when the configurations have to be loaded first. */
+  hooks(): readonly Hook[] | Promise<readonly Hook[]>;
+}
+
+type Configuration = DeepReadonly<ValidatingWebhookConfiguration | MutatingWebhookConfiguration>;
+
+export function createHookSource(
+  resource: "mutatingwebhookconfigurations" | "validatingwebhookconfigurations",
+  { table, caches }: { table: ResourceTable; caches: WatchCaches },
+): HookSource {
+  let compiled: readonly Hook[] = [];
+  let compiledFrom: ResourceCache | undefined;
+  let compiledAt = -1;
+  const compile = (cache: ResourceCache): readonly Hook[] => {
+    if (cache === compiledFrom && cache.changedAt === compiledAt) return compiled;
+    compiled = cache.all().flatMap((object) => compileConfiguration(object.decoded() as Configuration)); // of one of the two
+    compiledFrom = cache;
+    compiledAt = cache.changedAt;
+    return compiled;
+  };
+  return {
+    hooks() {
+      const kind = table.stored("admissionregistration.k8s.io", resource);
+      assert(kind, `${resource} is a built-in kind`);
+      const cache = caches.of(kind);
+      return cache instanceof Promise ? cache.then(compile) : compile(cache);
+    },
+  };
+}
+
+/** Caches are in the order of names, which is the order of configurations. */
+function compileConfiguration({ metadata, webhooks = [] }: Configuration): Hook[] {
+  return webhooks.map((webhook, position) => ({
+    id: `${metadata.name}/${webhook.name}/${position}`,
+    webhook,
+    namespaces: compileLabelSelector(webhook.namespaceSelector ?? {}),
+    objects: compileLabelSelector(webhook.objectSelector ?? {}),
+  }));
+}

@@ -1,0 +1,188 @@
+/**
+ * MutatingAdmissionWebhook and ValidatingAdmissionWebhook. Mutating ones are asked one after the other, each sees what the last one left;
+ * validating ones all at once. A cluster without webhooks pays two comparisons for each write.
+ */
+import type { Logger } from "#base";
+import {
+  applyJsonPatch,
+  checkTyped,
+  type DeepReadonly,
+  jsonEqual,
+  type KubernetesObject,
+  statusError,
+} from "#machinery";
+import type { WatchCaches } from "../../cache/watch-caches.ts";
+import { toStored } from "../../registry/versions.ts";
+import type { Resource, ResourceTable } from "../../resource.ts";
+import type { AdmissionPlugin, AdmissionRequest, Round } from "../chain.ts";
+import { createWebhookClient, type WebhookClient } from "./client.ts";
+import { ask, type DispatchContext, type Invocation, invocationOf, shownAs } from "./dispatch.ts";
+import { denied, WebhookCallError } from "./errors.ts";
+import { createHookSource, type Hook, type HookSource } from "./hooks.ts";
+import { isAboutAdmission } from "./match.ts";
+import { type Rounds, roundsOf } from "./rounds.ts";
+
+export interface WebhookPluginsOptions {
+  readonly table: ResourceTable;
+  readonly caches: WatchCaches;
+  readonly log: Logger;
+}
+
+export interface WebhookPlugins {
+  readonly mutating: AdmissionPlugin;
+  readonly validating: AdmissionPlugin;
+  close(): void;
+}
+
+export function createWebhookPlugins(options: WebhookPluginsOptions): WebhookPlugins {
+  const client = createWebhookClient();
+  return {
+    mutating: mutatingPlugin({
+      ...options,
+      client,
+      source: createHookSource("mutatingwebhookconfigurations", options),
+    }),
+    validating: validatingPlugin({
+      ...options,
+      client,
+      source: createHookSource("validatingwebhookconfigurations", options),
+    }),
+    close: () => client.close(),
+  };
+}
+
+interface PluginOptions extends WebhookPluginsOptions {
+  readonly client: WebhookClient;
+  readonly source: HookSource;
+}
+
+function concerns(source: HookSource, { resource }: Pick<AdmissionRequest, "resource">): boolean {
+  const hooks = source.hooks();
+  return (hooks instanceof Promise || hooks.length > 0) && !isAboutAdmission(resource);
+}
+
+function mutatingPlugin({ table, client, source, log }: PluginOptions): AdmissionPlugin {
+  return {
+    name: "MutatingAdmissionWebhook",
+    handles: (request) => concerns(source, request),
+    async mutate(request, lookup, round) {
+      const context: DispatchContext = { table, client, lookup };
+      const rounds = roundsOf(round);
+      if (round.again) rounds.begin(request.object);
+      for (const hook of await source.hooks()) {
+        const invocation = await invocationOf(context, hook, request);
+        if (!invocation || (round.again && !rounds.wants(hook.id))) continue;
+        await mutateBy(context, invocation, { request, round, rounds, log });
+      }
+      rounds.end(request.object);
+    },
+  };
+}
+
+interface Mutation {
+  readonly request: AdmissionRequest;
+  readonly round: Round;
+  readonly rounds: Rounds;
+  readonly log: Logger;
+}
+
+async function mutateBy(
+  context: DispatchContext,
+  invocation: Invocation,
+  { request, round, rounds, log }: Mutation,
+): Promise<void> {
+  const { hook, resource } = invocation;
+  const object = shownAs(resource, request.object);
+  const old = shownAs(resource, request.old);
+  const answer = await forgiving(hook, log, () => ask(context, { invocation, request, object, old, mutating: true }));
+  let changed = false;
+  if (answer) {
+    if (!answer.allowed) throw denied(hook.webhook.name, answer.result);
+    if (answer.patch.length > 0) {
+      if (!object || !request.object)
+        throw statusError.internal(
+          `admission webhook ${JSON.stringify(hook.webhook.name)} attempted to modify the object, which is not supported for this operation`,
+        );
+      const patched = patchObject(object, answer.patch, resource);
+      changed = !jsonEqual(patched, object);
+      await replace(request, patched, resource);
+    }
+  }
+  if (changed) {
+    rounds.changed();
+    round.wanted = true;
+  }
+  if (hook.webhook.reinvocationPolicy === "IfNeeded") rounds.asked(hook.id);
+}
+
+type Patch = Parameters<typeof applyJsonPatch>[1];
+
+function patchObject(object: DeepReadonly<KubernetesObject>, patch: Patch, resource: Resource): KubernetesObject {
+  try {
+    // The result shares parts with the original, which belongs to others.
+    const patched = JSON.parse(JSON.stringify(applyJsonPatch(object, patch))) as KubernetesObject; // checked below
+    if (object.kind === resource.kind) checkTyped(patched as Record<string, unknown>, resource.schema);
+    return patched;
+  } catch (error) {
+    // Whatever it made of the object, the webhook did: upstream calls all of it an internal error.
+    throw statusError.internal((error as Error).message); // a patch error or a wrong type
+  }
+}
+
+/** The object is the callers': its content is exchanged. */
+async function replace(request: AdmissionRequest, patched: KubernetesObject, resource: Resource): Promise<void> {
+  const { object } = request;
+  if (!object) return;
+  const isBody = patched.kind !== resource.kind;
+  const next = isBody ? patched : await toStored(resource, patched);
+  if (!isBody) resource.stored?.behaviour.defaults?.(next);
+  for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
+  Object.assign(object, next);
+}
+
+function validatingPlugin({ table, client, source, log }: PluginOptions): AdmissionPlugin {
+  return {
+    name: "ValidatingAdmissionWebhook",
+    handles: (request) => concerns(source, request),
+    async validate(request, lookup) {
+      const context: DispatchContext = { table, client, lookup };
+      const invocations: Invocation[] = [];
+      for (const hook of await source.hooks()) {
+        const invocation = await invocationOf(context, hook, request);
+        if (invocation) invocations.push(invocation);
+      }
+      const errors: unknown[] = [];
+      await Promise.all(
+        invocations.map((invocation) =>
+          validateBy(context, invocation, { request, log }).catch((error: unknown) => errors.push(error)),
+        ),
+      );
+      // The first that spoke, as upstream does; all are asked to the end.
+      if (errors.length > 0) throw errors[0];
+    },
+  };
+}
+
+async function validateBy(
+  context: DispatchContext,
+  invocation: Invocation,
+  { request, log }: Pick<Mutation, "request" | "log">,
+): Promise<void> {
+  const { hook, resource } = invocation;
+  const object = shownAs(resource, request.object);
+  const old = shownAs(resource, request.old);
+  const answer = await forgiving(hook, log, () => ask(context, { invocation, request, object, old, mutating: false }));
+  if (answer && !answer.allowed) throw denied(hook.webhook.name, answer.result);
+}
+
+/** Undefined: it couldn't be asked, and its failure policy says that this doesn't matter. */
+async function forgiving<T>({ webhook }: Hook, log: Logger, call: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof WebhookCallError)) throw error;
+    if (webhook.failurePolicy !== "Ignore") throw statusError.internal(error.message);
+    log.warn("webhook failed, failing open", { webhook: webhook.name, error: error.message });
+    return undefined;
+  }
+}
