@@ -194,8 +194,9 @@ function create(): Facts {
       return byKind.get(`${groupVersion}/${kind}`);
     },
     typeOf: (groupVersion, kind) => {
-      const [home, ...kinds] = compact.groupVersions[groupVersion]?.kinds ?? [];
-      if (kinds.includes(kind)) return type(`${home}.${kind}`);
+      // Asked for every body: no copy of the list, whose first entry says where the others live.
+      const kinds = compact.groupVersions[groupVersion]?.kinds;
+      if (kinds && kinds.indexOf(kind, 1) > 0) return type(`${kinds[0]}.${kind}`);
       return metaKinds.has(kind) ? type(`${metaPackage}.${kind}`) : undefined;
     },
     type,

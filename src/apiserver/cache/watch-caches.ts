@@ -9,7 +9,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Clock, Logger } from "#base";
 import type { Store, StoreEvent } from "#store";
 import type { DeepReadonly, KubernetesObject } from "#machinery";
-import { keyPrefix, routeOf, type StoredKind } from "../resource.ts";
+import { keyPrefix, type StoredKind } from "../resource.ts";
 import { BookmarkTimer } from "./bookmarks.ts";
 import type { CacheEvent } from "./cache-event.ts";
 import { DecodedPool } from "./decoded-pool.ts";
@@ -38,6 +38,7 @@ export class WatchCaches {
   readonly bookmarks: BookmarkTimer;
   readonly #log: Logger;
   readonly #clock: Clock;
+  /** By the kind's prefix, a string that is made once: every request looks here several times. */
   readonly #caches = new Map<string, ResourceCache>();
   readonly #loading = new Map<string, Loading>();
   /** Objects just written, by the bytes that were handed to the store: their decoded view needn't be made again. */
@@ -83,14 +84,14 @@ export class WatchCaches {
 
   /** The cache of a kind; a promise only when it has to be loaded. */
   of(kind: StoredKind): ResourceCache | Promise<ResourceCache> {
-    const route = routeOf(kind);
-    const cache = this.#caches.get(route);
+    const { prefix } = kind;
+    const cache = this.#caches.get(prefix);
     if (cache) return cache;
-    const loading = this.#loading.get(route);
+    const loading = this.#loading.get(prefix);
     if (loading) return loading.promise;
     const waiting: StoreEvent[] = [];
-    const promise = this.#load(kind, waiting).finally(() => this.#loading.delete(route));
-    this.#loading.set(route, { promise, waiting });
+    const promise = this.#load(kind, waiting).finally(() => this.#loading.delete(prefix));
+    this.#loading.set(prefix, { promise, waiting });
     return promise;
   }
 
@@ -101,8 +102,8 @@ export class WatchCaches {
 
   /** Forgets a kind that is no longer served (a removed custom resource). */
   drop(kind: StoredKind): void {
-    const cache = this.#caches.get(routeOf(kind));
-    this.#caches.delete(routeOf(kind));
+    const cache = this.#caches.get(kind.prefix);
+    this.#caches.delete(kind.prefix);
     if (cache) for (const watcher of [...cache.watchers.all()]) watcher.end();
   }
 
@@ -174,9 +175,9 @@ export class WatchCaches {
     const touched = new Set<Watcher>();
     const seen: CacheEvent[] = [];
     for (const event of events) {
-      const route = routeOfKey(event.item.key);
-      this.#loading.get(route)?.waiting.push(event);
-      const cache = this.#caches.get(route);
+      const prefix = prefixOf(event.item.key);
+      this.#loading.get(prefix)?.waiting.push(event);
+      const cache = this.#caches.get(prefix);
       const change = cache && this.#apply(cache, event, touched);
       if (change) seen.push(change);
     }
@@ -222,20 +223,18 @@ export class WatchCaches {
     const nobody = new Set<Watcher>();
     for (const event of waiting) this.#apply(cache, event, nobody);
     // In the same step as the last event, or the next one is lost.
-    this.#caches.set(routeOf(kind), cache);
-    this.#loading.delete(routeOf(kind));
+    this.#caches.set(kind.prefix, cache);
+    this.#loading.delete(kind.prefix);
     return cache;
   }
 }
 
-/** `/registry/pods/ns/name` → `pods`, `/registry/apps/deployments/ns/name` → `apps/deployments`. */
-function routeOfKey(key: string): string {
+/** Of the key's kind: `/registry/pods/ns/name` → `/registry/pods/`, `/registry/apps/deployments/ns/name` → `/registry/apps/deployments/`. */
+function prefixOf(key: string): string {
   if (!key.startsWith(keyPrefix)) return "";
   const first = key.indexOf("/", keyPrefix.length);
-  const group = key.slice(keyPrefix.length, first);
-  if (!isGroup(group)) return group;
-  const second = key.indexOf("/", first + 1);
-  return key.slice(keyPrefix.length, second);
+  if (!isGroup(key.slice(keyPrefix.length, first))) return key.slice(0, first + 1);
+  return key.slice(0, key.indexOf("/", first + 1) + 1);
 }
 
 /** Groups have a dot, except for the oldest ones. */

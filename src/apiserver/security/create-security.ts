@@ -12,7 +12,7 @@ import type { ResourceCache } from "../cache/resource-cache.ts";
 import type { WatchCaches } from "../cache/watch-caches.ts";
 import type { PathHandler } from "../paths.ts";
 import type { CallHandlers } from "../registry/registry.ts";
-import type { ResourceTable } from "../resource.ts";
+import type { ResourceTable, StoredKind } from "../resource.ts";
 import type { Authenticator, Authorizer } from "../security.ts";
 import { type AccountTokens, createAccountTokens, type LookUp } from "./account-tokens.ts";
 import { createAuthenticator, createTokenAuthenticator } from "./authenticate.ts";
@@ -61,21 +61,28 @@ const names = {
   nodes: ["", "nodes"],
 } as const;
 type Name = keyof typeof names;
+const allNames = Object.keys(names) as Name[]; // its keys
 
 export function createSecurity(options: SecurityOptions): Security {
   let server: { table: ResourceTable; caches: WatchCaches } | undefined;
 
+  const kindOf = new Map<Name, StoredKind>();
   const cacheOf = (name: Name): ResourceCache | Promise<ResourceCache> => {
     assert(server, "security is attached before the first request");
-    const [group, resource] = names[name];
-    const kind = server.table.stored(group, resource);
-    assert(kind, `${name} is a built-in kind`);
+    let kind = kindOf.get(name);
+    if (!kind) {
+      const [group, resource] = names[name];
+      kind = server.table.stored(group, resource);
+      assert(kind, `${name} is a built-in kind`);
+      kindOf.set(name, kind);
+    }
     return server.caches.of(kind);
   };
   /** Everything needed is in memory; a promise when a cache has to be loaded first (start, or after the store's watch broke). */
   const ready = (): Promise<unknown> | undefined => {
-    const loading = (Object.keys(names) as Name[]).map(cacheOf).filter((cache) => cache instanceof Promise);
-    return loading.length === 0 ? undefined : Promise.all(loading);
+    // Twice in every request: nothing is made here unless there is something to wait for.
+    for (const name of allNames) if (cacheOf(name) instanceof Promise) return Promise.all(allNames.map(cacheOf));
+    return undefined;
   };
   const loaded = (name: Name): ResourceCache => {
     const cache = cacheOf(name);
