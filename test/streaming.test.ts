@@ -45,7 +45,10 @@ suite("streaming", { skip: why ?? false }, () => {
       pod("web", { command: ["sh", "-c", serve], ports: [{ containerPort: 80 }] }),
       pod("shell", { command: ["sh"], stdin: true, tty: true }),
       pod("reader", { command: ["cat"], stdin: true }),
-      pod("talk", { command: ["sh", "-c", "for i in 1 2 3; do echo line $i; done; echo complaint >&2; sleep 3600"] }),
+      // The runtime reads both outputs side by side: only time between them makes an order.
+      pod("talk", {
+        command: ["sh", "-c", "for i in 1 2 3; do echo line $i; done; sleep 1; echo complaint >&2; sleep 3600"],
+      }),
       pod("crash", { command: ["sh", "-c", "echo run; exit 3"] }),
     ];
     await cluster.kubectlInput(JSON.stringify({ apiVersion: "v1", kind: "List", items: pods }), "create");
