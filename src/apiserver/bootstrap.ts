@@ -2,6 +2,7 @@
 import type { Clock } from "#base";
 import { type DeepReadonly, isStatusError, type KubernetesObject } from "#machinery";
 import type { RegistryCore } from "./registry/core.ts";
+import { localApiServices } from "./api-services.ts";
 import { create } from "./registry/create.ts";
 import { remove } from "./registry/delete.ts";
 import { internalCall } from "./registry/internal-call.ts";
@@ -27,6 +28,9 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
   await Promise.all(options.objects.map((wanted) => ensure(options, wanted)));
   const classes = ["scheduling.k8s.io", "v1", "priorityclasses", ""] as const;
   await Promise.all(priorityClasses.map((object) => ensure(options, { path: classes, object })));
+  const services = ["apiregistration.k8s.io", "v1", "apiservices", ""] as const;
+  const wanted = localApiServices(options.core.table.groupVersions());
+  await Promise.all(wanted.map((object) => ensure(options, { path: services, object })));
   await ensureKubernetesService(options);
 }
 

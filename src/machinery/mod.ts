@@ -167,4 +167,5 @@ export {
   timeMs,
 } from "./time.ts";
 export type { ApiRequest, Transport, WatchEvent } from "./transport.ts";
+export { forgetEmpty } from "./stored-form.ts";
 export { checkTyped, type TypedOptions, type TypedResult } from "./typed.ts";

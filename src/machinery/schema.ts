@@ -60,9 +60,10 @@ export interface FieldSchema {
   /**
    * What an unset field is, for types that Go declares; without it `unset`.
    * `unset`: absence and zero differ (a pointer in Go). `omitted`: zero is not printed, so it is the same as absence.
+   * `null`: as `unset`, and upstream prints absence as `null`.
    * `printed`: absence is the same as zero, and upstream prints it: `""`, `0`, `false`, `{}`, `null` for lists and times.
    */
-  readonly zero?: "unset" | "omitted" | "printed";
+  readonly zero?: "unset" | "null" | "omitted" | "printed";
   /** The field belongs to this embedded message of the type: `TypeSchema.embedded`. */
   readonly embedded?: number;
 }

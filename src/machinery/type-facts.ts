@@ -133,6 +133,9 @@ class LazyType implements TypeSchema {
   }
 }
 
+/** Of the letter behind the number; see `tools/facts/compact.ts`. */
+const zeroByMode: Readonly<Record<string, FieldSchema["zero"]>> = { "*": "unset", "~": "null", "=": "printed" };
+
 function parseField(first: string, second: string, plain: ValueSchema, options: readonly string[]): FieldSchema {
   const required = first.endsWith("!");
   let value = plain;
@@ -165,6 +168,6 @@ function parseField(first: string, second: string, plain: ValueSchema, options: 
     atomic,
     ...(granular ? { granular } : {}),
     ...defaultValue,
-    zero: mode === "*" ? "unset" : mode === "=" ? "printed" : "omitted",
+    zero: zeroByMode[mode ?? ""] ?? "omitted",
   };
 }

@@ -37,13 +37,13 @@ type Check = (value: unknown, state: State) => unknown;
 interface FieldPlan {
   readonly check: Check;
   readonly omitsZero: boolean;
-  readonly printsZero: boolean;
-  readonly schema: ValueSchema;
+  /** What absence is printed as; undefined: nothing. */
+  readonly printed: (() => unknown) | undefined;
 }
 
 interface ObjectPlan {
   readonly fields: ReadonlyMap<string, FieldPlan>;
-  readonly printed: readonly [name: string, schema: ValueSchema][];
+  readonly printed: readonly [name: string, zero: () => unknown][];
   readonly preserveUnknown: boolean;
 }
 
@@ -55,7 +55,10 @@ function planOf(type: TypeSchema): ObjectPlan {
   const fields = new Map<string, FieldPlan>();
   const plan: ObjectPlan = {
     fields,
-    printed: [...type.fields.values()].filter(({ zero }) => zero === "printed").map(({ name, value }) => [name, value]),
+    printed: [...type.fields.values()].flatMap((field) => {
+      const printed = printedZero(field);
+      return printed ? [[field.name, printed] as const] : [];
+    }),
     preserveUnknown: type.preserveUnknown,
   };
   // Before the fields: types contain themselves.
@@ -64,13 +67,17 @@ function planOf(type: TypeSchema): ObjectPlan {
   return plan;
 }
 
-function planField({ value, zero }: FieldSchema): FieldPlan {
+function planField({ value, zero }: Pick<FieldSchema, "value" | "zero">): FieldPlan {
   return {
     check: compile(value),
     omitsZero: zero === "omitted",
-    printsZero: zero === "printed",
-    schema: value,
+    printed: printedZero({ value, zero }),
   };
+}
+
+function printedZero({ value, zero }: Pick<FieldSchema, "value" | "zero">): (() => unknown) | undefined {
+  if (zero === "null") return () => null;
+  return zero === "printed" ? () => zeroOf(value) : undefined;
 }
 
 function compile(schema: ValueSchema): Check {
@@ -130,12 +137,12 @@ function checkObject(object: Json, plan: ObjectPlan, state: State): Json {
     path.pop();
     if (field.omitsZero && isZero(result)) result = undefined;
     if (result === undefined) {
-      if (field.printsZero) object[key] = zeroOf(field.schema);
+      if (field.printed) object[key] = field.printed();
       else delete object[key];
     } else if (result !== value) object[key] = result;
   }
-  for (const [name, schema] of plan.printed) {
-    if (object[name] === undefined) object[name] = zeroOf(schema);
+  for (const [name, zero] of plan.printed) {
+    if (object[name] === undefined) object[name] = zero();
   }
   return object;
 }
@@ -278,7 +285,7 @@ function zeroOf(schema: ValueSchema): unknown {
       return "0";
     case "object": {
       const zero: Json = {};
-      for (const [name, value] of planOf(schema.type).printed) zero[name] = zeroOf(value);
+      for (const [name, printed] of planOf(schema.type).printed) zero[name] = printed();
       return zero;
     }
     default:

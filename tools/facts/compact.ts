@@ -4,7 +4,8 @@
  *   name[!] number[mode] type [option...]      `!` required; number 0: no protobuf form
  *   ...number Type                             an embedded struct: its fields are this type's in JSON, a message in protobuf
  *
- * mode: `*` pointer (absent differs from zero), `=` zero is printed, nothing: zero is left out.
+ * mode: `*` pointer (absent differs from zero), `~` pointer that is printed as null when absent, `=` zero is printed,
+ * nothing: zero is left out.
  * type: string bytes int32 int64 number bool time microtime quantity intstr raw/fieldsv1/... `[]T` `{}T` (map), `[=]T` (a list
  * that protobuf wraps in a message with `items`), or a type name: without a dot of the same package.
  * option: `set`, `map:key,key`, `atomic`, `granular`, `merge[:key]`, `retainKeys`, `replace`, `default:JSON`.
@@ -14,7 +15,7 @@ export interface CompactField {
   name: string;
   required: boolean;
   number: number;
-  mode: "" | "*" | "=";
+  mode: "" | "*" | "~" | "=";
   type: string;
   options: string[];
   embedded: boolean;

@@ -118,7 +118,7 @@ export class FieldMerger {
       name,
       required: schema ? (definition?.required?.includes(name) ?? false) : field.markers.includes("required"),
       number: field.number,
-      mode: mark === "*" || mark === "=" ? mark : "",
+      mode: isMode(mark) ? mark : "",
       type: this.#protoType(home, field),
       options: [...(schema ? optionsOfSchema(schema) : optionsOfMarkers(field.markers)), ...defaultOf(field.markers)],
       embedded,
@@ -162,7 +162,7 @@ export class FieldMerger {
       name,
       required: definition?.required?.includes(name) ?? false,
       number: Number(known?.[0] ?? 0),
-      mode: mark === "*" || mark === "=" ? mark : "",
+      mode: isMode(mark) ? mark : "",
       type: openApiType(home, schema),
       options: optionsOfSchema(schema),
       embedded: false,
@@ -259,3 +259,6 @@ function defaultOf(markers: readonly string[]): string[] {
   const value = marker.slice("default=".length);
   return value.startsWith("ref(") ? [] : [`default:${value.replaceAll(" ", "")}`];
 }
+
+const isMode = (mark: string): mark is Exclude<CompactField["mode"], ""> =>
+  mark === "*" || mark === "~" || mark === "=";

@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 
 /**
- * For each package, type and protobuf number: `*` pointer, `=` the zero value is printed (no entry: it is left out),
+ * For each package, type and protobuf number: `*` pointer, `~` one printed as null, `=` the zero value is printed (no entry: it is left out),
  * `...` embedded without a name; then `:name` where JSON's name is not the one of .proto. Key `kind`: has a TypeMeta.
  */
 export type Presence = Record<string, Record<string, Record<string, string>>>;
@@ -63,7 +63,9 @@ function describe(field: GoField, isStruct: (goType: string) => boolean, named: 
   const [jsonName = "", ...options] = field.json.split(",");
   if (options.includes("inline") || (jsonName === "" && field.goName === "")) return "...";
   const printed = !options.includes("omitempty") || isStruct(field.goType);
-  const mark = field.goType.startsWith("*") ? "*" : printed && !options.includes("omitzero") ? "=" : "";
+  const omits = options.includes("omitempty") || options.includes("omitzero");
+  const zero = printed && !options.includes("omitzero") ? "=" : "";
+  const mark = !field.goType.startsWith("*") ? zero : omits ? "*" : "~";
   return jsonName === field.protoName && !named ? mark : `${mark}:${jsonName}`;
 }
 

@@ -57,8 +57,6 @@ function printEndpoints({ subsets = [] }: Endpoints): string {
   return shown.slice(0, shownMax).join(",") + (more > 0 ? ` + ${more} more...` : "");
 }
 
-const deprecation = () => ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"];
-
 export const endpointsKind = defineKind<Endpoints>({
   group: "",
   kind: "Endpoints",
@@ -75,8 +73,6 @@ export const endpointsKind = defineKind<Endpoints>({
     // An older release may have let them in.
     return errors.length > 0 && semanticEqual(subsets, old.subsets) ? [] : errors;
   },
-  warningsOnCreate: deprecation,
-  warningsOnUpdate: deprecation,
 
   columns: [
     {

@@ -32,12 +32,12 @@ const isSame = (slice: EndpointSlice, old: EndpointSlice): boolean =>
 /** They would only repeat what the object that they follow was warned about. */
 const quietControllers = ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"];
 
-function warningsOf({ addressType, endpoints = [], metadata }: EndpointSlice): string[] {
+function warningsOf({ addressType, endpoints, metadata }: EndpointSlice): string[] {
   const manager = metadata.labels?.["endpointslice.kubernetes.io/managed-by"] ?? "";
   if (quietControllers.includes(manager) || (addressType !== "IPv4" && addressType !== "IPv6")) return [];
   const at = Place.root("endpoints");
-  return endpoints.flatMap(({ addresses = [] }, i) =>
-    addresses.flatMap((address, j) => ipWarnings(address, at.index(i).child("addresses").index(j))),
+  return (endpoints ?? []).flatMap(({ addresses }, i) =>
+    (addresses ?? []).flatMap((address, j) => ipWarnings(address, at.index(i).child("addresses").index(j))),
   );
 }
 

@@ -26,7 +26,7 @@ function validateParameters(parameters: IngressClassParametersReference, at: Pla
   validateLocalReference(parameters, at);
   const { scope, namespace } = parameters;
   const namespaceAt = at.child("namespace");
-  if (scope === undefined) at.child("scope").required();
+  if (scope === undefined || scope === null) at.child("scope").required();
   else if (!scopes.includes(scope)) at.child("scope").notSupported(scope, scopes);
   else if (scope === "Cluster") {
     if (namespace !== undefined) namespaceAt.forbidden("`parameters.scope` is set to 'Cluster'");

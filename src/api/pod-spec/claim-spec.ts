@@ -99,7 +99,8 @@ function validateDataSource(
   at: Place,
   { dataSourceGroups }: ClaimTolerance,
 ): void {
-  const { name, kind = "", apiGroup = "" } = source;
+  const { name, kind = "" } = source;
+  const apiGroup = source.apiGroup ?? ""; // printed as null
   if (!name) at.child("name").required();
   if (kind === "") at.child("kind").required();
   if (apiGroup === "" && kind !== "PersistentVolumeClaim") {

@@ -18,7 +18,8 @@ import { validateNoBacksteps } from "./paths.ts";
 export function requireFields<T extends object>(source: T, at: Place, fields: readonly (keyof T & string)[]): void {
   for (const field of fields) {
     const value: unknown = source[field];
-    if (value === undefined || value === "" || (Array.isArray(value) && value.length === 0)) at.child(field).required();
+    if (value === undefined || value === null || value === "" || (Array.isArray(value) && value.length === 0))
+      at.child(field).required();
   }
 }
 

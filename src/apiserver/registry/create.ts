@@ -7,6 +7,7 @@ import {
   cloneJson,
   FieldPath,
   fieldError,
+  forgetEmpty,
   type KubernetesObject,
   nameIsDnsSubdomain,
   nameIsPathSegment,
@@ -63,7 +64,7 @@ export interface Insertion {
 export async function insert(
   core: RegistryCore,
   call: Call,
-  { object: prepared, options }: Insertion,
+  { object: sent, options }: Insertion,
 ): Promise<StoredObject> {
   const { resource, target, warnings, now, user } = call;
   const kind = storedOf(call);
@@ -71,19 +72,27 @@ export async function insert(
     operation: "CREATE",
     resource,
     subresource: "",
-    namespace: kind.namespaced ? target.namespace : (prepared.metadata?.name ?? ""),
-    name: prepared.metadata?.name ?? "",
+    namespace: kind.namespaced ? target.namespace : (sent.metadata?.name ?? ""),
+    name: sent.metadata?.name ?? "",
     user,
     dryRun: options.dryRun,
     now,
-    object: prepared,
+    object: sent,
     old: undefined,
     options: { kind: "CreateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
     warnings,
   };
   await core.admission.mutate(namespaceOf(kind, request));
-  beforeCreate(kind, prepared, call);
-  const generated = Boolean(prepared.metadata?.generateName) && request.name === "";
+  const generated = Boolean(sent.metadata?.generateName) && !sent.metadata?.name;
+  const warningsBefore = warnings.length;
+  // Another name may be written in more places than one: a job's is in the labels of its pods.
+  const prepare = () => {
+    const object = generated ? cloneJson(sent) : sent;
+    warnings.length = warningsBefore;
+    beforeCreate(kind, object, call);
+    return object;
+  };
+  let prepared = prepare();
   const hooks = hooksOf(core, kind);
   const lease = options.dryRun ? undefined : await hooks?.lease?.();
   for (let attempt = 1; ; attempt++) {
@@ -93,6 +102,7 @@ export async function insert(
     const key = objectKey(kind, target.namespace, name);
     const side = await hooks?.allocate?.({ object, old: undefined, dryRun: options.dryRun });
     await core.admission.validate({ ...request, object, name });
+    forgetEmpty(object, kind.schema);
     if (options.dryRun) {
       const there = await core.storage.read(kind, key);
       if (there) throw alreadyThere(call, there, name, false);
@@ -102,7 +112,7 @@ export async function insert(
     if (result.type === "written") return result.object!; // a put answers its object
     if (result.type === "side-lost") continue;
     if (!generated || attempt >= generateAttemptsMax) throw alreadyThere(call, result.current, name, generated);
-    prepared.metadata = { ...prepared.metadata, name: generateName(prepared.metadata?.generateName ?? "") };
+    prepared = prepare();
   }
 }
 

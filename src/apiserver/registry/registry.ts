@@ -23,6 +23,7 @@ export type CallHandlers = ReadonlyMap<string, CallHandler>;
 /** Served versions whose use is warned about, in upstream's words. */
 const deprecated: ReadonlyMap<string, string> = new Map([
   ["v1 ComponentStatus", "v1 ComponentStatus is deprecated in v1.19+"],
+  ["v1 Endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"],
 ]);
 
 export class Registry {

@@ -3,7 +3,14 @@
  * object from the old one, checks, and writes if nobody was faster; then it begins again with what is there now.
  * Follows upstream's Store.Update and GuaranteedUpdate.
  */
-import { type DeepReadonly, jsonEqual, type KubernetesObject, revertManagedFieldsTimes, statusError } from "#machinery";
+import {
+  type DeepReadonly,
+  forgetEmpty,
+  jsonEqual,
+  type KubernetesObject,
+  revertManagedFieldsTimes,
+  statusError,
+} from "#machinery";
 import type { Strategy } from "#api";
 import type { AdmissionRequest } from "../admission/chain.ts";
 import type { Answer } from "../answer.ts";
@@ -166,6 +173,7 @@ async function attemptUpdate(
   const hooks = hooksOf(core, kind);
   const goes = deletesItself(object, old) && hooks?.holdsDeletion?.(object) !== true;
   const side = await hooks?.allocate?.({ object: goes ? undefined : object, old, dryRun: options.dryRun });
+  forgetEmpty(object, kind.schema);
   if (goes) return finishDeletion(core, { kind, key, existing, object, side, dryRun: options.dryRun });
   if (options.dryRun) return { type: "done", object: core.storage.dry(kind, key, object) };
   // Nothing changed: nothing is written, the revision stays.

@@ -15,7 +15,7 @@ import type { AccountTokens } from "./account-tokens.ts";
 import type { TokenAuthenticator } from "./authenticate.ts";
 import type { Rbac } from "./rbac.ts";
 import { createReviews, type Review } from "./reviews.ts";
-import { requestToken } from "./token-request.ts";
+import { defaultTokenRequest, requestToken } from "./token-request.ts";
 
 export interface ReviewHandlersOptions {
   readonly tokens: TokenAuthenticator;
@@ -51,6 +51,7 @@ function tokenHandler(tokens: AccountTokens): CallHandler {
     const { target } = call;
     const { object, track, admit } = await readBody(call, core, {
       expected: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest" },
+      defaults: defaultTokenRequest as (object: KubernetesObject) => void, // decoded as one
     });
     await admit(object);
     const account = await read<ServiceAccount>(core, ["serviceaccounts", target.namespace, target.name]);
@@ -88,7 +89,10 @@ interface Body {
 async function readBody(
   call: Call,
   core: RegistryCore,
-  { expected }: { expected: { apiVersion: string; kind: string } },
+  {
+    expected,
+    defaults,
+  }: { expected: { apiVersion: string; kind: string }; defaults?: (object: KubernetesObject) => void },
 ): Promise<Body> {
   const options = readWriteOptions(call.query, "CreateOptions", call);
   const request = { expected, fieldValidation: options.fieldValidation, schemaOf: core.typeOf };
@@ -96,6 +100,7 @@ async function readBody(
   if (expected.kind === call.resource.kind) checkVersion(object, call.resource);
   const { namespace, inNamespace } = call.target;
   if (inNamespace && expected.kind === call.resource.kind) object.metadata = { namespace, ...object.metadata };
+  defaults?.(object);
   const before = cloneJson(object) as KubernetesObject;
   return {
     object,

@@ -17,6 +17,11 @@ export interface TokenRequestContext {
   get(resource: "pods" | "secrets" | "nodes", namespace: string, name: string): Promise<{ metadata: { uid?: string } }>;
 }
 
+export function defaultTokenRequest(body: TokenRequest): void {
+  body.spec = { ...body.spec, expirationSeconds: body.spec?.expirationSeconds ?? secondsDefault };
+}
+
+/** The body is defaulted. */
 export async function requestToken(
   body: TokenRequest,
   { account, get }: TokenRequestContext,

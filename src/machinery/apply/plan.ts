@@ -190,7 +190,7 @@ function fieldPlan(field: FieldSchema): FieldPlan {
     name: field.name,
     key: `f:${field.name}`,
     plan: field.atomic ? { kind: "leaf", value: field.value } : planOfField(field),
-    zero: field.zero === "printed" ? zeroOf(field.value) : undefined,
+    zero: field.zero === "printed" ? zeroOf(field.value) : field.zero === "null" ? null : undefined,
     default: field.default,
   };
 }
@@ -232,7 +232,9 @@ function planOfList(list: ListSchema): Plan {
 function keyDefault(field: FieldSchema | undefined): unknown {
   if (field === undefined) return undefined;
   if (field.default !== undefined) return field.default;
-  return field.zero === undefined || field.zero === "unset" ? undefined : (zeroOf(field.value) ?? undefined);
+  return field.zero === undefined || field.zero === "unset" || field.zero === "null"
+    ? undefined
+    : (zeroOf(field.value) ?? undefined);
 }
 
 function zeroOf(value: ValueSchema): unknown {

@@ -16,7 +16,8 @@ const rulesMax = 20;
 const patternsMax = 20;
 const valuesMax = 255;
 
-export function validateFailurePolicy({ rules = [] }: PodFailurePolicy, at: Place, spec: JobSpec): void {
+export function validateFailurePolicy(policy: PodFailurePolicy, at: Place, spec: JobSpec): void {
+  const rules = policy.rules ?? []; // printed as null
   const place = at.child("rules");
   if (rules.length > rulesMax) place.tooMany(rules.length, rulesMax);
   rules.forEach((rule, i) => {
@@ -58,11 +59,12 @@ function validateConditions(patterns: readonly PodFailurePolicyOnPodConditionsPa
 }
 
 function validateExitCodes(
-  { operator = "", containerName, values = [] }: PodFailurePolicyOnExitCodesRequirement,
+  { operator = "", containerName, ...given }: PodFailurePolicyOnExitCodesRequirement,
   at: Place,
   { template }: JobSpec,
 ): void {
   validateChoice(operator, at.child("operator"), operators);
+  const values = given.values ?? []; // printed as null
   const containers = [...(template?.spec?.containers ?? []), ...(template?.spec?.initContainers ?? [])];
   if (containerName !== undefined && !containers.some(({ name }) => name === containerName)) {
     const why = "must be one of the container or initContainer names in the pod template";

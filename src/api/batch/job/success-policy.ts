@@ -8,7 +8,8 @@ import { countIndexes } from "./indexes.ts";
 const rulesMax = 20;
 const indexesBytesMax = 64 * 1024;
 
-export function validateSuccessPolicy({ rules = [] }: SuccessPolicy, at: Place, completions: number): void {
+export function validateSuccessPolicy(policy: SuccessPolicy, at: Place, completions: number): void {
+  const rules = policy.rules ?? []; // printed as null
   const place = at.child("rules");
   if (rules.length === 0) {
     place.required("at least one rules must be specified when the successPolicy is specified");

@@ -11,7 +11,7 @@ export function toleranceOf({ spec = {} }: PersistentVolumeClaim): ClaimToleranc
   const { dataSource, dataSourceRef, selector } = spec;
   return {
     selectorValues: validateLabelSelector(selector, FieldPath.none).length > 0,
-    dataSourceGroups: dataSource?.apiGroup !== undefined || dataSourceRef?.apiGroup !== undefined,
+    dataSourceGroups: typeof dataSource?.apiGroup === "string" || typeof dataSourceRef?.apiGroup === "string",
   };
 }
 

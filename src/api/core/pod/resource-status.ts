@@ -96,7 +96,8 @@ function validateAllocatableClaims(status: PodStatus, spec: PodSpec, at: Place):
     ...(spec.resourceClaims ?? []).map(({ resourceClaimName }) => resourceClaimName),
     ...(status.resourceClaimStatuses ?? []).map(({ resourceClaimName }) => resourceClaimName),
   ]);
-  status.nodeAllocatableResourceClaimStatuses?.forEach(({ resourceClaimName, containers, resources = {} }, i) => {
+  status.nodeAllocatableResourceClaimStatuses?.forEach(({ resourceClaimName, containers, ...given }, i) => {
+    const resources = given.resources ?? {}; // printed as null
     const place = at.index(i);
     if (!resourceClaimName) place.child("resourceClaimName").required("must not be empty");
     if (!known.has(resourceClaimName)) {

@@ -3,7 +3,8 @@ import type { Place } from "../../place.ts";
 import type { Container, ContainerStatus, PodSpec, PodStatus } from "../../types.d.ts";
 
 export function validateTransitions(status: PodStatus, old: { status: PodStatus; spec: PodSpec }, at: Place): void {
-  const { containers = [], initContainers = [] } = old.spec;
+  const { initContainers = [] } = old.spec;
+  const containers = old.spec.containers ?? []; // printed as null
   const everyMayRestart = [...containers, ...initContainers].some((container) =>
     container.restartPolicyRules?.some(({ action }) => action === "RestartAllContainers"),
   );

@@ -50,7 +50,8 @@ interface AddressRules {
 }
 
 function validateEndpoint(endpoint: Endpoint, at: Place, rules: AddressRules): void {
-  const { addresses = [], nodeName, deprecatedTopology: topology, hostname, hints } = endpoint;
+  const { nodeName, deprecatedTopology: topology, hostname, hints } = endpoint;
+  const addresses = endpoint.addresses ?? []; // printed as null
   const addressesAt = at.child("addresses");
   if (addresses.length === 0) addressesAt.required("must contain at least 1 address");
   else if (addresses.length > addressesMax) addressesAt.tooMany(addresses.length, addressesMax);

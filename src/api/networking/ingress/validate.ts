@@ -61,7 +61,8 @@ function validateTls({ hosts = [], secretName = "" }: IngressTLS, at: Place, all
   if (!allow.anySecretName) at.child("secretName").invalidEach(secretName, secretNameMessages(secretName));
 }
 
-function validateHttp({ paths = [] }: HTTPIngressRuleValue, at: Place): void {
+function validateHttp(http: HTTPIngressRuleValue, at: Place): void {
+  const paths = http.paths ?? []; // printed as null
   const place = at.child("paths");
   if (paths.length === 0) place.required();
   paths.forEach((path, i) => {
@@ -70,7 +71,7 @@ function validateHttp({ paths = [] }: HTTPIngressRuleValue, at: Place): void {
 }
 
 function validatePath({ path = "", pathType, backend }: HTTPIngressPath, at: Place): void {
-  if (pathType === undefined) {
+  if (pathType === undefined || pathType === null) {
     at.child("pathType").required("pathType must be specified");
     return;
   }
