@@ -1,6 +1,7 @@
 /** What the API server serves by asking someone else: logs, commands and ports from kubelets, proxies to pods, services and nodes. */
 import type { Clock, Logger } from "#base";
 import type { Answer } from "../answer.ts";
+import { admitConnect } from "../registry/admit-create.ts";
 import type { Call } from "../registry/call.ts";
 import type { RegistryCore } from "../registry/core.ts";
 import type { CallHandler } from "../registry/registry.ts";
@@ -28,6 +29,9 @@ export function createStreaming(options: StreamingOptions): Streaming {
   const proxy =
     (find: (call: Call, core: RegistryCore) => Promise<ProxyTarget>): CallHandler =>
     async (call, core): Promise<Answer> => {
+      const { kind } = call.resource;
+      const { rest } = call.target;
+      await admitConnect(core, call, { kind: `${kind}ProxyOptions`, apiVersion: "v1", ...(rest && { path: rest }) });
       const target = await find(call, core);
       return {
         type: "stream",

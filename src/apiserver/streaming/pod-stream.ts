@@ -5,6 +5,7 @@ import type { Answer } from "../answer.ts";
 import { attributesOf } from "../authorize.ts";
 import type { ResponseSink, ServerRequest } from "../http/exchange.ts";
 import type { Query } from "../query.ts";
+import { admitConnect } from "../registry/admit-create.ts";
 import type { Call } from "../registry/call.ts";
 import type { RegistryCore } from "../registry/core.ts";
 import type { KubeletConnector } from "./kubelet-connector.ts";
@@ -25,7 +26,7 @@ export const podStream =
   (kind: PodStreamKind, options: PodStreamOptions) =>
   async (call: Call, core: RegistryCore): Promise<Answer> => {
     await requireCreate(call, core);
-    await admit(call, core);
+    await admitConnect(core, call, optionsObject(kind, call.query));
     const pod = await podOf(core, call);
     const path = kubeletPath(kind, pod, call.query);
     const nodeName = pod.spec?.nodeName ?? "";
@@ -49,12 +50,21 @@ async function requireCreate({ user, verb, target }: Call, { authorizer }: Regis
   if (!allowed) throw statusError.forbidden({ group: "", resource: target.resource }, target.name, reason);
 }
 
-async function admit({ user, resource, target, now, warnings }: Call, { admission }: RegistryCore): Promise<void> {
-  const { subresource, namespace, name } = target;
-  const about = { operation: "CONNECT", resource, subresource, namespace, name, user, dryRun: false, now } as const;
-  const request = { ...about, object: undefined, old: undefined, options: {}, warnings };
-  await admission.mutate(request);
-  await admission.validate(request);
+/** The query as the object that webhooks are shown. */
+function optionsObject(kind: PodStreamKind, query: Query): object {
+  if (kind === "portforward") {
+    const ports = portQuery(query).get("port");
+    return { kind: "PodPortForwardOptions", apiVersion: "v1", ...(ports && { ports: ports.split(",").map(Number) }) };
+  }
+  const wanted = Object.entries(streamsOf(query)).filter(([, is]) => is);
+  const container = query.get("container");
+  return {
+    kind: kind === "exec" ? "PodExecOptions" : "PodAttachOptions",
+    apiVersion: "v1",
+    ...Object.fromEntries(wanted),
+    ...(container && { container }),
+    ...(kind === "exec" && { command: query.all("command") }),
+  };
 }
 
 function kubeletPath(kind: PodStreamKind, pod: PodView, query: Query): string {

@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
+import { realClock, silentLogger } from "#base";
 import type { KubernetesObject } from "#machinery";
 import { createAuthority, issueCertificate } from "../../security/certificates.ts";
+import { createStreaming } from "../../streaming/handlers.ts";
+import type { KubeletConnector } from "../../streaming/kubelet-connector.ts";
 import { startTestServer, type TestServer } from "../../test-server.ts";
 
 interface Review {
@@ -64,7 +67,10 @@ before(async () => {
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   port = (server.address() as AddressInfo).port;
-  api = await startTestServer();
+  // Nobody gets as far as a kubelet here.
+  const kubelets = { close: () => undefined } as unknown as KubeletConnector;
+  const { handlers } = createStreaming({ kubelets, clock: realClock, log: silentLogger });
+  api = await startTestServer({ handlers });
 });
 after(async () => {
   await api.close();
@@ -340,5 +346,28 @@ test("webhook: configurations of webhooks are never sent", async () => {
     );
     assert.equal(asked.length, 0);
     assert.match(await message(make("default", "never")), /denied/);
+  });
+});
+
+test("webhook: connections come with their options", async () => {
+  await withHook("validating", { rules: [rule("pods/attach", "CONNECT")] }, async (namespace) => {
+    answers.set("/hook", () => ({ allowed: false }));
+    const path = `/api/v1/namespaces/${namespace}/pods/p/attach`;
+    assert.match(
+      await message(api.call("POST", path, undefined, { query: { stdin: "true", container: "c" } })),
+      /denied the request without explanation/,
+    );
+    const [{ review }] = asked as [(typeof asked)[0]];
+    assert.deepEqual(review.request.kind, { group: "", version: "v1", kind: "PodAttachOptions" });
+    assert.equal(
+      `${review.request.operation} ${review.request.subResource} ${review.request.name}`,
+      "CONNECT attach p",
+    );
+    assert.deepEqual(review.request.object, {
+      kind: "PodAttachOptions",
+      apiVersion: "v1",
+      stdin: true,
+      container: "c",
+    });
   });
 });
