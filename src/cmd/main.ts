@@ -21,8 +21,8 @@ const verbs: Record<string, { summary: string; load: () => Promise<{ command: un
 
 /**
  * A cluster on one's own machine idles most of the time: V8 may not widen its young generation, which it would do while starting, and
- * hardly ever takes back: 13 MB less when idle. Writes under full load cost 15 to 30 % more processor time, which servers for many
- * (`apiserver`) had better not pay.
+ * hardly ever takes back: 13 MB less when idle. Writes under full load then cost more processor time (docs/benchmarks.md), which servers
+ * for many (`apiserver`) had better not pay.
  */
 function loadSmall<T>(load: () => T): T {
   setFlagsFromString("--semi-space-growth-factor=1");
