@@ -4,6 +4,7 @@ import { claimResize, defaultIngressClass, defaultStorageClass, runtimeClass, st
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { defaultTolerationSeconds, taintNewNodes } from "./pod-defaults.ts";
+import { podSecurity } from "./pod-security/plugin.ts";
 import { priority } from "./priority.ts";
 import { serviceAccount } from "./service-account.ts";
 
@@ -13,6 +14,7 @@ export function builtInPlugins(): readonly AdmissionPlugin[] {
     limitRanger,
     serviceAccount,
     taintNewNodes,
+    podSecurity,
     priority,
     defaultTolerationSeconds,
     storageProtection,
