@@ -96,7 +96,7 @@ const containersOf = ({ spec }: CheckedPod): readonly AnyContainer[] => [
 ];
 
 const plural = (one: string, many: string, count: number): string => (count === 1 ? one : many);
-const quoted = (names: readonly string[]): string => names.map((name) => JSON.stringify(name)).join(", ");
+const quoted = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(", ");
 const named = (names: readonly string[]): string =>
   `${plural("container", "containers", names.length)} ${quoted(names)}`;
 const sorted = (values: Iterable<string>): string[] => [...new Set(values)].sort();
