@@ -10,11 +10,15 @@ import {
   selectorFromLabels,
 } from "#machinery";
 import type { ClusterObjects } from "./core/cluster-state.ts";
+import type { StorageObjects } from "./core/storage.ts";
 
 /** Compiled selectors kept, by text; the pods of a workload share one. */
 const selectorsMax = 1000;
 
-export function createClusterObjects(informers: InformerSet): ClusterObjects & { synced(): Promise<unknown> } {
+export function createClusterObjects(
+  informers: InformerSet,
+  storage: StorageObjects,
+): ClusterObjects & { synced(): Promise<unknown> } {
   const namespaces = informers.of("v1/namespaces");
   const services = informers.of("v1/services");
   const replicaSets = informers.of("apps/v1/replicasets");
@@ -54,6 +58,7 @@ export function createClusterObjects(informers: InformerSet): ClusterObjects & {
         [namespaces, services, replicaSets, statefulSets, replicationControllers, budgets].map((each) => each.synced()),
       ),
     namespaceLabels: (name) => namespaces.get(name)?.metadata.labels,
+    storage,
     budgets: (namespace) => budgets.list(namespace),
     selectorOf(pod) {
       const { labels = {}, namespace } = pod.metadata;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Binding, Event, Node, Pod } from "#api";
+import type { Binding, Event, Node, PersistentVolume, PersistentVolumeClaim, Pod } from "#api";
 import { FakeClock } from "#base";
 import { createClient, createInformers } from "#client";
 import { type ApiRequest, statusError } from "#machinery";
@@ -14,7 +14,7 @@ const settle = async () => {
 };
 
 /** A scheduler on a server that knows bindings. */
-function start(options: { nodes?: Node[]; refuse?: (request: ApiRequest) => Error | undefined } = {}) {
+function startScheduler(options: { nodes?: Node[]; refuse?: (request: ApiRequest) => Error | undefined } = {}) {
   const transport = new FakeTransport();
   const clock = new FakeClock();
   transport.intercept = (request) => {
@@ -49,7 +49,7 @@ function start(options: { nodes?: Node[]; refuse?: (request: ApiRequest) => Erro
 }
 
 test("scheduler: binds a pod and says so", async () => {
-  const { create, pod, events, transport, stop } = start({ nodes: [makeNode("n1")] });
+  const { create, pod, events, transport, stop } = startScheduler({ nodes: [makeNode("n1")] });
   create(makePod("p"));
   create(makePod("foreign", { spec: { schedulerName: "other" } }));
   await settle();
@@ -74,7 +74,7 @@ test("scheduler: binds a pod and says so", async () => {
 
 test("scheduler: a burst spreads over the nodes and never overfills one, before any binding is confirmed", async () => {
   const nodes = ["a", "b", "c"].map((name) => makeNode(name, { allocatable: { cpu: "4" } }));
-  const { create, pod, stop } = start({ nodes });
+  const { create, pod, stop } = startScheduler({ nodes });
   for (let index = 0; index < 13; index++) create(makePod(`p${index}`, { requests: { cpu: "1" } }));
   await settle();
   const placed = Array.from({ length: 13 }, (_, index) => pod(`p${index}`).spec?.nodeName);
@@ -84,7 +84,7 @@ test("scheduler: a burst spreads over the nodes and never overfills one, before 
 });
 
 test("scheduler: an unschedulable pod gets condition and event, and a place when one becomes free", async () => {
-  const { create, pod, events, transport, clock, stop } = start({
+  const { create, pod, events, transport, clock, stop } = startScheduler({
     nodes: [makeNode("n1", { allocatable: { cpu: "1" } })],
   });
   create(makePod("first", { requests: { cpu: "1" } }));
@@ -118,7 +118,7 @@ test("scheduler: an unschedulable pod gets condition and event, and a place when
 });
 
 test("scheduler: pods that came before the first node are placed when it appears", async () => {
-  const { create, pod, transport, clock, stop } = start();
+  const { create, pod, transport, clock, stop } = startScheduler();
   create(makePod("p"));
   await settle();
   assert.equal(pod("p").status?.conditions?.[0]?.message, "no nodes available to schedule pods");
@@ -131,7 +131,7 @@ test("scheduler: pods that came before the first node are placed when it appears
 
 test("scheduler: a failed binding frees the node and is tried again", async () => {
   let failures = 1;
-  const { create, pod, events, clock, stop } = start({
+  const { create, pod, events, clock, stop } = startScheduler({
     nodes: [makeNode("n1", { allocatable: { cpu: "1" } })],
     refuse: ({ path }) => (path.endsWith("/binding") && failures-- > 0 ? new Error("connection reset") : undefined),
   });
@@ -147,7 +147,7 @@ test("scheduler: a failed binding frees the node and is tried again", async () =
 });
 
 test("scheduler: a pod being deleted is not placed; a finished one frees its node", async () => {
-  const { create, pod, events, transport, clock, stop } = start({
+  const { create, pod, events, transport, clock, stop } = startScheduler({
     nodes: [makeNode("n1", { allocatable: { cpu: "1" } })],
   });
   const dying = makePod("dying");
@@ -168,7 +168,7 @@ test("scheduler: a pod being deleted is not placed; a finished one frees its nod
 
 /** One node with 2 CPUs, one of them used by `low`; `boss` wants both. */
 async function startPreemption(refuse?: (request: ApiRequest) => Error | undefined) {
-  const started = start({ nodes: [makeNode("n1", { allocatable: { cpu: "2" } })], refuse });
+  const started = startScheduler({ nodes: [makeNode("n1", { allocatable: { cpu: "2" } })], refuse });
   started.create(makePod("low", { requests: { cpu: "1" }, spec: { priority: 1 } }));
   await settle();
   assert.equal(started.pod("low").spec?.nodeName, "n1");
@@ -231,7 +231,7 @@ test("scheduler: while victims take their time it removes no more, gives their r
     transport.patch(path, { metadata: { deletionTimestamp: "2026-01-01T00:00:00Z" } });
     return statusError.notFound({ group: "", resource: "pods" }, "as if it were told so");
   };
-  const started = start({ nodes: [makeNode("n1", { allocatable: { cpu: "2" } })], refuse: graceful });
+  const started = startScheduler({ nodes: [makeNode("n1", { allocatable: { cpu: "2" } })], refuse: graceful });
   const { create, pod, transport, clock, stop } = started;
   create(makePod("low", { requests: { cpu: "1" }, spec: { priority: 1 } }));
   await settle();
@@ -276,4 +276,110 @@ test("scheduler: a victim that can't be removed has the pod tried again after it
   assert.equal(deletions(), 2);
   assert.equal(pod("boss").spec?.nodeName, "n1");
   await stop();
+});
+
+const claimPath = "/api/v1/namespaces/ns/persistentvolumeclaims/c";
+const claimsPath = claimPath.slice(0, -2);
+const bound = { "pv.kubernetes.io/bind-completed": "yes" };
+
+/** The same with a class whose claims wait for their pod. */
+function startWithStorage(provisioner: string) {
+  const started = startScheduler({ nodes: [makeNode("n1")] });
+  const { transport, create } = started;
+  transport.create("/apis/storage.k8s.io/v1/storageclasses", {
+    kind: "StorageClass",
+    apiVersion: "storage.k8s.io/v1",
+    metadata: { name: "later" },
+    provisioner,
+    volumeBindingMode: "WaitForFirstConsumer",
+  } as never); // a kind of its own
+  const claim: PersistentVolumeClaim = {
+    kind: "PersistentVolumeClaim",
+    apiVersion: "v1",
+    metadata: { name: "c", namespace: "ns", uid: "uid-c" },
+    spec: { storageClassName: "later", resources: { requests: { storage: "1Gi" } } },
+  };
+  const createVolume = () =>
+    transport.create("/api/v1/persistentvolumes", {
+      kind: "PersistentVolume",
+      apiVersion: "v1",
+      metadata: { name: "v" },
+      spec: { storageClassName: "later", capacity: { storage: "1Gi" } },
+      status: { phase: "Available" },
+    } as PersistentVolume as never);
+  return {
+    ...started,
+    createVolume,
+    createClaim: () => transport.create(claimsPath, claim as never),
+    createPod: () =>
+      create(makePod("p", { spec: { volumes: [{ name: "v", persistentVolumeClaim: { claimName: "c" } }] } })),
+    claim: () => transport.objects.get(claimPath) as PersistentVolumeClaim,
+  };
+}
+
+test("scheduler: tells the provisioner the node, waits for the volume, then binds", async () => {
+  const { createClaim, createPod, createVolume, claim, pod, transport, clock, stop } = startWithStorage("disk.example");
+  createPod();
+  await settle();
+  assert.match(
+    pod("p").status?.conditions?.[0]?.message ?? "",
+    /^0\/1 nodes are available: persistentvolumeclaim "c" not found\. preemption: 0\/1 nodes are available: 1 Preemption is not helpful for scheduling\.$/,
+  );
+  createClaim();
+  clock.advance(1_000);
+  await settle();
+  assert.equal(claim().metadata.annotations?.["volume.kubernetes.io/selected-node"], "n1");
+  assert.equal(pod("p").spec?.nodeName, undefined);
+  createVolume();
+  transport.patch(claimPath, { metadata: { annotations: bound }, spec: { volumeName: "v" } });
+  await settle();
+  assert.equal(pod("p").spec?.nodeName, "n1");
+  await stop();
+});
+
+test("scheduler: a provisioner that gives up has the pod tried again", async () => {
+  const { createClaim, createPod, claim, pod, events, transport, clock, stop } = startWithStorage("disk.example");
+  createClaim();
+  createPod();
+  await settle();
+  transport.patch(claimPath, { metadata: { annotations: null } });
+  await settle();
+  const message = 'running PreBind plugin "VolumeBinding": binding volumes: provisioning failed for PVC "c"';
+  assert.equal(pod("p").status?.conditions?.[0]?.reason, "SchedulerError");
+  assert.ok(events().some((event) => event.reason === "FailedScheduling" && event.message === message));
+  clock.advance(1_000);
+  await settle();
+  assert.equal(claim().metadata.annotations?.["volume.kubernetes.io/selected-node"], "n1");
+  await stop();
+});
+
+test("scheduler: reserves a volume that is there, for a claim that waits for its pod", async () => {
+  const { createClaim, createPod, createVolume, pod, transport, stop } =
+    startWithStorage("kubernetes.io/no-provisioner");
+  createVolume();
+  createClaim();
+  createPod();
+  await settle();
+  const volume = transport.objects.get("/api/v1/persistentvolumes/v") as PersistentVolume;
+  assert.equal(volume.spec?.claimRef?.uid, "uid-c");
+  assert.equal(volume.metadata.annotations?.["pv.kubernetes.io/bound-by-controller"], "yes");
+  assert.equal(pod("p").spec?.nodeName, undefined);
+  transport.patch(claimPath, { metadata: { annotations: bound }, spec: { volumeName: "v" } });
+  await settle();
+  assert.equal(pod("p").spec?.nodeName, "n1");
+  await stop();
+});
+
+test("scheduler: stops, and forgets pods that go, while volumes are being made", async () => {
+  const { createClaim, createPod, pod, transport, events, stop } = startWithStorage("disk.example");
+  createClaim();
+  createPod();
+  await settle();
+  transport.remove("/api/v1/namespaces/ns/pods/p");
+  await settle();
+  assert.equal(events().length, 0);
+  createPod();
+  await settle();
+  await stop();
+  assert.equal(pod("p").spec?.nodeName, undefined);
 });

@@ -8,15 +8,20 @@ import { type Clock, type Logger, realClock, silentLogger } from "#base";
 import { type Client, createSeriesRecorder, type InformerSet } from "#client";
 import type { DeepReadonly } from "#machinery";
 import { createClusterObjects } from "./cluster-objects.ts";
+import { createAssumedStorage } from "./core/assumed-storage.ts";
 import { ClusterState } from "./core/cluster-state.ts";
 import { defaultPlugins } from "./core/default-plugins.ts";
 import { type FitFailure, printFitFailure } from "./core/fit-error.ts";
 import { nodeChange, podChange } from "./core/changes.ts";
 import type { ClusterEvent, Plugins } from "./core/framework.ts";
+import type { NodeInfo } from "./core/node-info.ts";
 import { createPendingPods, type PendingPod } from "./core/pending-pods.ts";
 import { createPodInfo, type PodInfo, type ReadonlyPod } from "./core/pod-info.ts";
 import { type Preemption, preempt, type RoomMade } from "./core/preempt.ts";
 import { createDecider } from "./core/schedule.ts";
+import { planVolumes, sortClaims, type VolumePlan } from "./core/volume-binding.ts";
+import { createStorageObjects } from "./storage-objects.ts";
+import { createVolumeBinder } from "./volume-binder.ts";
 import { createWriter } from "./writer.ts";
 
 export interface SchedulerOptions {
@@ -52,7 +57,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   // Asked for here, so that the caller may start the informers before or after `run`.
   const pods = informers.of("v1/pods", podSelector);
   const nodes = informers.of("v1/nodes");
-  const objects = createClusterObjects(informers);
+  const storage = createStorageObjects(informers);
+  const assumedStorage = createAssumedStorage(storage.objects);
+  const objects = createClusterObjects(informers, assumedStorage);
 
   return {
     async run(signal) {
@@ -61,7 +68,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       let wake: () => void = () => undefined;
       const pending = createPendingPods({ filters: plugins.filters, state, clock, onReady: () => wake() });
       const decider = createDecider(plugins, random);
-      const writer = createWriter({ client, events, clock, log, onIdle: () => wake() });
+      const volumes = createVolumeBinder({ client, storage: storage.objects, clock });
+      const writer = createWriter({ client, events, volumes, clock, log, onIdle: () => wake() });
 
       const isOurs = (pod: ReadonlyPod) => (pod.spec?.schedulerName || "default-scheduler") === schedulerName;
       const notify = (event: ClusterEvent) => pending.notify(event);
@@ -114,6 +122,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         if (waiting) withdrawNomination(waiting.pod);
         const removed = state.removePod(uid);
         if (removed) notify({ kind: "pod-deleted", pod: removed });
+        if (removed && removed.claims.length > 0) volumes.notify();
       }
 
       function setNode(node: ReadonlyNode, old?: ReadonlyNode): void {
@@ -155,12 +164,15 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         }
         const nodeName = decision.node.name;
         state.assume(pod, nodeName);
-        void writer.bind(pod.pod, nodeName).then((error) => {
+        const plan = assumeVolumes(pod, decision.node);
+        const isWanted = () => pods.get(pod.key)?.metadata.uid === pod.uid;
+        void writer.bind(pod.pod, { node: decision.node, plan, isWanted, signal }).then((error) => {
           if (error === undefined) {
             log.debug("pod bound", { pod: pod.key, node: nodeName, attempts: entry.attempts });
             pending.delete(pod.uid);
             return;
           }
+          if (plan) assumedStorage.revert(plan);
           // Unless the server shows it bound by now: the answer was lost, not the binding.
           if (!state.isAssumed(pod.uid)) return;
           const freed = state.removePod(pod.uid);
@@ -172,10 +184,19 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
           }
           entry.pod = createPodInfo(current);
           pending.retry(entry);
-          const message = `running Bind plugin "DefaultBinder": ${error.message}`;
           log.warn("binding failed", { pod: pod.key, node: nodeName, error });
-          writer.reportFailure(current, { reason: "SchedulerError", message });
+          writer.reportFailure(current, { reason: "SchedulerError", message: error.message });
         });
+      }
+
+      /** What must be done for the pod's volumes, which nobody else gets from now on. */
+      function assumeVolumes(pod: PodInfo, node: NodeInfo): VolumePlan | undefined {
+        if (pod.claims.length === 0) return undefined;
+        const claims = sortClaims(pod, assumedStorage);
+        const plan = typeof claims === "string" ? undefined : planVolumes(claims, node, assumedStorage);
+        // Without the rule about volumes a pod is bound as it is.
+        if (!plan || "conflicts" in plan || plan.bindings.length + plan.provisions.length === 0) return undefined;
+        return assumedStorage.assume(plan, node.name);
       }
 
       function tryPreemption(pod: PodInfo, failure: FitFailure): Preemption {
@@ -207,6 +228,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       }
 
       const removeHandlers = [
+        storage.follow((event) => {
+          notify(event);
+          volumes.notify();
+        }),
         nodes.addHandler({
           added: (node) => setNode(node),
           updated: (node, old) => setNode(node, old),
@@ -220,7 +245,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       });
       try {
         // Placing pods without knowing all nodes, or what is on them, would place them badly.
-        await Promise.race([Promise.all([nodes.synced(), pods.synced(), objects.synced()]), aborted]);
+        await Promise.race([Promise.all([nodes.synced(), pods.synced(), objects.synced(), storage.synced()]), aborted]);
         while (!signal.aborted) {
           const woken = new Promise<void>((resolve) => {
             wake = resolve;

@@ -3,7 +3,10 @@ import type { Binding, PodCondition } from "#api";
 import type { Clock, Logger } from "#base";
 import { type Client, type ClosableEventRecorder, secondTime } from "#client";
 import { isStatusError } from "#machinery";
+import type { NodeInfo } from "./core/node-info.ts";
 import type { ReadonlyPod } from "./core/pod-info.ts";
+import type { VolumePlan } from "./core/volume-binding.ts";
+import type { VolumeBinder } from "./volume-binder.ts";
 
 const eventMessageBytesMax = 1024;
 
@@ -15,9 +18,23 @@ export interface PreemptionPlan {
   readonly outranked: readonly ReadonlyPod[];
 }
 
+interface BindOptions {
+  readonly node: NodeInfo;
+  /** What must happen to its volumes first. */
+  readonly plan: VolumePlan | undefined;
+  /** Whether the pod still exists. */
+  readonly isWanted: () => boolean;
+  readonly signal: AbortSignal;
+}
+
 interface StatusPatch {
   readonly conditions?: readonly PodCondition[];
   readonly nominatedNodeName?: string | null;
+}
+
+function failureOf(point: string, plugin: string, error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error);
+  return new Error(`running ${point} plugin "${plugin}": ${message}`, { cause: error });
 }
 
 /** What is gone, or is another one by now, needs nothing written. */
@@ -26,12 +43,14 @@ const isGone = (error: unknown): boolean => isStatusError(error, "NotFound") || 
 export function createWriter(options: {
   client: Client;
   events: ClosableEventRecorder;
+  volumes: VolumeBinder;
   clock: Clock;
   log: Logger;
   onIdle: () => void;
 }) {
-  const { client, events, clock, log, onIdle } = options;
+  const { client, events, volumes, clock, log, onIdle } = options;
   const requests = new Set<Promise<unknown>>();
+  const waiting = new Set<Promise<unknown>>();
 
   function track<T>(request: Promise<T>): Promise<T> {
     const tracked = request.finally(() => {
@@ -42,8 +61,23 @@ export function createWriter(options: {
     return tracked;
   }
 
-  async function sendBinding(pod: ReadonlyPod, nodeName: string): Promise<Error | undefined> {
+  function trackWaiting<T>(request: Promise<T>): Promise<T> {
+    const tracked = request.finally(() => waiting.delete(tracked));
+    waiting.add(tracked);
+    return tracked;
+  }
+
+  async function sendBinding(pod: ReadonlyPod, options: BindOptions): Promise<Error | undefined> {
+    const { node, plan } = options;
+    const nodeName = node.name;
     const { namespace, name = "", uid } = pod.metadata;
+    if (plan) {
+      try {
+        await volumes.bind(plan, node, options);
+      } catch (error) {
+        return failureOf("PreBind", "VolumeBinding", error);
+      }
+    }
     const binding: Binding = {
       kind: "Binding",
       apiVersion: "v1",
@@ -53,7 +87,7 @@ export function createWriter(options: {
     try {
       await client.resource("v1/pods", namespace).createSubresource(name, "binding", binding);
     } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
+      return failureOf("Bind", "DefaultBinder", error);
     }
     const message = `Successfully assigned ${namespace}/${name} to ${nodeName}`;
     events.event(pod, { type: "Normal", reason: "Scheduled", action: "Binding", message });
@@ -119,10 +153,14 @@ export function createWriter(options: {
       return requests.size;
     },
     async idle() {
-      while (requests.size > 0) await Promise.all(requests);
+      while (requests.size + waiting.size > 0) await Promise.all([...requests, ...waiting]);
     },
     /** Answers the error, if any. */
-    bind: (pod: ReadonlyPod, nodeName: string) => track(sendBinding(pod, nodeName)),
+    bind: (pod: ReadonlyPod, options: BindOptions) => {
+      // What waits for volumes may wait for long, and sends nothing: it takes no place from others.
+      const request = sendBinding(pod, options);
+      return options.plan ? trackWaiting(request) : track(request);
+    },
     /** Marks and deletes the victims, clears the nominations of those outranked. Answers the first error, if any. */
     preempt: (plan: PreemptionPlan) => track(removeVictims(plan)),
     /** The event, and condition and nomination where they changed. `nominatedNodeName` undefined: stays; "": none. */

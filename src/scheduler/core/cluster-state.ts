@@ -8,6 +8,7 @@ import type { DeepReadonly, LabelMatcher } from "#machinery";
 import { NodeInfo } from "./node-info.ts";
 import { type NodeCounts, PodCounts, type PodQuery } from "./pod-counts.ts";
 import { createPodInfo, type PodInfo } from "./pod-info.ts";
+import { noStorage, type StorageObjects } from "./storage.ts";
 
 /** What rules ask about other objects than nodes and pods. */
 export interface ClusterObjects {
@@ -16,12 +17,14 @@ export interface ClusterObjects {
   selectorOf(pod: DeepReadonly<Pod>): LabelMatcher | undefined;
   /** All PodDisruptionBudgets of a namespace. */
   budgets(namespace: string): readonly DeepReadonly<PodDisruptionBudget>[];
+  readonly storage: StorageObjects;
 }
 
 export const noObjects: ClusterObjects = {
   namespaceLabels: () => undefined,
   selectorOf: () => undefined,
   budgets: () => [],
+  storage: noStorage,
 };
 const noPods: readonly PodInfo[] = [];
 
@@ -39,6 +42,8 @@ export class ClusterState {
   readonly #nodesWithTerms = new Set<NodeInfo>();
   /** How many placed pods have each priority: most clusters have few, and often there is nobody to preempt. */
   readonly #priorities = new Map<number, number>();
+  /** How many placed pods use each claim. */
+  readonly #claimUsers = new Map<string, number>();
   /** Waiting pods that were promised room, by node and by pod. */
   readonly #nominated = new Map<string, Map<string, PodInfo>>();
   readonly #nominations = new Map<string, string>();
@@ -126,7 +131,8 @@ export class ClusterState {
     this.#nodeOfPod.set(pod.uid, node);
     node.addPod(pod);
     this.#counts.change(pod, node, 1);
-    this.#priorities.set(pod.priority, (this.#priorities.get(pod.priority) ?? 0) + 1);
+    add(this.#priorities, pod.priority, 1);
+    for (const { key } of pod.claims) add(this.#claimUsers, key, 1);
     if (node.podsWithTerms.size > 0) this.#nodesWithTerms.add(node);
   }
 
@@ -136,12 +142,15 @@ export class ClusterState {
     if (!node || !pod) return undefined;
     this.#nodeOfPod.delete(uid);
     this.#counts.change(pod, node, -1);
-    const others = (this.#priorities.get(pod.priority) ?? 0) - 1;
-    if (others > 0) this.#priorities.set(pod.priority, others);
-    else this.#priorities.delete(pod.priority);
+    add(this.#priorities, pod.priority, -1);
+    for (const { key } of pod.claims) add(this.#claimUsers, key, -1);
     if (node.podsWithTerms.size === 0) this.#nodesWithTerms.delete(node);
     this.#dropIfEmpty(node);
     return pod;
+  }
+
+  claimUsers(key: string): number {
+    return this.#claimUsers.get(key) ?? 0;
   }
 
   /** Whether any placed pod has a lower priority. */
@@ -199,12 +208,14 @@ export class ClusterState {
   }
 
   #countImages(info: NodeInfo, sign: 1 | -1): void {
-    for (const image of info.images.keys()) {
-      const count = this.imageNodes(image) + sign;
-      if (count > 0) this.#imageNodes.set(image, count);
-      else this.#imageNodes.delete(image);
-    }
+    for (const image of info.images.keys()) add(this.#imageNodes, image, sign);
   }
+}
+
+function add<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count > 0) counts.set(key, count);
+  else counts.delete(key);
 }
 
 const zoneOf = ({ labels }: NodeInfo): string =>

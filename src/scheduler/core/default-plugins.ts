@@ -8,7 +8,11 @@ import { nodePorts } from "./plugins/node-ports.ts";
 import { balancedAllocation, nodeResourcesFit, nodeResourcesScore } from "./plugins/node-resources.ts";
 import { nodeUnschedulable } from "./plugins/node-unschedulable.ts";
 import { taintTolerationFilter, taintTolerationScore } from "./plugins/taint-toleration.ts";
+import { nodeVolumeLimits } from "./plugins/node-volume-limits.ts";
 import { topologySpreadFilter, topologySpreadScore } from "./plugins/topology-spread.ts";
+import { volumeBinding } from "./plugins/volume-binding.ts";
+import { volumeRestrictions } from "./plugins/volume-restrictions.ts";
+import { volumeZone } from "./plugins/volume-zone.ts";
 
 export const defaultPlugins: Plugins = {
   filters: [
@@ -18,6 +22,10 @@ export const defaultPlugins: Plugins = {
     nodeAffinityFilter,
     nodePorts,
     nodeResourcesFit,
+    volumeRestrictions,
+    nodeVolumeLimits,
+    volumeBinding,
+    volumeZone,
     topologySpreadFilter,
     interPodAffinityFilter,
   ],

@@ -34,7 +34,11 @@ export type ClusterEvent =
   /** On a node, as are the others. */
   | { readonly kind: "pod-added"; readonly pod: PodInfo }
   | { readonly kind: "pod-updated"; readonly pod: PodInfo; readonly changed: PodChange }
-  | { readonly kind: "pod-deleted"; readonly pod: PodInfo };
+  | { readonly kind: "pod-deleted"; readonly pod: PodInfo }
+  /** `key`: `namespace/name`. */
+  | { readonly kind: "claim-changed"; readonly key: string }
+  /** A volume, class, driver or capacity. */
+  | { readonly kind: "storage-changed" };
 
 export interface NodeChange {
   readonly allocatable: boolean;

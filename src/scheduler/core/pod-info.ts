@@ -3,6 +3,7 @@ import type { Pod } from "#api";
 import type { DeepReadonly } from "#machinery";
 import { type AffinityTerms, affinityTermsOf } from "./affinity-terms.ts";
 import { isSidecar, podRequests, type Resources } from "./resources.ts";
+import { claimsOf, type PodClaim } from "./storage.ts";
 
 export type ReadonlyPod = DeepReadonly<Pod>;
 
@@ -25,6 +26,7 @@ export interface PodInfo {
   readonly assumed: { readonly milliCpu: number; readonly memory: number };
   readonly hostPorts: readonly HostPort[];
   readonly terms: AffinityTerms;
+  readonly claims: readonly PodClaim[];
 }
 
 export function createPodInfo(pod: ReadonlyPod): PodInfo {
@@ -41,6 +43,7 @@ export function createPodInfo(pod: ReadonlyPod): PodInfo {
     assumed: { milliCpu, memory },
     hostPorts: hostPortsOf(pod),
     terms: affinityTermsOf(pod),
+    claims: claimsOf(pod),
   };
 }
 

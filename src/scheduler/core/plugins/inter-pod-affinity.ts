@@ -132,6 +132,8 @@ export const interPodAffinityFilter: FilterPlugin = {
           // The last of a group: this pod may be the first again.
           required.some((term) => matches(term, event.pod, state))
         );
+      default:
+        return false;
     }
   },
 };

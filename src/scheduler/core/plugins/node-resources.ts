@@ -64,7 +64,7 @@ export const nodeResourcesFit: FilterPlugin = {
         return true;
       case "pod-updated":
         return event.changed.scaledDown;
-      case "pod-added":
+      default:
         return false;
     }
   },

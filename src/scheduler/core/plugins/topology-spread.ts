@@ -110,11 +110,14 @@ export const topologySpreadFilter: FilterPlugin = {
         return event.changed.labels || event.changed.taints;
       case "pod-updated":
         return event.changed.labels && event.pod.namespace === info.namespace;
-      default:
+      case "pod-added":
+      case "pod-deleted":
         return (
           event.pod.namespace === info.namespace &&
           constraints.some(({ selector }) => selector.matches(event.pod.pod.metadata.labels))
         );
+      default:
+        return false;
     }
   },
 };
