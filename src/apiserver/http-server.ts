@@ -12,6 +12,7 @@ import {
 import { contentTypeOf, type Format, negotiate } from "./http/media-type.ts";
 import { type ResponseContext, respond, respondError } from "./http/respond.ts";
 import type { Pipeline, Route } from "./pipeline.ts";
+import { PlainFailure, plainFailureText } from "./plain-failure.ts";
 import type { ProtobufOutput } from "./present/protobuf.ts";
 import { negotiateShape, presenterFor } from "./present/shape.ts";
 import { Query } from "./query.ts";
@@ -138,7 +139,12 @@ function secondsOf(text: string): number | undefined {
 }
 
 async function fail(exchange: Exchange, error: unknown): Promise<void> {
-  const { sink, request, options } = exchange;
+  const { sink, request, options, base } = exchange;
+  if (error instanceof PlainFailure && !sink.started) {
+    const uri = request.query === "" ? request.path : `${request.path}?${request.query}`;
+    const headers = { ...base, "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
+    return sink.respond(500, headers, plainFailureText(uri, error.message));
+  }
   const status = statusOf(error, exchange);
   if (sink.started) {
     // Too late to say anything: an answer that was cut off must not look complete.

@@ -7,6 +7,7 @@ import { type FieldRequirement, parseFieldSelector, SelectorError, statusError }
 import type { Answer } from "./answer.ts";
 import { attributesOf } from "./authorize.ts";
 import { type PathHandlers, pageNotFound, textAnswer } from "./paths.ts";
+import { plainFailureText } from "./plain-failure.ts";
 import type { Query } from "./query.ts";
 import type { RequestBody } from "./registry/call.ts";
 import type { Registry } from "./registry/registry.ts";
@@ -124,7 +125,7 @@ const unfinished = new Set(["watch", "proxy"]);
 function unfinishedPath(parts: readonly string[]): Answer {
   const path = `/${parts.join("/")}`;
   const why = `failed to create RequestInfo: unable to determine kind and namespace from url, ${path}`;
-  return textAnswer(500, `Internal Server Error: ${JSON.stringify(path)}: ${why}\n`);
+  return textAnswer(500, plainFailureText(path, why));
 }
 
 const streams = new Set(["exec", "attach", "portforward", "proxy", "log"]);

@@ -36,8 +36,6 @@ function defaultJob(job: Job): void {
   spec.manualSelector ??= false;
 }
 
-const isUnlabelled = ({ metadata }: Job): boolean => Object.keys(metadata.labels ?? {}).length === 0;
-
 function labelAsTemplate({ metadata, spec }: Job): void {
   const labels = spec?.template?.metadata?.labels;
   if (labels && Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels };
@@ -55,8 +53,10 @@ export const jobKind = defineKind<Job>({
   defaults: defaultJob,
   prepareForCreate(job) {
     const { metadata, spec } = job;
-    // In upstream's memory labels that were defaulted are the template's own, and get what those get.
-    const shared = isUnlabelled(job) || semanticEqual(metadata.labels, spec?.template?.metadata?.labels);
+    // In upstream's memory labels that were defaulted are the template's own, and get what those get. A job whose template
+    // had none gets them when it is read back.
+    const labels = spec?.template?.metadata?.labels;
+    const shared = labels !== undefined && semanticEqual(metadata.labels, labels);
     generateSelector(job);
     if (shared) {
       delete metadata.labels;

@@ -46,7 +46,7 @@ test("signing request: what is refused", () => {
   const tooShort = "may not specify a duration less than 600 seconds (10 minutes)";
   const cases: [object, string[]][] = [
     [{ request: "Z2FyYmFnZQ==" }, [`spec.request: Invalid value: "Z2FyYmFnZQ==": ${block}`]],
-    [{ usages: [] }, ["spec.usages: Required value"]],
+    [{ usages: [] }, ["spec.usages: Required value: usages must be provided"]],
     [{ usages: ["any", "any"] }, ['spec.usages[1]: Duplicate value: "any"']],
     [{ signerName: "" }, ["spec.signerName: Required value: signerName must be provided"]],
     [{ signerName: "x" }, [`spec.signerName: Invalid value: "x": ${form}`]],

@@ -111,7 +111,7 @@ function whyNoRequest(encoded: string): string | undefined {
 }
 
 function validateUsages(usages: readonly string[], at: Place, tolerate: RequestTolerance): void {
-  if (usages.length === 0) at.required();
+  if (usages.length === 0) at.required("usages must be provided");
   usages.forEach((usage, i) => {
     if (!tolerate.unknownUsages && !knownUsages.includes(usage)) at.index(i).notSupported(usage, knownUsages);
   });

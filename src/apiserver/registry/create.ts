@@ -102,6 +102,8 @@ export async function insert(
     const key = objectKey(kind, target.namespace, name);
     const side = await hooks?.allocate?.({ object, old: undefined, dryRun: options.dryRun });
     await core.admission.validate({ ...request, object, name });
+    // Upstream answers what it reads back, and what is read is defaulted.
+    kind.behaviour.defaults?.(object);
     forgetEmpty(object, kind.schema);
     if (options.dryRun) {
       const there = await core.storage.read(kind, key);

@@ -1,7 +1,7 @@
 /** Acting as somebody else by `Impersonate-…` headers: each thing asked for needs the verb `impersonate` on it. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { RequestUser } from "#api";
-import { StatusError } from "#machinery";
+import { PlainFailure } from "../plain-failure.ts";
 import type { Attributes, Authorizer } from "../security.ts";
 import { forbiddenError } from "./forbidden.ts";
 import { accountGroups, everyone, parseAccountUserName } from "./groups.ts";
@@ -29,7 +29,8 @@ async function actAs(user: RequestUser, headers: IncomingHttpHeaders, authorizer
   const extra: Record<string, string[]> = {};
   for (const [header, value] of Object.entries(headers))
     if (header.startsWith(extraPrefix)) extra[decodeKey(header.slice(extraPrefix.length))] = every(value);
-  if (name === "" && (uid !== "" || groups.length > 0 || Object.keys(extra).length > 0)) throw withoutUser();
+  if (name === "" && (uid !== "" || groups.length > 0 || Object.keys(extra).length > 0))
+    throw new PlainFailure(`requested [${printWanted({ uid, groups, extra })}] without impersonating a user`);
   if (name === "") return user;
 
   const account = parseAccountUserName(name);
@@ -86,14 +87,20 @@ function decodeKey(key: string): string {
   }
 }
 
-/** Upstream answers 500 here. */
-const withoutUser = () =>
-  new StatusError({
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: {},
-    status: "Failure",
-    message: "Internal error occurred: requested to impersonate without impersonating a user",
-    reason: "InternalError",
-    code: 500,
-  });
+interface Wanted {
+  readonly uid: string;
+  readonly groups: readonly string[];
+  readonly extra: Readonly<Record<string, readonly string[]>>;
+}
+
+/** As Go prints the references that upstream makes of the headers. */
+function printWanted({ uid, groups, extra }: Wanted): string {
+  const version = `${authenticationGroup}/v1`;
+  return [
+    ...groups.map((group) => `{Group  ${group}    }`),
+    ...Object.entries(extra).flatMap(([key, values]) =>
+      values.map((value) => `{UserExtra  ${value}  ${version}  ${key}}`),
+    ),
+    ...(uid === "" ? [] : [`{UID  ${uid}  ${version}  }`]),
+  ].join(" ");
+}
