@@ -96,6 +96,10 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
     setReplicas(object: T, replicas: number): void;
     statusReplicasOf(object: T): number;
     selectorOf(object: T): string;
+    /** `spec.replicas` when missing. */
+    readonly replicasPath?: readonly string[];
+    /** Why there is no scale to show. */
+    missing?(object: T): string | undefined;
   };
   /** Beside metadata.name and metadata.namespace. */
   selectableFields?(object: T): Record<string, string>;

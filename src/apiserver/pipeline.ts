@@ -77,6 +77,7 @@ export class Pipeline {
     if (target.type !== "resource") return { type: "answer", answer: await this.#servePath(request, target) };
     const resource = this.#find(target);
     if (!resource) return { type: "answer", answer: this.#nowhere(target.group) };
+    if (resource.custom && misplaced(resource, target)) return { type: "answer", answer: pageNotFound() };
     checkMethod(resource, target, { verb, method });
     return {
       type: "resource",
@@ -114,7 +115,8 @@ export class Pipeline {
 
   /** A group that is served answers with a Status, one that isn't with a page. */
   #nowhere(group: string): Answer {
-    if (group === "" || this.#options.table.hasGroup(group)) throw statusError.unknownPath();
+    const { table } = this.#options;
+    if (group === "" || (table.hasGroup(group) && !table.isCustomGroup(group))) throw statusError.unknownPath();
     return pageNotFound();
   }
 }
@@ -171,6 +173,9 @@ function selectorOf(verb: string, query: Query): readonly FieldRequirement[] | u
   }
 }
 
+const misplaced = ({ namespaced }: Resource, { inNamespace, name }: ResourceTarget): boolean =>
+  namespaced ? !inNamespace && name !== "" : inNamespace;
+
 /** Routes that don't exist are not found; routes that exist for other methods don't allow this one. */
 function checkMethod(
   resource: Resource,
@@ -183,6 +188,8 @@ function checkMethod(
   if (resource.namespaced && !inNamespace && name !== "") throw statusError.unknownPath();
   if (rest !== "" && !streams.has(subresource)) throw statusError.unknownPath();
   if (method === "HEAD" && subresource !== "proxy") throw statusError.methodNotAllowed();
+  // The registry speaks for custom resources.
+  if (subresource !== "" && resource.custom) return;
   if (subresource !== "") {
     const found = resource.subresources.find((each) => each.name === subresource);
     if (!found) throw statusError.unknownPath();

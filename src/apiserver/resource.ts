@@ -4,8 +4,8 @@
  * Built-in resources come from the API facts, custom ones are added and removed while the server runs.
  */
 import { plainKind } from "./registry/plain-kind.ts";
-import type { Kind, ResourceFacts, SubresourceFacts } from "#api";
-import type { GroupResource, KubernetesObject, TypeSchema } from "#machinery";
+import type { JSONSchemaProps, Kind, ResourceFacts, SubresourceFacts } from "#api";
+import type { DeepReadonly, GroupResource, KubernetesObject, TypeSchema } from "#machinery";
 
 export interface StoredKind extends GroupResource {
   readonly kind: string;
@@ -20,6 +20,8 @@ export interface StoredKind extends GroupResource {
   readonly behaviour: Kind;
   /** Of the stored version. */
   readonly schema: TypeSchema;
+  /** What comes from the store, brought up to date; undefined: it is. Doesn't change its argument. */
+  refresh?(object: DeepReadonly<KubernetesObject>): KubernetesObject | undefined;
 }
 
 export interface Resource extends GroupResource {
@@ -43,6 +45,23 @@ export interface Resource extends GroupResource {
   readonly itemsHaveKind: boolean;
   /** Objects differ in shape from the stored version. */
   readonly conversion: Conversion | undefined;
+  /** Of custom resources. */
+  readonly custom?: CustomVersion;
+}
+
+/** A version of a custom resource: its schema does what Go's types do for built-in ones. */
+export interface CustomVersion {
+  readonly schema: {
+    /** Comes before the others; nothing to wait for: undefined. */
+    load(): Promise<void> | undefined;
+    /** What decoding does: unknown fields go and are answered, metadata is decoded. Throws DecodeError. */
+    coerce(object: KubernetesObject): string[];
+    applyDefaults(object: KubernetesObject): void;
+    /** As the definition has it. */
+    readonly json: DeepReadonly<JSONSchemaProps>;
+  };
+  /** Told to everyone who uses it. */
+  readonly deprecation: string | undefined;
 }
 
 /** Both may change and return their argument. */
@@ -85,6 +104,8 @@ export interface GroupVersion {
   /** Higher ones first; upstream's groupPriorityMinimum. */
   readonly groupPriority: number;
   readonly versionPriority: number;
+  /** From definitions, not built in. */
+  readonly custom?: boolean;
 }
 
 /** All that is served. `generation` moves with every change, so that discovery documents can be kept. */
@@ -124,6 +145,12 @@ export class ResourceTable {
   hasGroup(group: string): boolean {
     for (const each of this.#groupVersions.values()) if (each.group === group) return true;
     return false;
+  }
+
+  /** All its versions come from definitions. */
+  isCustomGroup(group: string): boolean {
+    for (const each of this.#groupVersions.values()) if (each.group === group && !each.custom) return false;
+    return this.hasGroup(group);
   }
 
   hasVersion(group: string, version: string): boolean {

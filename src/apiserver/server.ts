@@ -13,6 +13,8 @@ import { resourceQuota } from "./admission/resource-quota.ts";
 import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
 import { bootstrap, publishEndpoint, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
+import { definitionPatterns } from "./custom/definition-patterns.ts";
+import { Definitions } from "./custom/definitions.ts";
 import { discoveryHandlers } from "./discovery/handlers.ts";
 import { type HealthCheck, healthHandlers, rootHandler, versionHandler } from "./health.ts";
 import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
@@ -96,6 +98,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const webhooks = createWebhookPlugins({ table, caches, log });
   const plugins = [
     ...builtInPlugins(),
+    definitionPatterns,
     ...(dependencies.admission ?? []),
     webhooks.mutating,
     webhooks.validating,
@@ -114,6 +117,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     handlers: new Map([...specialHandlers(), ...(dependencies.handlers ?? [])]),
     clock,
   });
+  const definitions = new Definitions({ core, clock, log });
   let closing = false;
   const paths = pathHandlers(dependencies, table, () => closing);
   const pipeline = new Pipeline({ table, registry, authorizer, paths });
@@ -126,7 +130,10 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     caches,
     pipeline,
     registry,
-    prepare: () => bootstrap({ core, clock, serviceCidr: options.serviceCidr, objects: dependencies.objects ?? [] }),
+    async prepare() {
+      await bootstrap({ core, clock, serviceCidr: options.serviceCidr, objects: dependencies.objects ?? [] });
+      await definitions.start();
+    },
     async listen(address) {
       listener = createListener({ tls, handler, log, upgrade: upgradeThrough(handler) });
       const bound = await listener.listen(address);
@@ -152,6 +159,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   };
   async function close(): Promise<void> {
     // Ends all watches first: they would never finish by themselves.
+    definitions.close();
     caches.close();
     await listener?.close(closeGraceMs);
     webhooks.close();

@@ -113,6 +113,7 @@ export {
   type PatchOptions,
   patchStatus,
   readPatch,
+  repeatedFields,
 } from "./patch/patch.ts";
 export { PatchError } from "./patch/patch-error.ts";
 export { strategicPatch } from "./patch/strategic-patch.ts";

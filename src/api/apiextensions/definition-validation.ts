@@ -53,7 +53,7 @@ function validateName({ metadata, spec }: CustomResourceDefinition): FieldError[
 
 export function validateDefinitionUpdate(definition: CustomResourceDefinition, old: CustomResourceDefinition) {
   const schemas = schemasOf(old.spec);
-  const withoutSchema = old.spec.versions.some(({ schema }) => schema?.openAPIV3Schema === undefined);
+  const withoutSchema = versionsOf(old.spec).some(({ schema }) => schema?.openAPIV3Schema === undefined);
   const errors = validateSpec(definition.spec ?? {}, leniencyOf(schemas), withoutSchema);
   const at = Place.root("spec", errors);
   const same = (place: Place, value: unknown, before: unknown) => {
@@ -75,8 +75,12 @@ export function validateDefinitionUpdate(definition: CustomResourceDefinition, o
   ];
 }
 
-const schemasOf = ({ versions = [] }: Partial<CustomResourceDefinitionSpec>): JsonSchema[] =>
-  versions.flatMap(({ schema }) => (schema?.openAPIV3Schema ? [schema.openAPIV3Schema] : []));
+/** Go prints no list as null. */
+const versionsOf = ({ versions }: Partial<CustomResourceDefinitionSpec>): CustomResourceDefinitionVersion[] =>
+  versions ?? [];
+
+const schemasOf = (spec: Partial<CustomResourceDefinitionSpec>): JsonSchema[] =>
+  versionsOf(spec).flatMap(({ schema }) => (schema?.openAPIV3Schema ? [schema.openAPIV3Schema] : []));
 
 export function validateStatus({ status }: CustomResourceDefinition): FieldError[] {
   const errors: FieldError[] = [];
@@ -147,7 +151,8 @@ function validateSpec(
 ): FieldError[] {
   const errors: FieldError[] = [];
   const at = Place.root("spec", errors);
-  const { group = "", scope = "", names, versions = [], conversion } = spec;
+  const { group = "", scope = "", names, conversion } = spec;
+  const versions = versionsOf(spec);
   if (group === "") at.child("group").required();
   else if (isDns1123Subdomain(group).length > 0) at.child("group").invalid(group, isDns1123Subdomain(group).join(","));
   else if (!group.includes(".")) at.child("group").invalid(group, "should be a domain with at least one dot");
@@ -184,11 +189,9 @@ function validateSpec(
   return errors;
 }
 
-function checkSchemasThere(
-  { versions = [], preserveUnknownFields }: Partial<CustomResourceDefinitionSpec>,
-  at: Place,
-  schemaless: boolean,
-): void {
+function checkSchemasThere(spec: Partial<CustomResourceDefinitionSpec>, at: Place, schemaless: boolean): void {
+  const versions = versionsOf(spec);
+  const { preserveUnknownFields } = spec;
   versions.forEach((version, i) => {
     if (version.schema?.openAPIV3Schema) return;
     const place = at.child("versions").index(i).child("schema").child("openAPIV3Schema");

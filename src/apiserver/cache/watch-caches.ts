@@ -13,7 +13,7 @@ import { keyPrefix, type StoredKind } from "../resource.ts";
 import { BookmarkTimer } from "./bookmarks.ts";
 import type { CacheEvent } from "./cache-event.ts";
 import { DecodedPool } from "./decoded-pool.ts";
-import { spliceRevision } from "./encode.ts";
+import { encodeValue, spliceRevision } from "./encode.ts";
 import { ResourceCache } from "./resource-cache.ts";
 import { StoredObject } from "./stored-object.ts";
 import type { Watcher } from "./watcher-index.ts";
@@ -90,7 +90,9 @@ export class WatchCaches {
     const loading = this.#loading.get(prefix);
     if (loading) return loading.promise;
     const waiting: StoreEvent[] = [];
-    const promise = this.#load(kind, waiting).finally(() => this.#loading.delete(prefix));
+    const promise = this.#load(kind, waiting).finally(() => {
+      if (this.#loading.get(prefix)?.waiting === waiting) this.#loading.delete(prefix);
+    });
     this.#loading.set(prefix, { promise, waiting });
     return promise;
   }
@@ -104,6 +106,7 @@ export class WatchCaches {
   drop(kind: StoredKind): void {
     const cache = this.#caches.get(kind.prefix);
     this.#caches.delete(kind.prefix);
+    this.#loading.delete(kind.prefix);
     if (cache) for (const watcher of [...cache.watchers.all()]) watcher.end();
   }
 
@@ -113,6 +116,7 @@ export class WatchCaches {
   }
 
   objectOf(kind: StoredKind, item: { key: string; value: Uint8Array; modRevision: number }): StoredObject {
+    if (kind.refresh) return this.#refreshed(kind, item);
     return new StoredObject({
       kind,
       key: item.key.slice(kind.prefix.length),
@@ -120,6 +124,24 @@ export class WatchCaches {
       body: spliceRevision(kind, item.value, item.modRevision),
       pool: this.pool,
       decoded: this.#decodedAt(item),
+    });
+  }
+
+  /** What an older definition of its kind let in, as today's wants it. */
+  #refreshed(kind: StoredKind, item: { key: string; value: Uint8Array; modRevision: number }): StoredObject {
+    const revision = item.modRevision;
+    const found: DeepReadonly<KubernetesObject> =
+      this.#written.get(item.value) ?? JSON.parse(Buffer.from(item.value).toString("utf8"));
+    const fresh = kind.refresh?.(found);
+    const object = fresh ?? found;
+    const metadata = { ...object.metadata, ...(revision > 0 && { resourceVersion: String(revision) }) };
+    return new StoredObject({
+      kind,
+      key: item.key.slice(kind.prefix.length),
+      revision,
+      body: spliceRevision(kind, fresh ? encodeValue(kind, fresh) : item.value, revision),
+      pool: this.pool,
+      decoded: { ...object, metadata },
     });
   }
 
@@ -223,8 +245,11 @@ export class WatchCaches {
     const nobody = new Set<Watcher>();
     for (const event of waiting) this.#apply(cache, event, nobody);
     // In the same step as the last event, or the next one is lost.
-    this.#caches.set(kind.prefix, cache);
-    this.#loading.delete(kind.prefix);
+    // Not if the kind was dropped meanwhile.
+    if (this.#loading.get(kind.prefix)?.waiting === waiting) {
+      this.#caches.set(kind.prefix, cache);
+      this.#loading.delete(kind.prefix);
+    }
     return cache;
   }
 }

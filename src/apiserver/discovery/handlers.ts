@@ -44,6 +44,7 @@ export function discoveryHandlers(table: ResourceTable): ReadonlyMap<string, Pat
   };
   const resources = (request: PathRequest, group: string, version: string): Answer => {
     const value = resourceList(table, group, version);
+    if (!value && table.isCustomGroup(group)) return pageNotFound();
     if (!value) throw statusError.unknownPath();
     return onlyGet(request, value);
   };

@@ -45,9 +45,10 @@ export class ObjectPresenter implements Presenter {
   }
 
   list(objects: readonly StoredObject[], metadata: ListMetadata): ListBytes {
-    const { listKind, groupVersion, conversion } = this.#resource;
+    // Lists of custom resources show that there is nothing to continue with.
+    const { listKind, groupVersion, conversion, custom } = this.#resource;
     const start = Buffer.from(
-      `{"kind":${JSON.stringify(listKind)},"apiVersion":${JSON.stringify(groupVersion)},"metadata":${JSON.stringify(metadata)},"items":[`,
+      `{"kind":${JSON.stringify(listKind)},"apiVersion":${JSON.stringify(groupVersion)},"metadata":${JSON.stringify(custom ? { continue: "", ...metadata } : metadata)},"items":[`,
     );
     const end = Buffer.from("]}");
     let length: number | undefined;

@@ -50,7 +50,9 @@ export function checkRevision(
   if (revision === undefined) throw badRevision(sent);
   if (revision === 0) {
     if (kind.behaviour.allowUnconditionalUpdate === false) {
-      throw invalid(call.resource, call.target.name, [missingResourceVersion()]);
+      // Upstream names the resource where the kind belongs.
+      const { group, resource: kind } = call.resource;
+      throw invalid({ group, kind }, call.target.name, [missingResourceVersion()]);
     }
     metadata.resourceVersion = String(existing.revision);
   } else if (revision !== existing.revision) throw statusError.modified(call.resource, call.target.name);

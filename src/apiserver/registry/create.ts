@@ -21,7 +21,7 @@ import type { StoredObject } from "../cache/stored-object.ts";
 import type { StoredKind } from "../resource.ts";
 import type { Call } from "./call.ts";
 import { hooksOf, type RegistryCore } from "./core.ts";
-import { checkVersion, decodeBody, expectedOf } from "./decode.ts";
+import { decodeWritten } from "./decode.ts";
 import { generatedNameTaken, invalid, namespaceMismatch, plainError, stillDeleting } from "./errors.ts";
 import { generateAttemptsMax, generateName } from "./generate-name.ts";
 import { readWriteOptions, type WriteOptions } from "./options.ts";
@@ -33,12 +33,7 @@ export async function create(core: RegistryCore, call: Call): Promise<Answer> {
   const { resource, target } = call;
   const kind = storedOf(call);
   const options = readWriteOptions(call.query, "CreateOptions", call);
-  const decoded = await decodeBody(call, {
-    expected: expectedOf(resource),
-    fieldValidation: options.fieldValidation,
-    schemaOf: core.typeOf,
-  });
-  checkVersion(decoded, resource);
+  const decoded = await decodeWritten(core, call, options.fieldValidation);
   const { metadata = {} } = decoded;
   decoded.metadata = metadata;
   if (metadata.namespace && kind.namespaced && metadata.namespace !== target.namespace) throw namespaceMismatch();

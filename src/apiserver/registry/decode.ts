@@ -10,9 +10,11 @@ import {
   statusError,
   type TypeSchema,
 } from "#machinery";
+import { decodeCustom } from "../custom/decode-custom.ts";
 import { acceptedMediaTypes } from "../http/media-type.ts";
 import type { Resource } from "../resource.ts";
 import type { Call } from "./call.ts";
+import type { RegistryCore } from "./core.ts";
 import { decodeProtobuf } from "./decode-protobuf.ts";
 
 export interface Expected {
@@ -48,6 +50,19 @@ async function decodeBytes({ body, resource }: Call, bytes: Buffer, options: Dec
       if (!resource.itemsHaveKind) return decodeProtobuf(bytes, options);
   }
   throw statusError.unsupportedMediaType(acceptedMediaTypes);
+}
+
+/** The object that a write sends. In the version of the URL, and of a custom kind also defaulted. */
+export async function decodeWritten(
+  core: Pick<RegistryCore, "typeOf">,
+  call: Call,
+  fieldValidation: FieldValidation,
+): Promise<KubernetesObject> {
+  const { resource } = call;
+  if (resource.custom) return decodeCustom(call, resource.custom, fieldValidation);
+  const object = await decodeBody(call, { expected: expectedOf(resource), fieldValidation, schemaOf: core.typeOf });
+  checkVersion(object, resource);
+  return object;
 }
 
 export const expectedOf = ({ groupVersion, kind }: Resource): Expected => ({ apiVersion: groupVersion, kind });

@@ -22,6 +22,15 @@ export function internalCall(core: RegistryCore, write: InternalWrite): Call & {
   const { verb, group, version, resource: plural, namespace, name, subresource = "", object, now } = write;
   const resource = core.table.find(group, version, plural);
   if (!resource) throw statusError.unknownPath();
+  return internalCallOf(resource, { verb, namespace, name, subresource, now, ...(object && { object }) });
+}
+
+/** The same for a resource that may not be in the table. */
+export function internalCallOf(
+  resource: Resource,
+  { verb, namespace, name, subresource = "", object, now }: Omit<InternalWrite, "group" | "version" | "resource">,
+): Call & { readonly resource: Resource } {
+  const { group, version } = resource;
   return {
     user: { name: "system:apiserver", uid: "", groups: ["system:masters"], extra: {} },
     verb,
@@ -31,7 +40,7 @@ export function internalCall(core: RegistryCore, write: InternalWrite): Call & {
       group,
       version,
       namespace,
-      resource: plural,
+      resource: resource.resource,
       name,
       subresource,
       rest: "",

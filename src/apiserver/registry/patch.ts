@@ -13,6 +13,7 @@ import {
   statusError,
 } from "#machinery";
 import type { Answer } from "../answer.ts";
+import { finishPatched } from "../custom/decode-custom.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
@@ -85,9 +86,11 @@ async function patchOnto(
   const mediaType = call.body.contentType as PatchMediaType; // one of the three, checked by the caller
   const original = versioned(resource, existing);
   const parsed = readPatch(body, { mediaType, fieldValidation: options.fieldValidation });
-  const result = parsed.apply(original as Record<string, unknown>, resource.schema);
+  const { custom } = resource;
+  const result = parsed.apply(original as Record<string, unknown>, custom ? undefined : resource.schema);
   warnings.push(...result.warnings);
   const object: KubernetesObject = result.object;
+  if (custom) await finishPatched(call, custom, { object, fieldValidation: options.fieldValidation });
   checkSameName(object, target);
   const stored = await toStored(resource, object);
   const kind = storedOf(call);
@@ -120,7 +123,8 @@ async function applyTo(
   });
   // Parts are shared with the live object and the patch.
   const own: KubernetesObject = JSON.parse(JSON.stringify(object));
-  checkTyped(own as Record<string, unknown>, resource.schema, {});
+  if (resource.custom) await finishPatched(call, resource.custom, { object: own, fieldValidation: "Ignore" });
+  else checkTyped(own as Record<string, unknown>, resource.schema, {});
   const uid = own.metadata?.uid;
   if (uid && !existing) {
     const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;

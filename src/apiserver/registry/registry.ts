@@ -43,6 +43,8 @@ export class Registry {
     checkParameters(resource, target);
     const deprecation = deprecated.get(`${resource.groupVersion} ${resource.kind}`);
     if (deprecation !== undefined && target.subresource === "") call.warnings.push(deprecation);
+    if (resource.custom?.deprecation !== undefined) call.warnings.push(resource.custom.deprecation);
+    if (resource.custom) checkCustomView(call);
     const special = this.#special(call);
     if (special) return special(call, core);
     const { subresource } = target;
@@ -75,6 +77,15 @@ export class Registry {
     const place = `${resource.group}/${resource.resource}/${target.subresource}`;
     return this.#handlers.get(`${place}/${verb}`) ?? this.#handlers.get(`${place}/*`);
   }
+}
+
+/** Upstream's handler of custom resources says in its own words what they don't have. */
+function checkCustomView({ resource, target, verb }: Call): void {
+  const { subresource } = target;
+  if (subresource === "") return;
+  const found = resource.subresources.find(({ name }) => name === subresource);
+  if (!found) throw statusError.notFound(resource, target.name);
+  if (!found.verbs.includes(verb)) throw statusError.methodNotSupported(resource, verb);
 }
 
 function checkParameters({ namespaced }: Resource, { inNamespace, namespace, name }: ResourceTarget): void {

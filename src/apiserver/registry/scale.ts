@@ -21,6 +21,7 @@ import {
 } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
+import type { Resource } from "../resource.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
@@ -49,7 +50,12 @@ export async function scale(core: RegistryCore, call: Call): Promise<Answer> {
   if (verb === "update" || verb === "patch") return answer(await write(core, call, rules), rules);
   if (verb !== "get") throw statusError.methodNotAllowed();
   const object = await core.storage.read(kind, objectKey(kind, target.namespace, target.name));
-  if (!object) throw statusError.notFound({ ...resource, resource: `${resource.resource}/scale` }, target.name);
+  if (!object) {
+    const named = resource.custom ? resource : { ...resource, resource: `${resource.resource}/scale` };
+    throw statusError.notFound(named, target.name);
+  }
+  const missing = rules.missing?.(object.decoded() as KubernetesObject); // only read
+  if (missing !== undefined) throw statusError.internal(missing);
   return answer(object, rules);
 }
 
@@ -103,13 +109,17 @@ async function write(core: RegistryCore, call: Call, rules: ScaleRules): Promise
       const wanted = apply
         ? await applied(writing, live, body!) // a patch has a body
         : owned(writing, live, sent ?? patched(writing, live, body!)); // it is either sent or patched
-      checkScale(wanted, call);
+      // Custom kinds check the object, which has its own words for it.
+      if (!resource.custom) checkScale(wanted, call);
       const parent = next.metadata?.managedFields;
       const scaleFields = wanted.metadata?.managedFields;
       const { groupVersion: apiVersion } = resource;
       setManaged(next, managedFieldsFromScale({ parent, scale: scaleFields, apiVersion, paths }));
       rules.setReplicas(next, wanted.spec?.replicas ?? 0);
-      next.metadata = { ...next.metadata, resourceVersion: wanted.metadata?.resourceVersion ?? "" };
+      next.metadata = {
+        ...next.metadata,
+        resourceVersion: wanted.metadata?.resourceVersion || String(existing.revision),
+      };
       return next;
     },
   });
@@ -124,9 +134,10 @@ interface Writing {
 
 /** Where every served version of the kind has its replicas. */
 function replicasPaths({ table }: RegistryCore, call: Call): ReplicasPaths {
-  const kind = storedOf(call);
-  const views = [...table.all()].filter(({ stored }) => stored === kind);
-  return Object.fromEntries(views.map(({ groupVersion }) => [groupVersion, ["spec", "replicas"]]));
+  const { group, resource } = storedOf(call);
+  const views = [...table.all()].filter(({ stored }) => stored?.group === group && stored.resource === resource);
+  const path = ({ stored }: Resource) => [...(stored?.behaviour.scale?.replicasPath ?? ["spec", "replicas"])];
+  return Object.fromEntries(views.map((view) => [view.groupVersion, path(view)]));
 }
 
 const withManaged = (scale: Scale, managedFields: ReturnType<typeof managedFieldsToScale>): Scale => ({

@@ -2,6 +2,7 @@
 import type { Clock } from "#base";
 import type { Store } from "#store";
 import type { Lookup } from "../admission/chain.ts";
+import { definitionHooks } from "../custom/definition-deletion.ts";
 import { bindPod, bindPodOfBody } from "./binding.ts";
 import { componentStatuses } from "./component-statuses.ts";
 import type { KindHooks } from "./core.ts";
@@ -24,6 +25,7 @@ export function specialHooks({ store, clock, lookup, serviceCidr }: SpecialOptio
   const leases = new EventLeases(store, clock);
   return new Map<string, KindHooks>([
     ["/namespaces", namespaceHooks],
+    ["apiextensions.k8s.io/customresourcedefinitions", definitionHooks],
     ["/services", serviceAllocator({ store, clock, lookup, range: new ServiceRange(serviceCidr) })],
     ["/events", { lease: () => leases.lease() }],
   ]);

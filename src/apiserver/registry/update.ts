@@ -21,7 +21,7 @@ import { beforeUpdate, checkRevision, checkUid } from "./before-update.ts";
 import type { Call } from "./call.ts";
 import { hooksOf, type RegistryCore } from "./core.ts";
 import { insert, storedOf } from "./create.ts";
-import { checkVersion, decodeBody, expectedOf } from "./decode.ts";
+import { decodeWritten } from "./decode.ts";
 import { readWriteOptions, type WriteOptions } from "./options.ts";
 import { statusStrategy } from "./plain-kind.ts";
 import { objectKey, type SideWrites } from "./storage.ts";
@@ -52,12 +52,7 @@ export async function update(core: RegistryCore, call: Call, subresource: string
   const kind = storedOf(call);
   const strategy = strategyOf(kind, subresource);
   const options = readWriteOptions(call.query, "UpdateOptions", call);
-  const sent = await decodeBody(call, {
-    expected: expectedOf(resource),
-    fieldValidation: options.fieldValidation,
-    schemaOf: core.typeOf,
-  });
-  checkVersion(sent, resource);
+  const sent = await decodeWritten(core, call, options.fieldValidation);
   checkSentName(sent, call, kind);
   const text = JSON.stringify(sent);
   let first: KubernetesObject | undefined = sent;

@@ -219,7 +219,7 @@ function cannotUnmarshal(value: unknown, goType: string): string {
 }
 
 /** `duplicate field "a.b"` for each key that stands twice in an object of free form. */
-function repeatedFields(text: string, value: unknown): string[] {
+export function repeatedFields(text: string, value: unknown): string[] {
   if (measureJson(text).members === countMembers(value)) return [];
   const found = new Set<string>();
   for (const { path, again } of jsonMembers(text)) if (again) found.add(`duplicate field ${quotePath(path)}`);

@@ -54,7 +54,7 @@ export function validateSchema(schema: JsonSchema, at: FieldPath, leniency: Leni
   const errors: FieldError[] = [];
   if (schema.nullable) errors.push(fieldError.forbidden(at.child("nullable"), "nullable cannot be true at the root"));
   checkSchema(schema, { at, root: true }, { noDefaults: undefined, insideMeta: false, leniency }, errors);
-  if (leniency.structure) return errors;
+  if (leniency.structure || schemaHas(schema, isForeign)) return errors;
   const structural = validateStructural(schema, at);
   if (structural.length > 0) return [...errors, ...structural];
   return [...errors, ...validateDefaults(schema, at, !leniency.unprunedDefaults)];
@@ -101,6 +101,16 @@ function checkSchema(
     if (!Array.isArray(part)) below(part as JsonSchema, at.child("dependencies").key(name)); // a schema or names
   checkExtensions(schema, at, context, errors);
 }
+
+/** Says something that a structural schema has no place for; there is an error about it already. */
+const isForeign = (schema: JsonSchema): boolean =>
+  Boolean(schema.id) ||
+  Array.isArray(schema.items) ||
+  schema.additionalItems !== undefined ||
+  schema.$ref !== undefined ||
+  schema.dependencies !== undefined ||
+  Object.keys(schema.patternProperties ?? {}).length > 0 ||
+  Object.keys(schema.definitions ?? {}).length > 0;
 
 /** What OpenAPI allows and this subset doesn't. */
 function checkStandard(schema: JsonSchema, at: FieldPath, context: Context, errors: FieldError[]): void {

@@ -1,0 +1,53 @@
+/** Printer columns of a version as table columns. Follows registry/customresource/tableconvertor. */
+import type { Column, CustomResourceDefinitionVersion } from "#api";
+import { goJson, humanDuration, type KubernetesObject } from "#machinery";
+import { compileJsonPath } from "./json-path.ts";
+
+const ageDescription =
+  "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+const age = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp", description: ageDescription };
+
+type Columns = NonNullable<CustomResourceDefinitionVersion["additionalPrinterColumns"]>;
+
+export function columnsOf(columns: Columns | undefined): Column<KubernetesObject>[] {
+  const shown: Columns = columns && columns.length > 0 ? columns : [age];
+  return shown.map(({ name, type, format, description, priority, jsonPath }) => {
+    const find = compileJsonPath(jsonPath);
+    return {
+      name,
+      type,
+      description: description || `Custom resource definition column (in JSONPath format): ${jsonPath}`,
+      ...(format && { format }),
+      ...(priority && { priority }),
+      of: (object, now) => cell(type, find(object)[0], now),
+    };
+  });
+}
+
+function cell(type: string, value: unknown, now: number): string | number | boolean | null {
+  switch (type) {
+    case "string":
+      return value === undefined ? null : printed(value);
+    case "integer":
+      return typeof value === "number" ? Math.trunc(value) : null;
+    case "number":
+      return typeof value === "number" ? value : null;
+    case "boolean":
+      return typeof value === "boolean" ? value : null;
+    case "date": {
+      if (typeof value !== "string") return null;
+      if (value === "") return "<unknown>";
+      const at = Date.parse(value);
+      return Number.isNaN(at) ? "<invalid>" : humanDuration(now - at);
+    }
+    default:
+      return null;
+  }
+}
+
+/** As client-go's JSONPath prints one result. */
+function printed(value: unknown): string {
+  if (value === null) return "";
+  return typeof value === "object" ? goJson(value) : String(value);
+}

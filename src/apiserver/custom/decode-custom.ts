@@ -1,0 +1,123 @@
+/**
+ * Bodies and patched objects of custom kinds. No Go type stands behind them: their own schema says what is unknown, and only metadata is
+ * decoded as it is everywhere. Refusals are those of upstream's coercing decoder.
+ */
+import {
+  cloneJson,
+  DecodeError,
+  decodeJsonObject,
+  decodeObject,
+  type FieldValidation,
+  FieldPath,
+  fieldError,
+  jsonText,
+  type KubernetesObject,
+  repeatedFields,
+  statusError,
+  type TypeSchema,
+} from "#machinery";
+import { acceptedMediaTypes } from "../http/media-type.ts";
+import type { Call } from "../registry/call.ts";
+import type { CustomVersion, Resource } from "../resource.ts";
+
+const openType: TypeSchema = { name: "Unstructured", fields: new Map(), atomic: false, preserveUnknown: true };
+
+/** In the version of the URL, decoded, pruned and defaulted. */
+export async function decodeCustom(call: Call, custom: CustomVersion, fieldValidation: FieldValidation) {
+  const { resource, warnings } = call;
+  const { object, repeated } = await readBody(call, fieldValidation);
+  checkWords(object, resource);
+  const loading = custom.schema.load();
+  if (loading) await loading;
+  const refuse = (why: string) =>
+    statusError.badRequest(
+      `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: ${why}`,
+    );
+  const unknown = object.kind === resource.kind ? coerce(custom, object, refuse) : [];
+  const strictErrors = [...repeated, ...unknown];
+  if (strictErrors.length > 0 && fieldValidation === "Strict")
+    throw refuse(`strict decoding error: ${strictErrors.join(", ")}`);
+  if (fieldValidation === "Warn") warnings.push(...strictErrors);
+  checkKind(object, resource);
+  custom.schema.applyDefaults(object);
+  return object;
+}
+
+/** The same for what a patch made. */
+export async function finishPatched(
+  call: Call,
+  custom: CustomVersion,
+  { object, fieldValidation }: { object: KubernetesObject; fieldValidation: FieldValidation },
+): Promise<void> {
+  const { resource, warnings } = call;
+  const loading = custom.schema.load();
+  if (loading) await loading;
+  checkKind(object, resource);
+  const refuse = (why: string) =>
+    statusError.invalid({ group: "", kind: "" }, "", [
+      fieldError.invalid(FieldPath.root("patch"), JSON.stringify(object), why),
+    ]);
+  const unknown = coerce(custom, object, refuse);
+  if (unknown.length > 0 && fieldValidation === "Strict") throw refuse(`strict decoding error: ${unknown.join(", ")}`);
+  if (fieldValidation === "Warn") warnings.push(...unknown);
+  custom.schema.applyDefaults(object);
+}
+
+function coerce({ schema }: CustomVersion, object: KubernetesObject, refuse: (why: string) => Error): string[] {
+  try {
+    return schema.coerce(object).map((field) => `unknown field ${JSON.stringify(field)}`);
+  } catch (error) {
+    throw error instanceof DecodeError ? refuse(error.message) : error;
+  }
+}
+
+async function readBody(
+  call: Call,
+  fieldValidation: FieldValidation,
+): Promise<{ object: KubernetesObject; repeated: string[] }> {
+  const { body, resource } = call;
+  if (body.value !== undefined) return { object: cloneJson(body.value) as KubernetesObject, repeated: [] };
+  const bytes = await body.bytes();
+  const open = { schemaOf: () => openType, accepts: () => true } as const;
+  const expected = { apiVersion: resource.groupVersion, kind: resource.kind };
+  switch (body.contentType) {
+    case "":
+    case "application/json": {
+      // Says what is wrong with text that is no object.
+      decodeJsonObject(bytes, { ...open, mediaType: "application/json", expected });
+      const text = jsonText(bytes);
+      const object: KubernetesObject = JSON.parse(text);
+      return { object, repeated: fieldValidation === "Ignore" ? [] : repeatedFields(text, object) };
+    }
+    case "application/yaml": {
+      const { object, warnings } = await decodeObject(bytes, {
+        ...open,
+        mediaType: "application/yaml",
+        expected,
+        fieldValidation: fieldValidation === "Ignore" ? "Ignore" : "Warn",
+      });
+      return { object, repeated: [...warnings] };
+    }
+  }
+  throw statusError.unsupportedMediaType(acceptedMediaTypes);
+}
+
+function checkWords(object: KubernetesObject, { groupVersion }: Resource): void {
+  if (!object.kind) throw statusError.internal("Object 'Kind' is missing in 'object has no kind field '");
+  if (!object.apiVersion) {
+    throw statusError.internal("Object 'apiVersion' is missing in 'object has no apiVersion field'");
+  }
+  if (object.apiVersion === groupVersion) return;
+  const why = `does not match the expected API version (${groupVersion})`;
+  throw statusError.badRequest(`the API version in the data (${object.apiVersion}) ${why}`);
+}
+
+function checkKind(object: KubernetesObject, { group, kind, groupVersion }: Resource): void {
+  const { kind: sent = "", apiVersion = "", metadata } = object;
+  const errors = [];
+  if (sent !== kind) errors.push(fieldError.invalid(FieldPath.root("kind"), sent, `must be ${kind}`));
+  if (apiVersion !== groupVersion) {
+    errors.push(fieldError.invalid(FieldPath.root("apiVersion"), apiVersion, `must be ${groupVersion}`));
+  }
+  if (errors.length > 0) throw statusError.invalid({ group, kind: sent }, metadata?.name ?? "", errors);
+}

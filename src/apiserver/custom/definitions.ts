@@ -1,0 +1,223 @@
+/**
+ * Keeps what is served in step with the definitions that are stored: names, conditions, resources, and the objects of a definition that
+ * goes. Level-triggered: events only say which definition to look at. Follows the controllers of apiextensions-apiserver (naming,
+ * establishing, apiapproval, finalizer, discovery), which here are one loop, so that a definition is served right after it was created.
+ */
+import { type CustomResourceDefinition, conditionIsTrue, type DefinitionCondition, setCondition } from "#api";
+import type { Clock, Logger } from "#base";
+import { cloneJson, type DeepReadonly, isStatusError, semanticEqual } from "#machinery";
+import { Selection } from "../cache/selection.ts";
+import type { ResourceCache } from "../cache/resource-cache.ts";
+import type { StoredObject } from "../cache/stored-object.ts";
+import type { Watcher } from "../cache/watcher-index.ts";
+import type { RegistryCore } from "../registry/core.ts";
+import { internalCall } from "../registry/internal-call.ts";
+import { update } from "../registry/update.ts";
+import { approvalCondition } from "./approval.ts";
+import { cleanupFinalizer } from "./definition-deletion.ts";
+import { InstalledKinds } from "./installed-kinds.ts";
+import { removeInstances } from "./instances.ts";
+import { planNames } from "./names.ts";
+
+type Definition = DeepReadonly<CustomResourceDefinition>;
+
+/** After a failure that was nobody's conflict. */
+const retryMs = 1_000;
+
+const at = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" } as const;
+
+export interface DefinitionsOptions {
+  readonly core: RegistryCore;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class Definitions {
+  readonly #options: DefinitionsOptions;
+  readonly #installed: InstalledKinds;
+  readonly #queue = new Set<string>();
+  readonly #cancels = new Set<() => void>();
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: DefinitionsOptions) {
+    this.#options = options;
+    this.#installed = new InstalledKinds(options.core);
+  }
+
+  /** Resolves when everything that is stored is served. */
+  async start(): Promise<void> {
+    const cache = await this.#cache();
+    if (!cache || this.#closed) return;
+    const remove = this.#watch(cache);
+    this.#cancels.add(remove);
+    for (const object of cache.all()) this.#queue.add(object.name);
+    for (const name of this.#installed.names()) this.#queue.add(name);
+    await this.#wake();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#queue.clear();
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels.clear();
+  }
+
+  async #cache(): Promise<ResourceCache | undefined> {
+    const { table, storage } = this.#options.core;
+    const kind = table.stored(at.group, at.resource);
+    return kind && storage.cache(kind);
+  }
+
+  #watch(cache: ResourceCache): () => void {
+    const watcher: Watcher = {
+      selection: new Selection({ kind: cache.kind, namespace: "" }),
+      accept: ({ object, previous }) => {
+        const name = object?.name ?? previous?.name;
+        if (name !== undefined) this.#queue.add(name);
+      },
+      flush: () => this.#background(this.#wake()),
+      end: () => {
+        remove();
+        this.#cancels.delete(remove);
+        // The caches began anew: what was missed is unknown.
+        if (!this.#closed) this.#background(this.start());
+      },
+    };
+    const remove = cache.watchers.add(watcher);
+    return remove;
+  }
+
+  #background(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#options.log.error("custom resource definitions", { error }));
+  }
+
+  /** One at a time: names are given away in the order of the queue. */
+  #wake(): Promise<void> {
+    this.#running ??= this.#drain().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #drain(): Promise<void> {
+    for (;;) {
+      const [name] = this.#queue;
+      if (name === undefined || this.#closed) return;
+      this.#queue.delete(name);
+      try {
+        await this.#sync(name);
+      } catch (error) {
+        // Someone changed or removed it: there will be an event.
+        if (isStatusError(error, "Conflict") || isStatusError(error, "NotFound")) continue;
+        this.#options.log.error("a custom resource definition could not be handled", { name, error });
+        this.#later(name);
+      }
+    }
+  }
+
+  #later(name: string): void {
+    const cancel = this.#options.clock.after(retryMs, () => {
+      this.#cancels.delete(cancel);
+      this.#queue.add(name);
+      this.#background(this.#wake());
+    });
+    this.#cancels.add(cancel);
+  }
+
+  async #sync(name: string): Promise<void> {
+    const cache = await this.#cache();
+    const object = cache?.get(name);
+    if (!cache || !object) {
+      this.#installed.remove(name);
+      this.#reconsider(name, cache);
+      return;
+    }
+    const definition = object.decoded() as Definition; // of that kind
+    if (definition.metadata.deletionTimestamp !== undefined) return this.#terminate(object, definition);
+    const others = inGroup(cache, definition);
+    const { acceptedNames, namesAccepted, established } = planNames(definition, others);
+    const next = cloneJson(definition) as CustomResourceDefinition;
+    next.status = {
+      ...next.status,
+      acceptedNames: cloneJson(acceptedNames) as NonNullable<typeof next.status>["acceptedNames"] & {},
+    };
+    const conditions = [namesAccepted, established, approvalCondition(definition)].filter((each) => each !== undefined);
+    for (const condition of conditions) setCondition(next, condition, this.#options.clock.now());
+    // Served before anyone can read that it is.
+    if (established.status === "True") this.#installed.put(object, definition, acceptedNames);
+    if (!semanticEqual(next.status, definition.status)) await this.#write(next);
+  }
+
+  /** Names that became free may have been wanted. */
+  #reconsider(name: string, cache: ResourceCache | undefined): void {
+    const group = name.slice(name.indexOf(".") + 1);
+    for (const object of cache?.all() ?? []) {
+      const definition = object.decoded() as Definition; // of that kind
+      if (definition.spec.group === group && !conditionIsTrue(definition, "NamesAccepted"))
+        this.#queue.add(object.name);
+    }
+  }
+
+  async #terminate(object: StoredObject, definition: Definition): Promise<void> {
+    if (!definition.metadata.finalizers?.includes(cleanupFinalizer)) return;
+    const { core, clock } = this.#options;
+    const done: DefinitionCondition = { type: "Terminating", status: "False", reason: "", message: "" };
+    if (conditionIsTrue(definition, "Established")) {
+      const kind = this.#installed.terminate(object, definition);
+      const left = await removeInstances({ core, kind, now: clock.now() });
+      if (left) {
+        const cancel = left.onChange(() => {
+          cancel();
+          this.#cancels.delete(cancel);
+          this.#queue.add(object.name);
+          this.#background(this.#wake());
+        });
+        this.#cancels.add(cancel);
+        const message = "CustomResource deletion is in progress";
+        return this.#conclude(
+          definition,
+          { ...done, status: "True", reason: "InstanceDeletionInProgress", message },
+          false,
+        );
+      }
+      return this.#conclude(
+        definition,
+        { ...done, reason: "InstanceDeletionCompleted", message: "removed all instances" },
+        true,
+      );
+    }
+    return this.#conclude(
+      definition,
+      { ...done, reason: "NeverEstablished", message: "resource was never established" },
+      true,
+    );
+  }
+
+  async #conclude(definition: Definition, condition: DefinitionCondition, finished: boolean): Promise<void> {
+    const next = cloneJson(definition) as CustomResourceDefinition;
+    setCondition(next, condition, this.#options.clock.now());
+    if (finished)
+      next.metadata.finalizers = (next.metadata.finalizers ?? []).filter((each) => each !== cleanupFinalizer);
+    if (!semanticEqual(next, definition)) await this.#write(next);
+  }
+
+  /** Under the resourceVersion it was read with. */
+  async #write(definition: CustomResourceDefinition): Promise<void> {
+    const { core, clock } = this.#options;
+    const { name = "" } = definition.metadata;
+    const write = { ...at, verb: "update", namespace: "", name, subresource: "status" } as const;
+    const call = internalCall(core, { ...write, object: definition, now: clock.now() });
+    // The name under which upstream's controllers write.
+    await update(core, { ...call, userAgent: "Go-http-client/2.0" }, "status");
+  }
+}
+
+function inGroup(cache: ResourceCache, { metadata, spec }: Definition): Definition[] {
+  const suffix = `.${spec.group}`;
+  return cache
+    .all()
+    .filter(({ name }) => name.endsWith(suffix) && name !== metadata.name)
+    .map((object) => object.decoded() as Definition) // of that kind
+    .filter((other) => other.spec.group === spec.group);
+}
