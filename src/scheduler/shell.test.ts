@@ -5,7 +5,9 @@ import { FakeClock } from "#base";
 import { createClient, createInformers } from "#client";
 import { type ApiRequest, statusError } from "#machinery";
 import { FakeTransport } from "#testing";
+import { defaultProfile } from "./core/default-plugins.ts";
 import { makeNode, makePod } from "./core/fixtures.ts";
+import type { Profile } from "./core/framework.ts";
 import { createScheduler } from "./shell.ts";
 
 const podPath = (name: string) => `/api/v1/namespaces/ns/pods/${name}`;
@@ -14,7 +16,9 @@ const settle = async () => {
 };
 
 /** A scheduler on a server that knows bindings. */
-function startScheduler(options: { nodes?: Node[]; refuse?: (request: ApiRequest) => Error | undefined } = {}) {
+function startScheduler(
+  options: { nodes?: Node[]; refuse?: (request: ApiRequest) => Error | undefined; profiles?: readonly Profile[] } = {},
+) {
   const transport = new FakeTransport();
   const clock = new FakeClock();
   transport.intercept = (request) => {
@@ -32,7 +36,7 @@ function startScheduler(options: { nodes?: Node[]; refuse?: (request: ApiRequest
   for (const node of options.nodes ?? []) transport.create("/api/v1/nodes", node);
   const client = createClient(transport);
   const informers = createInformers(client, { clock });
-  const scheduler = createScheduler({ client, informers, clock, host: "m" });
+  const scheduler = createScheduler({ client, informers, clock, host: "m", profiles: options.profiles });
   const stop = new AbortController();
   const done = Promise.all([informers.run(stop.signal), scheduler.run(stop.signal)]);
   return {
@@ -69,6 +73,30 @@ test("scheduler: binds a pod and says so", async () => {
   assert.equal(event?.reportingComponent, "default-scheduler");
   assert.equal(event?.reportingInstance, "default-scheduler-m");
   assert.equal(event?.action, "Binding");
+  await stop();
+});
+
+test("scheduler: each pod is scheduled by its profile, under its name", async () => {
+  const careless = { ...defaultProfile, schedulerName: "careless", filters: [], preempts: false };
+  const { create, pod, events, stop } = startScheduler({
+    nodes: [makeNode("n1", { spec: { unschedulable: true } })],
+    profiles: [defaultProfile, careless],
+  });
+  for (const [name, schedulerName] of Object.entries({ a: "default-scheduler", b: "careless", c: "foreign" })) {
+    create(makePod(name, { spec: { schedulerName } }));
+  }
+  await settle();
+  assert.deepEqual(
+    ["a", "b", "c"].map((name) => pod(name).spec?.nodeName),
+    [undefined, "n1", undefined],
+  );
+  assert.deepEqual(
+    events().map(({ reason, reportingComponent, involvedObject }) => [involvedObject.name, reason, reportingComponent]),
+    [
+      ["a", "FailedScheduling", "default-scheduler"],
+      ["b", "Scheduled", "careless"],
+    ],
+  );
   await stop();
 });
 

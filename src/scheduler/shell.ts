@@ -10,12 +10,12 @@ import type { DeepReadonly } from "#machinery";
 import { createClusterObjects } from "./cluster-objects.ts";
 import { createAssumedStorage } from "./core/assumed-storage.ts";
 import { ClusterState } from "./core/cluster-state.ts";
-import { defaultPlugins } from "./core/default-plugins.ts";
+import { defaultProfile } from "./core/default-plugins.ts";
 import { type FitFailure, printFitFailure } from "./core/fit-error.ts";
 import { nodeChange, podChange } from "./core/changes.ts";
-import type { ClusterEvent, Plugins } from "./core/framework.ts";
+import type { ClusterEvent, Profile } from "./core/framework.ts";
 import type { NodeInfo } from "./core/node-info.ts";
-import { createPendingPods, type PendingPod } from "./core/pending-pods.ts";
+import { createPendingPods, type defaultBackoff, type PendingPod } from "./core/pending-pods.ts";
 import { createPodInfo, type PodInfo, type ReadonlyPod } from "./core/pod-info.ts";
 import { type Preemption, preempt, type RoomMade } from "./core/preempt.ts";
 import { createDecider } from "./core/schedule.ts";
@@ -29,11 +29,11 @@ export interface SchedulerOptions {
   readonly informers: InformerSet;
   readonly clock?: Clock;
   readonly log?: Logger;
-  /** `spec.schedulerName` of the pods it takes. */
-  readonly schedulerName?: string;
+  /** Pods that name none of these are left to other schedulers. */
+  readonly profiles?: readonly Profile[];
+  readonly backoff?: typeof defaultBackoff;
   /** Of the machine, for events. */
   readonly host?: string;
-  readonly plugins?: Plugins;
   readonly random?: () => number;
 }
 
@@ -53,7 +53,7 @@ type ReadonlyNode = DeepReadonly<Node>;
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
   const { client, informers, clock = realClock, log = silentLogger, host } = options;
-  const { schedulerName = "default-scheduler", plugins = defaultPlugins, random } = options;
+  const { profiles = [defaultProfile], backoff, random } = options;
   // Asked for here, so that the caller may start the informers before or after `run`.
   const pods = informers.of("v1/pods", podSelector);
   const nodes = informers.of("v1/nodes");
@@ -63,15 +63,33 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   return {
     async run(signal) {
-      const events = createSeriesRecorder({ client, component: schedulerName, host, clock, log });
+      const byName = new Map(
+        profiles.map((profile) => {
+          const component = profile.schedulerName;
+          const events = createSeriesRecorder({ client, component, host, clock, log });
+          return [component, { profile, events, decider: createDecider(profile, random) }];
+        }),
+      );
+      const profileOf = (pod: ReadonlyPod) => byName.get(schedulerNameOf(pod));
       const state = new ClusterState(objects);
       let wake: () => void = () => undefined;
-      const pending = createPendingPods({ filters: plugins.filters, state, clock, onReady: () => wake() });
-      const decider = createDecider(plugins, random);
+      const pending = createPendingPods({
+        filters: [...new Set(profiles.flatMap(({ filters }) => filters))],
+        state,
+        clock,
+        backoff,
+        onReady: () => wake(),
+      });
       const volumes = createVolumeBinder({ client, storage: storage.objects, clock });
-      const writer = createWriter({ client, events, volumes, clock, log, onIdle: () => wake() });
+      const writer = createWriter({
+        client,
+        eventsOf: (pod) => profileOf(pod)?.events,
+        volumes,
+        clock,
+        log,
+        onIdle: () => wake(),
+      });
 
-      const isOurs = (pod: ReadonlyPod) => (pod.spec?.schedulerName || "default-scheduler") === schedulerName;
       const notify = (event: ClusterEvent) => pending.notify(event);
 
       /** Pods whose victims are being removed. */
@@ -85,7 +103,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         }
         if (!pod.spec?.nodeName) {
           // An assumed pod shows up without a node until its binding is through.
-          if (isOurs(pod) && !state.isAssumed(uid)) setPending(pod, old);
+          if (profileOf(pod) && !state.isAssumed(uid)) setPending(pod, old);
           return;
         }
         pending.delete(uid);
@@ -136,6 +154,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         const { pod } = entry;
         // It stays away until its victims are marked and deleted, lest it look for more.
         if (preempting.has(pod.uid)) return;
+        const own = profileOf(pod.pod);
+        if (!own) return;
+        const { profile, events, decider } = own;
         if (pod.pod.metadata.deletionTimestamp) {
           events.event(pod.pod, {
             type: "Warning",
@@ -149,7 +170,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         const decision = decider.decide(pod, state);
         if ("failure" in decision) {
           const { failure } = decision;
-          const preemption = failure.nodeCount > 0 ? tryPreemption(pod, failure) : undefined;
+          const preemption =
+            profile.preempts && failure.nodeCount > 0 ? tryPreemption(pod, { failure, profile }) : undefined;
           pending.reject(entry, failure.plugins);
           const note = preemption && "message" in preemption ? ` ${preemption.message}` : "";
           const message = `${printFitFailure(failure)}${note}`;
@@ -199,8 +221,11 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         return assumedStorage.assume(plan, node.name);
       }
 
-      function tryPreemption(pod: PodInfo, failure: FitFailure): Preemption {
-        const preemption = preempt(pod, { failure, state, filters: plugins.filters, now: clock.now(), random });
+      function tryPreemption(
+        pod: PodInfo,
+        { failure, profile }: { failure: FitFailure; profile: Profile },
+      ): Preemption {
+        const preemption = preempt(pod, { failure, state, filters: profile.filters, now: clock.now(), random });
         if ("isHopeless" in preemption && preemption.isHopeless) withdrawNomination(pod);
         return preemption;
       }
@@ -263,7 +288,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         for (const remove of removeHandlers) remove();
         pending.close();
         await writer.idle();
-        await events.close();
+        await Promise.all(byName.values().map(({ events }) => events.close()));
       }
     },
   };
@@ -274,5 +299,7 @@ function nominationAfter(preemption: Preemption): string | undefined {
   if ("victims" in preemption) return preemption.node.name;
   return preemption.isHopeless ? "" : undefined;
 }
+
+const schedulerNameOf = ({ spec }: ReadonlyPod): string => spec?.schedulerName || "default-scheduler";
 
 const isFinished = ({ status }: ReadonlyPod) => status?.phase === "Succeeded" || status?.phase === "Failed";

@@ -1,7 +1,7 @@
 /** Everything that the scheduler sends: bindings, conditions, the removal of preempted pods, and events about all of it. */
 import type { Binding, PodCondition } from "#api";
 import type { Clock, Logger } from "#base";
-import { type Client, type ClosableEventRecorder, secondTime } from "#client";
+import { type Client, type EventRecorder, secondTime } from "#client";
 import { isStatusError } from "#machinery";
 import type { NodeInfo } from "./core/node-info.ts";
 import type { ReadonlyPod } from "./core/pod-info.ts";
@@ -42,13 +42,14 @@ const isGone = (error: unknown): boolean => isStatusError(error, "NotFound") || 
 
 export function createWriter(options: {
   client: Client;
-  events: ClosableEventRecorder;
+  /** The recorder of the profile that schedules the pod. */
+  eventsOf: (pod: ReadonlyPod) => EventRecorder | undefined;
   volumes: VolumeBinder;
   clock: Clock;
   log: Logger;
   onIdle: () => void;
 }) {
-  const { client, events, volumes, clock, log, onIdle } = options;
+  const { client, eventsOf, volumes, clock, log, onIdle } = options;
   const requests = new Set<Promise<unknown>>();
   const waiting = new Set<Promise<unknown>>();
 
@@ -90,7 +91,7 @@ export function createWriter(options: {
       return failureOf("Bind", "DefaultBinder", error);
     }
     const message = `Successfully assigned ${namespace}/${name} to ${nodeName}`;
-    events.event(pod, { type: "Normal", reason: "Scheduled", action: "Binding", message });
+    eventsOf(pod)?.event(pod, { type: "Normal", reason: "Scheduled", action: "Binding", message });
     return undefined;
   }
 
@@ -128,7 +129,7 @@ export function createWriter(options: {
       throw error;
     }
     log.info("pod preempted", { pod: `${namespace}/${name}`, node: nodeName, by: preemptor.metadata.uid });
-    events.event(victim, {
+    eventsOf(preemptor)?.event(victim, {
       type: "Normal",
       reason: "Preempted",
       action: "Preempting",
@@ -168,7 +169,7 @@ export function createWriter(options: {
       pod: ReadonlyPod,
       { reason, message, nominatedNodeName }: { reason: string; message: string; nominatedNodeName?: string },
     ): void {
-      events.event(pod, {
+      eventsOf(pod)?.event(pod, {
         type: "Warning",
         reason: "FailedScheduling",
         action: "Scheduling",

@@ -1,5 +1,5 @@
 /** The rules of the default scheduler, in upstream's order: a node is rejected by the first that objects. */
-import type { Plugins } from "./framework.ts";
+import type { Plugins, Profile } from "./framework.ts";
 import { imageLocality } from "./plugins/image-locality.ts";
 import { interPodAffinityFilter, interPodAffinityScore } from "./plugins/inter-pod-affinity.ts";
 import { nodeAffinityFilter, nodeAffinityScore } from "./plugins/node-affinity.ts";
@@ -39,3 +39,5 @@ export const defaultPlugins: Plugins = {
     imageLocality,
   ],
 };
+
+export const defaultProfile: Profile = { ...defaultPlugins, schedulerName: "default-scheduler", preempts: true };

@@ -84,6 +84,15 @@ export interface Plugins {
   readonly scores: readonly ScorePlugin[];
 }
 
+/** How pods that name it in `spec.schedulerName` are scheduled. */
+export interface Profile extends Plugins {
+  readonly schedulerName: string;
+  /** Whether pods may be removed for more important ones. */
+  readonly preempts: boolean;
+  /** Of the nodes, how many with room are enough; undefined: the more nodes, the smaller a share. */
+  readonly percentageOfNodesToScore?: number;
+}
+
 /** Scales to 0…100 by the highest; `reverse`: the highest becomes the worst. */
 export function normalizeByMax(scores: Float64Array, reverse = false): void {
   let max = 0;

@@ -13,8 +13,8 @@ import type { ClusterEvent, FilterPlugin } from "./framework.ts";
 import { Heap } from "./heap.ts";
 import type { PodInfo } from "./pod-info.ts";
 
-const backoffMsMin = 1_000;
-const backoffMsMax = 10_000;
+/** Doubles from the first to the second with each try in a row that fails. */
+export const defaultBackoff = { firstMs: 1_000, maxMs: 10_000 };
 const waitMsMax = 300_000;
 const sweepMs = 30_000;
 const earlyMax = 100;
@@ -58,8 +58,11 @@ export function createPendingPods(options: {
   state: ClusterState;
   clock: Clock;
   onReady: () => void;
+  backoff?: typeof defaultBackoff;
 }): PendingPods {
-  const { filters, state, clock, onReady } = options;
+  const { filters, state, clock, onReady, backoff: limits = defaultBackoff } = options;
+  const backoffOf = (failures: number) =>
+    failures === 0 ? 0 : Math.min(limits.maxMs, limits.firstMs * 2 ** (failures - 1));
   const entries = new Map<string, PendingPod>();
   const active = new Heap<PendingPod>(
     (a, b) =>
@@ -204,10 +207,6 @@ export function createPendingPods(options: {
       errorBackoff.clear();
     },
   };
-}
-
-function backoffOf(failures: number): number {
-  return failures === 0 ? 0 : Math.min(backoffMsMax, backoffMsMin * 2 ** (failures - 1));
 }
 
 /** Whether more than the status changed: rules look at nothing else of a waiting pod. */

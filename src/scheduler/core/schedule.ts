@@ -7,7 +7,7 @@
 import type { ClusterState } from "./cluster-state.ts";
 import { createFitCheck } from "./fit-check.ts";
 import type { FitFailure } from "./fit-error.ts";
-import { type Plugins, type PreparedScore, type Rejection, rejection } from "./framework.ts";
+import { type Plugins, type Profile, type PreparedScore, type Rejection, rejection } from "./framework.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
 
@@ -23,14 +23,17 @@ const feasibleMin = 100;
 const percentMin = 5;
 
 /** How many nodes with room are enough. */
-export function feasibleWanted(nodeCount: number): number {
-  if (nodeCount < feasibleMin) return nodeCount;
-  const percent = Math.max(percentMin, 50 - Math.trunc(nodeCount / 125));
+export function feasibleWanted(nodeCount: number, asked = 0): number {
+  if (nodeCount < feasibleMin || asked >= 100) return nodeCount;
+  const percent = asked > 0 ? asked : Math.max(percentMin, 50 - Math.trunc(nodeCount / 125));
   return Math.max(feasibleMin, Math.trunc((nodeCount * percent) / 100));
 }
 
 /** `random` answers 0 ≤ x < 1 and picks among equals. */
-export function createDecider(plugins: Plugins, random: () => number = Math.random): Scheduler {
+export function createDecider(
+  plugins: Plugins & Pick<Partial<Profile>, "percentageOfNodesToScore">,
+  random: () => number = Math.random,
+): Scheduler {
   let start = 0;
 
   return {
@@ -84,7 +87,7 @@ export function createDecider(plugins: Plugins, random: () => number = Math.rand
             reject(rejection(false, `node(s) didn't satisfy plugin(s) [${narrowing.toSorted().join(" ")}]`), others);
         }
       } else {
-        const wanted = feasibleWanted(all.length);
+        const wanted = feasibleWanted(all.length, plugins.percentageOfNodesToScore);
         for (; evaluated < all.length && feasible.length < wanted; evaluated++) {
           const node = all[(start + evaluated) % all.length];
           if (node) examine(node);
