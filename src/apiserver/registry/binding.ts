@@ -10,6 +10,7 @@ import {
   statusError,
 } from "#machinery";
 import type { Answer } from "../answer.ts";
+import { admitCreate } from "./admit-create.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { decodeBody } from "./decode.ts";
@@ -35,12 +36,14 @@ export async function bindPod(call: Call, core: RegistryCore): Promise<Answer> {
   if (sentName !== "" && sentName !== call.target.name) {
     throw statusError.badRequest("name in URL does not match name in Binding object");
   }
+  await admitCreate(core, call, { object: binding, options });
   checkTarget(binding);
   await modify(core, call, {
     options,
     subresource: "binding",
     strategy: undefined,
     create: false,
+    admission: "done",
     uid,
     make: async (existing) => {
       const pod = existing?.parse() as Pod; // modify found it, and the call is about pods

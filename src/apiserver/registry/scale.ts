@@ -101,6 +101,14 @@ async function write(core: RegistryCore, call: Call, rules: ScaleRules): Promise
     },
     create: false,
     uid: sent?.metadata?.uid,
+    admission: (object, old) => {
+      const view = scaleOf(object, rules);
+      return {
+        object: view,
+        old: scaleOf(old, rules),
+        takeOver: () => rules.setReplicas(object, view.spec?.replicas ?? 0),
+      };
+    },
     make: async (existing) => {
       if (!existing) throw statusError.notFound(resource, call.target.name);
       const next = existing.parse();

@@ -40,6 +40,15 @@ export interface Modification {
   readonly create: boolean;
   /** The uid the client expects. */
   readonly uid?: string | undefined;
+  /** What admission is shown instead of the object: the body of a subresource. `done`: it has had its say. */
+  readonly admission?: ((object: KubernetesObject, old: DeepReadonly<KubernetesObject>) => AdmissionView) | "done";
+}
+
+export interface AdmissionView {
+  readonly object: KubernetesObject;
+  readonly old: KubernetesObject;
+  /** Takes over into the object what mutating admission made of the view. */
+  takeOver(): void;
 }
 
 export interface Modified {
@@ -146,6 +155,8 @@ async function attemptUpdate(
   checkUid(modification.uid, old, { kind, key, call });
   const object = await modification.make(existing);
   const warningsBefore = warnings.length;
+  const { admission } = modification;
+  const view = typeof admission === "function" ? admission(object, old) : undefined;
   const request: AdmissionRequest = {
     operation: "UPDATE",
     resource,
@@ -155,16 +166,17 @@ async function attemptUpdate(
     user: call.user,
     dryRun: options.dryRun,
     now: call.now,
-    object,
-    old,
+    object: view?.object ?? object,
+    old: view?.old ?? old,
     options: { kind: "UpdateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
     warnings,
   };
-  await core.admission.mutate(request);
+  if (admission !== "done") await core.admission.mutate(request);
+  view?.takeOver();
   revertManagedFieldsTimes({ live: old as KubernetesObject, result: object }); // only reads `live`
   checkRevision(object, { kind, existing, call });
   beforeUpdate({ kind, object, old, call, subresource, strategy });
-  await core.admission.validate(request);
+  if (admission !== "done") await core.admission.validate(request);
   const hooks = hooksOf(core, kind);
   const goes = deletesItself(object, old) && hooks?.holdsDeletion?.(object) !== true;
   const side = await hooks?.allocate?.({ object: goes ? undefined : object, old, dryRun: options.dryRun });

@@ -371,3 +371,25 @@ test("webhook: connections come with their options", async () => {
     });
   });
 });
+
+test("webhook: subresources come as their own bodies, and a Scale's replicas can be changed", async () => {
+  const rules = [rule("deployments/scale", "UPDATE", "apps"), rule("pods/binding")];
+  await withHook("mutating", { rules }, async (namespace) => {
+    const labels = { app: "d" };
+    const path = `/apis/apps/v1/namespaces/${namespace}/deployments`;
+    const template = { metadata: { labels }, spec: { containers: [{ name: "c", image: "i" }] } };
+    await api.call("POST", path, { metadata: { name: "d" }, spec: { selector: { matchLabels: labels }, template } });
+    answers.set("/hook", () => patch([{ op: "replace", path: "/spec/replicas", value: 7 }]));
+    const merge = { contentType: "application/merge-patch+json" };
+    await api.call("PATCH", `${path}/d/scale`, { spec: { replicas: 3 } }, merge);
+    assert.equal((await api.call("GET", `${path}/d`)).spec.replicas, 7);
+    const [{ review }] = asked as [(typeof asked)[0]];
+    assert.deepEqual(review.request.kind, { group: "autoscaling", version: "v1", kind: "Scale" });
+    assert.deepEqual((review.request.object as { spec?: object }).spec, { replicas: 3 });
+    answers.set("/hook", () => ({ allowed: false }));
+    const binding = { metadata: { name: "p" }, target: { kind: "Node", name: "n" } };
+    const bind = api.call("POST", `/api/v1/namespaces/${namespace}/pods/p/binding`, binding);
+    assert.match(await message(bind), /denied the request without explanation/);
+    assert.equal(asked[1]?.review.request.kind.kind, "Binding");
+  });
+});
