@@ -76,6 +76,8 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
   warningsOnCreate?(object: T, context: WriteContext): string[];
   /** Messages for a bad metadata.name; DNS subdomain when missing. `prefix`: it is a generateName. */
   validateName?(name: string, prefix: boolean): string[];
+  /** Finalizers needn't be of a domain: kinds outside of the core's own validation. */
+  readonly anyFinalizer?: boolean;
   /** PUT of an object that doesn't exist creates it. */
   readonly allowCreateOnUpdate?: boolean;
   /** PUT without resourceVersion is allowed; true when missing. */

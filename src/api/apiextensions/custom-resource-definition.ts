@@ -24,6 +24,7 @@ export const customResourceDefinitionKind = defineKind<CustomResourceDefinition>
   resource: "customresourcedefinitions",
   storageVersion: "v1",
   allowUnconditionalUpdate: false,
+  anyFinalizer: true,
   resetFields: ["status"],
 
   defaults({ spec }) {

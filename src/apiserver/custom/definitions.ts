@@ -199,6 +199,8 @@ export class Definitions {
     setCondition(next, condition, this.#options.clock.now());
     if (finished)
       next.metadata.finalizers = (next.metadata.finalizers ?? []).filter((each) => each !== cleanupFinalizer);
+    // Nobody who sees that the definition is gone finds its paths.
+    if (finished) this.#installed.remove(definition.metadata.name ?? "");
     if (!semanticEqual(next, definition)) await this.#write(next);
   }
 

@@ -2,6 +2,7 @@
 import type { TypeSchema } from "#machinery";
 import type { Resource } from "../resource.ts";
 import { type Operation, type Parameter, patchName, type PathOperations, pathsOf } from "./operations.ts";
+import { publishedSchema } from "./custom-schema.ts";
 import { type Dialect, type Json, SchemaCollector } from "./schemas.ts";
 
 export interface DocumentSource {
@@ -42,7 +43,14 @@ function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaC
     const type = source.typeOf("v1", kind);
     if (type) collector.add(type, kindExtension([{ group: "", version: "v1", kind }]));
   }
+  const customs = new Map(
+    source.resources
+      .filter(({ custom }) => custom)
+      .map((resource) => [`${resource.groupVersion} ${resource.kind}`, resource]),
+  );
   const object = (group: string, version: string, kind: string) => {
+    const custom = customs.get(`${groupVersion(group, version)} ${kind}`);
+    if (custom) return addCustom(custom, collector, dialect);
     const type = source.typeOf(groupVersion(group, version), kind);
     if (type) collector.add(type, kindExtension([{ group, version, kind }]));
     return type?.name;
@@ -76,6 +84,17 @@ function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaC
     },
   });
   return { collector, paths: paths.sort((a, b) => (a.path < b.path ? -1 : 1)) };
+}
+
+/** Named as upstream names types of a group: the group's domain backwards. */
+function addCustom({ group, version, kind, schema, custom }: Resource, collector: SchemaCollector, dialect: Dialect) {
+  const name = [...group.split(".").reverse(), version, kind].join(".");
+  const metadata = schema.fields.get("metadata")?.value;
+  if (!custom || metadata?.kind !== "object") return undefined;
+  collector.add(metadata.type);
+  const published = publishedSchema(custom.schema.json, { dialect, metadata: collector.reference(metadata.type.name) });
+  collector.addSchema(name, { ...published, ...kindExtension([{ group, version, kind }]) });
+  return name;
 }
 
 const kindExtension = (kinds: readonly object[]): Json => ({ "x-kubernetes-group-version-kind": kinds });

@@ -97,9 +97,10 @@ export function beforeUpdate({ kind, object, old: shared, call, subresource, str
   if (builtIn) {
     // Every built-in kind checks all this once more by itself, which clients see as repeated causes.
     const checkName = kind.behaviour.validateName ?? nameIsDnsSubdomain;
-    const again = validateObjectMetaUpdate(prepared, oldMetadata);
+    const { anyFinalizer = false } = kind.behaviour;
+    const again = validateObjectMetaUpdate(prepared, oldMetadata, { anyFinalizer });
     if (errors.length + again.length > 0)
-      errors.push(...again, ...validateObjectMeta(prepared, { namespaced, checkName }));
+      errors.push(...again, ...validateObjectMeta(prepared, { namespaced, checkName, anyFinalizer }));
   }
   errors.push(...(strategy?.validateUpdate?.(object, old, context) ?? []));
   if (errors.length > 0) throw invalid(call.resource, prepared.name ?? "", errors);

@@ -158,7 +158,7 @@ function beforeCreate(kind: StoredKind, object: KubernetesObject, call: Call): v
   const prepared = object.metadata;
   const name = prepared.name ?? "";
   const { namespaced } = kind;
-  const anyFinalizer = resource.itemsHaveKind;
+  const anyFinalizer = resource.itemsHaveKind || behaviour.anyFinalizer === true;
   const errors = [
     ...validateObjectMeta(prepared, {
       namespaced,

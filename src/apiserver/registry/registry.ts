@@ -1,6 +1,6 @@
 /** Which handler serves a call: views of stored objects here, everything special by a table of handlers. */
 import type { Clock } from "#base";
-import { isPathSegmentName, statusError } from "#machinery";
+import { isPathSegmentName, StatusError, statusError } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { Resource } from "../resource.ts";
 import type { ResourceTarget } from "../request-target.ts";
@@ -82,7 +82,12 @@ export class Registry {
 /** Upstream's handler of custom resources says in its own words what they don't have. */
 function checkCustomView({ resource, target, verb }: Call): void {
   const { subresource } = target;
-  if (subresource === "") return;
+  if (subresource === "" && (verb !== "create" || resource.verbs.includes(verb))) return;
+  if (subresource === "") {
+    const { status } = statusError.methodNotSupported(resource, verb);
+    const message = `${verb} not allowed while custom resource definition is terminating`;
+    throw new StatusError({ ...status, message });
+  }
   const found = resource.subresources.find(({ name }) => name === subresource);
   if (!found) throw statusError.notFound(resource, target.name);
   if (!found.verbs.includes(verb)) throw statusError.methodNotSupported(resource, verb);
