@@ -35,7 +35,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
 }
 
 /** How pods find this server: a Service on the first address, whose endpoints are where the server listens. */
-async function ensureKubernetesService(options: BootstrapOptions): Promise<void> {
+export async function ensureKubernetesService(options: Omit<BootstrapOptions, "objects">): Promise<void> {
   const { serviceCidr } = options;
   const address = new ServiceRange(serviceCidr).first();
   const labels = { component: "apiserver", provider: "kubernetes" };
@@ -107,7 +107,10 @@ export interface Wanted {
 }
 
 /** Through the registry like any other write, as the server itself. */
-async function ensure({ core, clock }: BootstrapOptions, { path, object, reconcile }: Wanted): Promise<void> {
+async function ensure(
+  { core, clock }: Pick<BootstrapOptions, "core" | "clock">,
+  { path, object, reconcile }: Wanted,
+): Promise<void> {
   const [group, version, resource, namespace] = path;
   const kind = core.table.stored(group, resource);
   const { name = "" } = (object as KubernetesObject).metadata ?? {}; // all have it

@@ -11,7 +11,7 @@ import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
 import { builtInPlugins } from "./admission/plugins.ts";
 import { resourceQuota } from "./admission/resource-quota.ts";
 import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
-import { bootstrap, publishEndpoint, type Wanted } from "./bootstrap.ts";
+import { bootstrap, ensureKubernetesService, publishEndpoint, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { definitionPatterns } from "./custom/definition-patterns.ts";
 import { Definitions } from "./custom/definitions.ts";
@@ -20,6 +20,7 @@ import { type HealthCheck, healthHandlers, rootHandler, versionHandler } from ".
 import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
 import { createHandler } from "./http-server.ts";
 import { createLookup } from "./lookup.ts";
+import { keepKubernetesService } from "./kubernetes-service.ts";
 import { openApiHandler } from "./openapi/handlers.ts";
 import type { PathHandler } from "./paths.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -122,6 +123,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const paths = pathHandlers(dependencies, table, () => closing);
   const pipeline = new Pipeline({ table, registry, authorizer, paths });
   let listener: Listener | undefined;
+  let endKeeping: (() => void) | undefined;
   const handler = createHandler({ pipeline, authenticator, protobuf: new ProtobufOutput(facts.typeOf), clock, log });
   let tls = options.tls;
   let closed: Promise<void> | undefined;
@@ -139,8 +141,19 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
       const bound = await listener.listen(address);
       const { advertiseAddress } = options;
       // Pods couldn't reach a loopback address, and endpoints must not hold one.
-      if (advertiseAddress && !/^(127\.|::1$)/.test(advertiseAddress))
-        await publishEndpoint({ core, clock }, { address: advertiseAddress, port: bound.port });
+      const reachable = advertiseAddress && !/^(127\.|::1$)/.test(advertiseAddress) ? advertiseAddress : undefined;
+      const publish = async () => {
+        if (reachable) await publishEndpoint({ core, clock }, { address: reachable, port: bound.port });
+      };
+      await publish();
+      endKeeping = keepKubernetesService({ store, log }, [
+        {
+          kind: table.stored("", "services"),
+          restore: () => ensureKubernetesService({ core, clock, serviceCidr: options.serviceCidr }),
+        },
+        { kind: table.stored("", "endpoints"), restore: publish },
+        { kind: table.stored("discovery.k8s.io", "endpointslices"), restore: publish },
+      ]);
       return bound;
     },
     setTls(next) {
@@ -159,6 +172,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   };
   async function close(): Promise<void> {
     // Ends all watches first: they would never finish by themselves.
+    endKeeping?.();
     definitions.close();
     caches.close();
     await listener?.close(closeGraceMs);
