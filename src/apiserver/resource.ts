@@ -62,6 +62,8 @@ export interface CustomVersion {
   };
   /** Told to everyone who uses it. */
   readonly deprecation: string | undefined;
+  /** Why objects can't be shown in this version. */
+  readonly unconvertible: string | undefined;
 }
 
 /** Both may change and return their argument. */

@@ -81,6 +81,11 @@ function resourceOf(building: Building, version: Version): Resource {
   const apiVersion = `${group}/${storageVersion.name}`;
   const groupVersion = `${group}/${version.name}`;
   const conversion = version === storageVersion ? undefined : noneConversion(schema, storageSchema);
+  // Nothing is made up: only the webhook knows how these versions differ.
+  const unconvertible =
+    conversion && spec.conversion?.strategy === "Webhook"
+      ? `conversion webhook for ${apiVersion}, Kind=${kind} failed: this server doesn't call conversion webhooks`
+      : undefined;
   const at = { group, resource: plural };
   const namespaced = scope === "Namespaced";
   const behaviour = behaviourOf({
@@ -130,7 +135,7 @@ function resourceOf(building: Building, version: Version): Resource {
     stored,
     itemsHaveKind: true,
     conversion,
-    custom: { schema, deprecation: deprecationOf(spec, version) },
+    custom: { schema, deprecation: deprecationOf(spec, version), unconvertible },
   };
 }
 

@@ -44,6 +44,7 @@ export class Registry {
     const deprecation = deprecated.get(`${resource.groupVersion} ${resource.kind}`);
     if (deprecation !== undefined && target.subresource === "") call.warnings.push(deprecation);
     if (resource.custom?.deprecation !== undefined) call.warnings.push(resource.custom.deprecation);
+    if (resource.custom?.unconvertible !== undefined) throw statusError.internal(resource.custom.unconvertible);
     if (resource.custom) checkCustomView(call);
     const special = this.#special(call);
     if (special) return special(call, core);
