@@ -18,6 +18,7 @@ import { cleanupFinalizer } from "./definition-deletion.ts";
 import { InstalledKinds } from "./installed-kinds.ts";
 import { removeInstances } from "./instances.ts";
 import { planNames } from "./names.ts";
+import { withoutSchemas } from "./resources.ts";
 
 type Definition = DeepReadonly<CustomResourceDefinition>;
 
@@ -134,6 +135,8 @@ export class Definitions {
       return;
     }
     const definition = object.decoded() as Definition; // of that kind
+    // Schemas are large when decoded, and nobody looks at a definition twice.
+    object.release();
     if (definition.metadata.deletionTimestamp !== undefined) return this.#terminate(object, definition);
     const others = inGroup(cache, definition);
     const { acceptedNames, namesAccepted, established } = planNames(definition, others);
@@ -153,7 +156,7 @@ export class Definitions {
   #reconsider(name: string, cache: ResourceCache | undefined): void {
     const group = name.slice(name.indexOf(".") + 1);
     for (const object of cache?.all() ?? []) {
-      const definition = object.decoded() as Definition; // of that kind
+      const definition = summaryOf(object);
       if (definition.spec.group === group && !conditionIsTrue(definition, "NamesAccepted"))
         this.#queue.add(object.name);
     }
@@ -215,11 +218,24 @@ export class Definitions {
   }
 }
 
+/** Of one revision; gone with it. Names and conditions of all definitions are looked at for each new one. */
+const summaries = new WeakMap<StoredObject, Definition>();
+
+function summaryOf(object: StoredObject): Definition {
+  let summary = summaries.get(object);
+  if (!summary) {
+    const { metadata, spec, status } = withoutSchemas(object.glance() as Definition); // of that kind
+    summary = { metadata: { name: metadata.name ?? "" }, spec, ...(status && { status }) };
+    summaries.set(object, summary);
+  }
+  return summary;
+}
+
 function inGroup(cache: ResourceCache, { metadata, spec }: Definition): Definition[] {
   const suffix = `.${spec.group}`;
   return cache
     .all()
     .filter(({ name }) => name.endsWith(suffix) && name !== metadata.name)
-    .map((object) => object.decoded() as Definition) // of that kind
+    .map(summaryOf)
     .filter((other) => other.spec.group === spec.group);
 }

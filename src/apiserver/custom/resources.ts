@@ -33,7 +33,7 @@ const lastVerbs = ["delete", "deletecollection", "get", "list", "watch"];
 const viewVerbs = ["get", "patch", "update"];
 
 export function customKind(object: StoredObject, names: Names): CustomKind {
-  const definition = object.decoded() as Definition; // of that kind
+  const definition = withoutSchemas(object.glance() as Definition); // of that kind
   const { spec } = definition;
   const preserve = spec.preserveUnknownFields === true;
   const schemas = new Map<string, CustomSchema>();
@@ -55,6 +55,12 @@ export function customKind(object: StoredObject, names: Names): CustomKind {
   const served = all.filter((_, i) => spec.versions[i]?.served);
   return { stored: storage.stored!, storage, served }; // custom kinds are stored
 }
+
+/** What is kept as long as the kind is served: schemas are most of a definition. */
+export const withoutSchemas = (definition: Definition): Definition => ({
+  ...definition,
+  spec: { ...definition.spec, versions: definition.spec.versions.map(({ schema: _, ...version }) => version) },
+});
 
 /** The same while its definition is going: nothing new, nothing changed. */
 export const terminating = (kind: CustomKind): CustomKind => ({
