@@ -410,4 +410,5 @@ test("scheduler: stops, and forgets pods that go, while volumes are being made",
   await settle();
   await stop();
   assert.equal(pod("p").spec?.nodeName, undefined);
+  assert.deepEqual(events(), [], "stopping is no failure of the pod");
 });

@@ -194,6 +194,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
             pending.delete(pod.uid);
             return;
           }
+          // Whoever schedules next tries it again.
+          if (signal.aborted) return;
           if (plan) assumedStorage.revert(plan);
           // Unless the server shows it bound by now: the answer was lost, not the binding.
           if (!state.isAssumed(pod.uid)) return;

@@ -190,7 +190,7 @@ export class ClusterState {
 
   /** Those that come before this pod, and so need room beside it. */
   nominatedBefore(pod: PodInfo, nodeName: string): readonly PodInfo[] {
-    if (!this.#nominated.has(nodeName)) return noPods;
+    if (this.#nominated.size === 0 || !this.#nominated.has(nodeName)) return noPods;
     return [...this.nominated(nodeName)].filter(({ uid, priority }) => uid !== pod.uid && priority >= pod.priority);
   }
 

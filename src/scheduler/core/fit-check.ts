@@ -1,16 +1,15 @@
 /**
  * Whether a pod fits on a node, asked of all rules. A node on which pods that come before it were promised room must have room for
- * them too: it is asked with them counted, and then without, because the pod may need to be near none of them.
+ * them too: it is asked with them counted, and then without, because the pod may need to be near one of them.
+ *
+ * Pods can be placed and taken off to see what would be. Rules that look only at the node see it at once; those that prepared themselves from
+ * pods of all nodes are told (`update`), or prepare themselves anew while anything differs. Preparing anew each time would
+ * cost a search for victims a look at every node for every pod that may be spared.
  */
 import type { ClusterState } from "./cluster-state.ts";
 import type { FilterPlugin, NodeFilter, PreparedFilter, Rejection } from "./framework.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
-
-interface NamedFilter {
-  readonly plugin: FilterPlugin;
-  readonly filter: NodeFilter;
-}
 
 export interface FitCheck {
   /** No node can match, says this rule. */
@@ -20,52 +19,53 @@ export interface FitCheck {
   readonly narrowing: readonly string[];
   /** Why the pod doesn't fit; the rule that says so is added to `objecting`. */
   check(node: NodeInfo, objecting?: Set<string>): Rejection | undefined;
-  /** The same after pods were placed or taken off. */
-  checkAnew(node: NodeInfo): Rejection | undefined;
+  /** Only to see what would be: everything is put back before the check is dropped. */
+  place(other: PodInfo, node: NodeInfo): void;
+  takeOff(other: PodInfo, node: NodeInfo): void;
 }
 
 export function createFitCheck(
   plugins: readonly FilterPlugin[],
   { pod, state }: { pod: PodInfo; state: ClusterState },
 ): FitCheck {
-  const filters: NamedFilter[] = [];
+  /** Those with something to say, in order. */
+  const speaking: { plugin: FilterPlugin; prepared: PreparedFilter }[] = [];
+  /** The same, as asked of every node. */
+  const filters: { name: string; filter: NodeFilter }[] = [];
   const narrowing: string[] = [];
   let only: ReadonlySet<string> | undefined;
+  let impossible: FitCheck["impossible"];
   for (const plugin of plugins) {
     const prepared = plugin.prepare(pod, state);
     if (!prepared) continue;
-    const { impossible, filter, onlyNodes } = prepared;
-    if (impossible) {
-      return {
-        impossible: { plugin: plugin.name, reason: impossible },
-        narrowing,
-        check: () => impossible,
-        checkAnew: checkAlone,
-      };
+    speaking.push({ plugin, prepared });
+    if (prepared.impossible) {
+      impossible = { plugin: plugin.name, reason: prepared.impossible };
+      break;
     }
-    if (filter) filters.push({ plugin, filter });
-    if (onlyNodes) {
-      only = only ? only.intersection(onlyNodes) : onlyNodes;
+    if (prepared.filter) filters.push({ name: plugin.name, filter: prepared.filter });
+    if (prepared.onlyNodes) {
+      only = only ? only.intersection(prepared.onlyNodes) : prepared.onlyNodes;
       narrowing.push(plugin.name);
     }
   }
+  /** Pods that are not where they really are. */
+  const moved = new Set<string>();
 
   function ask(node: NodeInfo, objecting?: Set<string>): Rejection | undefined {
-    for (const { plugin, filter } of filters) {
+    for (const { name, filter } of filters) {
       const reason = filter(node);
       if (!reason) continue;
-      objecting?.add(plugin.name);
+      objecting?.add(name);
       return reason;
     }
     return undefined;
   }
 
-  /** Like `ask`; rules that depend on pods elsewhere prepare themselves for what is now. */
   function askAnew(node: NodeInfo, objecting?: Set<string>): Rejection | undefined {
     for (const plugin of plugins) {
-      const prepared: Pick<PreparedFilter, "filter" | "impossible"> | undefined = plugin.dependsOnPods
-        ? plugin.prepare(pod, state)
-        : filters.find((each) => each.plugin === plugin);
+      const before = speaking.find((each) => each.plugin === plugin)?.prepared;
+      const prepared = plugin.dependsOnPods && !before?.update ? plugin.prepare(pod, state) : before;
       const reason = prepared?.impossible ?? prepared?.filter?.(node);
       if (!reason) continue;
       objecting?.add(plugin.name);
@@ -74,27 +74,33 @@ export function createFitCheck(
     return undefined;
   }
 
-  function askWith(others: readonly PodInfo[], node: NodeInfo, objecting?: Set<string>): Rejection | undefined {
-    for (const other of others) state.place(other, node.name);
-    try {
-      return askAnew(node, objecting);
-    } finally {
-      for (const other of others) state.takeOff(other.uid);
-    }
+  function move(other: PodInfo, node: NodeInfo, by: 1 | -1): void {
+    if (by === 1) state.place(other, node.name);
+    else state.takeOff(other.uid);
+    if (!moved.delete(other.uid)) moved.add(other.uid);
+    for (const { prepared } of speaking) prepared.update?.(other, node, by);
   }
 
-  function checkAlone(node: NodeInfo): Rejection | undefined {
-    const before = state.nominatedBefore(pod, node.name);
-    return (before.length > 0 ? askWith(before, node) : undefined) ?? askAnew(node);
-  }
+  const check = (node: NodeInfo, objecting?: Set<string>) =>
+    moved.size === 0 && !impossible ? ask(node, objecting) : askAnew(node, objecting);
 
   return {
+    impossible,
     only,
     narrowing,
     check(node, objecting) {
-      const before = state.nominatedBefore(pod, node.name);
-      return (before.length > 0 ? askWith(before, node, objecting) : undefined) ?? ask(node, objecting);
+      const promised = state.nominatedBefore(pod, node.name);
+      if (promised.length === 0) return check(node, objecting);
+      for (const other of promised) move(other, node, 1);
+      let reason: Rejection | undefined;
+      try {
+        reason = check(node, objecting);
+      } finally {
+        for (const other of promised) move(other, node, -1);
+      }
+      return reason ?? check(node, objecting);
     },
-    checkAnew: checkAlone,
+    place: (other, node) => move(other, node, 1),
+    takeOff: (other, node) => move(other, node, -1),
   };
 }

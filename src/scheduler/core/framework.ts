@@ -25,6 +25,8 @@ export interface PreparedFilter {
   readonly onlyNodes?: ReadonlySet<string>;
   /** No node can match. */
   readonly impossible?: Rejection;
+  /** A pod came to a node (1) or left it (-1) since. Rules with `dependsOnPods` that are costly to prepare have it. */
+  update?(pod: PodInfo, node: NodeInfo, by: 1 | -1): void;
 }
 
 /** Something that happened and may let pods fit that didn't. */
@@ -55,7 +57,7 @@ export interface PodChange {
 
 export interface FilterPlugin {
   readonly name: string;
-  /** It prepares itself from pods of all nodes, and so must anew when it is tried what would be with others. */
+  /** It prepares itself from pods of all nodes. */
   readonly dependsOnPods?: true;
   prepare(pod: PodInfo, state: ClusterState): PreparedFilter | undefined;
   /** What may change its mind; `helps` is asked about nothing else. */

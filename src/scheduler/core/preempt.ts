@@ -112,18 +112,18 @@ function selectVictims(
   if (lower.length === 0) return noVictims;
   lower.sort((a, b) => byImportance(a, b, now));
   const removed = new Set(lower);
-  for (const { uid } of lower) state.takeOff(uid);
+  for (const each of lower) fit.takeOff(each, node);
   try {
-    const reason = fit.checkAnew(node);
+    const reason = fit.check(node);
     if (reason) return reason;
     const overdrawing = findOverdrawing(lower, state);
     const victims: PodInfo[] = [];
     let violations = 0;
     const spare = (each: PodInfo) => {
-      state.place(each, node.name);
+      fit.place(each, node);
       removed.delete(each);
-      if (!fit.checkAnew(node)) return;
-      state.takeOff(each.uid);
+      if (!fit.check(node)) return;
+      fit.takeOff(each, node);
       removed.add(each);
       victims.push(each);
       if (overdrawing.has(each)) violations++;
@@ -134,7 +134,7 @@ function selectVictims(
     // Can't be, as rules answer the same for the same state; a node that needs nobody removed is no candidate.
     return victims.length > 0 ? { node, victims, violations } : notHelpful;
   } finally {
-    for (const each of removed) state.place(each, node.name);
+    for (const each of removed) fit.place(each, node);
   }
 }
 

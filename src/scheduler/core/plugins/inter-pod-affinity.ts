@@ -30,6 +30,8 @@ function matches(
 /** Numbers by topology key and value. */
 class Topology {
   readonly #keys = new Map<string, Map<string, number>>();
+  /** Of all amounts. */
+  total = 0;
 
   get isEmpty(): boolean {
     return this.#keys.size === 0;
@@ -40,6 +42,7 @@ class Topology {
     if (value === undefined) return;
     const values = this.#keys.get(key) ?? new Map<string, number>();
     this.#keys.set(key, values.set(value, (values.get(value) ?? 0) + amount));
+    this.total += amount;
   }
 
   at({ labels }: NodeInfo, key: string): number {
@@ -99,17 +102,27 @@ export const interPodAffinityFilter: FilterPlugin = {
 
     const near = required.length > 0 ? countMatches(required, state) : undefined;
     // The first of a group that wants to be together would wait for ever for another one.
-    const isFirst = near?.isEmpty && required.every((term) => matches(term, pod, state));
+    const matchesItself = near !== undefined && required.every((term) => matches(term, pod, state));
     const away = requiredAnti.map((term) => ({ term, found: countMatches([term], state) }));
 
     return {
       filter(node) {
+        const isFirst = matchesItself && near.total === 0;
         for (const { topologyKey } of required) {
           if (node.labels[topologyKey] === undefined) return notNear;
           if (!isFirst && near?.at(node, topologyKey) === 0) return notNear;
         }
         for (const { term, found } of away) if (found.at(node, term.topologyKey) > 0) return notAway;
         return unwelcoming.sum(node) > 0 ? unwanted : undefined;
+      },
+      update(other, node, by) {
+        if (required.every((term) => matches(term, other, state))) {
+          for (const { topologyKey } of required) near?.add(node, topologyKey, by);
+        }
+        for (const { term, found } of away) if (matches(term, other, state)) found.add(node, term.topologyKey, by);
+        for (const term of other.terms.requiredAnti) {
+          if (matches(term, pod, state)) unwelcoming.add(node, term.topologyKey, by);
+        }
       },
     };
   },

@@ -85,9 +85,24 @@ export const topologySpreadFilter: FilterPlugin = {
         if (value !== undefined && includes(node))
           domains.set(value, (domains.get(value) ?? 0) + (counts.get(node) ?? 0));
       }
-      const min = domains.size < minDomains ? 0 : Math.min(...domains.values());
+      let min: number | undefined;
       const self = selector.matches(info.pod.metadata.labels) ? 1 : 0;
-      return { topologyKey, allows: (value: string) => (domains.get(value) ?? 0) + self - min <= maxSkew };
+      return {
+        topologyKey,
+        allows(value: string) {
+          min ??= domains.size < minDomains ? 0 : smallest(domains.values());
+          return (domains.get(value) ?? 0) + self - min <= maxSkew;
+        },
+        update(node: NodeInfo, { pod, namespace }: PodInfo, by: 1 | -1) {
+          const value = node.labels[topologyKey];
+          const sum = value === undefined ? undefined : domains.get(value);
+          if (value === undefined || sum === undefined || !hasAllKeys(node, constraints) || !includes(node)) return;
+          if (namespace !== info.namespace || pod.metadata.deletionTimestamp) return;
+          if (!selector.matches(pod.metadata.labels)) return;
+          domains.set(value, sum + by);
+          min = undefined;
+        },
+      };
     });
     return {
       filter({ labels }) {
@@ -97,6 +112,9 @@ export const topologySpreadFilter: FilterPlugin = {
           if (!allows(value)) return uneven;
         }
         return undefined;
+      },
+      update(pod, node, by) {
+        for (const check of checks) check.update(node, pod, by);
       },
     };
   },
@@ -121,6 +139,12 @@ export const topologySpreadFilter: FilterPlugin = {
     }
   },
 };
+
+function smallest(values: Iterable<number>): number {
+  let min = Number.POSITIVE_INFINITY;
+  for (const value of values) if (value < min) min = value;
+  return min;
+}
 
 function softConstraints(info: PodInfo, state: ClusterState): { constraints: Constraint[]; areDefaults: boolean } {
   if ((info.pod.spec?.topologySpreadConstraints ?? []).length > 0) {
