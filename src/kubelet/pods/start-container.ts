@@ -74,10 +74,13 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
     const config = await configure(context, pod, { ...input, image });
     signal.throwIfAborted();
     try {
-      const { containerId } = await context.cri.runtime.createContainer(
-        { podSandboxId: input.sandboxId, config, sandboxConfig: input.sandbox },
-        { signal },
-      );
+      // Creating and starting are waited for, also when the pod is to end: a call given up half-way leaves a container that the
+      // runtime neither runs nor lets go.
+      const { containerId } = await context.cri.runtime.createContainer({
+        podSandboxId: input.sandboxId,
+        config,
+        sandboxConfig: input.sandbox,
+      });
       context.observer.note(containerId, pod.metadata.uid ?? "");
       created = { id: containerId, logPath: config.logPath ?? "" };
     } catch (error) {
@@ -93,8 +96,9 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
   }
   event("Normal", "Created", wording.created(container.name));
 
+  signal.throwIfAborted();
   try {
-    await context.cri.runtime.startContainer({ containerId: created.id }, { signal });
+    await context.cri.runtime.startContainer({ containerId: created.id });
   } catch (error) {
     if (!(error instanceof CriError)) throw error;
     const message = error.details.replaceAll(created.id, container.name);
