@@ -5,13 +5,14 @@
 import { globSync, readFileSync } from "node:fs";
 import path from "node:path";
 
-const parts = ["base", "machinery", "api", "client"];
+const parts = ["base", "machinery", "cel", "api", "client"];
 const table: Record<string, readonly string[]> = {
   base: [],
   machinery: ["base"],
-  api: ["base", "machinery"],
+  cel: ["base", "machinery"],
+  api: ["base", "machinery", "cel"],
   store: ["base"],
-  apiserver: ["base", "machinery", "api", "store"],
+  apiserver: ["base", "machinery", "cel", "api", "store"],
   client: ["base", "machinery", "api"],
   scheduler: parts,
   controllers: parts,

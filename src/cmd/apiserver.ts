@@ -1,8 +1,7 @@
 /** `sampan apiserver`: the API server alone on the embedded store; no loops, no node. */
-import { readFile } from "node:fs/promises";
 import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
-import { parseTokenFile } from "#apiserver";
 import { checkAddresses } from "./addresses.ts";
+import { apiFlags, readApiFlags } from "./api-flags.ts";
 import { CommandError, defineCommand } from "./command.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
@@ -26,11 +25,7 @@ const flags = {
     value: "IP",
     help: "Address under which others reach this server (default: the bind address).",
   },
-  "token-auth-file": {
-    type: "string",
-    value: "FILE",
-    help: 'Static tokens: CSV lines token,user,uid,"group1,group2".',
-  },
+  ...apiFlags,
 } as const satisfies FlagSpecs;
 
 export const command = defineCommand({
@@ -52,7 +47,7 @@ export const command = defineCommand({
       bindAddress: bind,
       port: values["secure-port"],
       advertiseAddress,
-      staticTokens: await readTokens(values["token-auth-file"]),
+      ...(await readApiFlags(values)),
       clock: realClock,
       log,
     });
@@ -66,14 +61,5 @@ export const command = defineCommand({
     return 0;
   },
 });
-
-async function readTokens(file: string | undefined): Promise<ReturnType<typeof parseTokenFile>> {
-  if (!file) return new Map();
-  try {
-    return parseTokenFile(await readFile(file, "utf8"));
-  } catch (error) {
-    throw new CommandError(`--token-auth-file ${file}: ${(error as Error).message}`);
-  }
-}
 
 if (import.meta.main) await exitWith(runCommand("apiserver", command, process.argv.slice(2)));

@@ -9,6 +9,7 @@ import { createInformers } from "#client";
 import { createControllers } from "#controllers";
 import { createScheduler } from "#scheduler";
 import { checkAddresses } from "./addresses.ts";
+import { apiFlags, readApiFlags } from "./api-flags.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { isRunning, readInstance, storeHolder, writeInstance } from "./instance.ts";
@@ -24,6 +25,7 @@ import { kubernetesVersion } from "./version.ts";
 
 const flags = {
   ...placeFlags,
+  ...apiFlags,
   detach: { type: "bool", short: "d", help: "Go on in the background once the cluster is ready." },
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
@@ -44,6 +46,7 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
   const layout = dataLayout(values["data-dir"]);
   const nodeName = values["node-name"] ?? hostname().toLowerCase();
   checkPlace(values, nodeName);
+  const apiOptions = await readApiFlags(values);
   await refuseSecond(layout);
   await preflight(values);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
@@ -74,7 +77,7 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
       bindAddress: values["bind-address"],
       port: values["secure-port"],
       advertiseAddress: network.nodeAddress,
-      staticTokens: new Map(),
+      ...apiOptions,
       clock: realClock,
       log,
     });
