@@ -3,7 +3,7 @@ export { type ApiServer, type ApiServerDependencies, type ApiServerOptions, crea
 export type { KeyPair, LeafRequest } from "./security/certificates.ts";
 export { bootstrapWanted } from "./security/bootstrap.ts";
 export { createSecurity, type Security, type SecurityOptions } from "./security/create-security.ts";
-export { openPki, type Pki, PkiError, type PkiOptions } from "./security/pki.ts";
+export { type FrontProxy, openPki, type Pki, PkiError, type PkiOptions } from "./security/pki.ts";
 export { parseTokenFile } from "./security/static-tokens.ts";
 export { createStreaming, type Streaming, type StreamingOptions } from "./streaming/handlers.ts";
 export {

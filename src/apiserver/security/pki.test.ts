@@ -82,3 +82,16 @@ for (const [name, damage, file, mend] of [
     });
     assert.deepEqual(content(), before);
   });
+
+test("pki: extension servers trust an authority of their own, which signs nothing but the front proxy", async (t) => {
+  const { pki, directory } = await open(t);
+  const authority = new X509Certificate(pki.frontProxy.authority);
+  const client = new X509Certificate(pki.frontProxy.client.certificate);
+  assert.ok(client.verify(authority.publicKey));
+  assert.equal(client.subject, "CN=front-proxy-client");
+  assert.ok(!client.verify(new X509Certificate(pki.authority.certificate).publicKey));
+  assert.equal((await open(t, { directory })).pki.frontProxy.client.certificate, pki.frontProxy.client.certificate);
+  rmSync(`${directory}/front-proxy-ca.crt`);
+  const remade = (await open(t, { directory })).pki.frontProxy;
+  assert.ok(new X509Certificate(remade.client.certificate).verify(new X509Certificate(remade.authority).publicKey));
+});

@@ -25,10 +25,18 @@ export interface Pki {
   readonly kubeletClient: KeyPair;
   /** system:masters. */
   readonly admin: KeyPair;
+  /** How the API server shows extension servers whose request it passes on: an authority for this alone, so that no client of `authority` can claim to be it. */
+  readonly frontProxy: FrontProxy;
   /** Signs service-account tokens; PEM, RSA 2048 (upstream's clients and cloud trust policies expect RS256). */
   readonly serviceAccountKey: string;
   /** A certificate for a part that runs elsewhere, or a kubelet's server. Kept in `NAME.crt`/`NAME.key`. */
   leaf(name: string, request: LeafRequest): Promise<KeyPair>;
+}
+
+export interface FrontProxy {
+  /** PEM: what extension servers trust (`requestheader-client-ca-file`). */
+  readonly authority: string;
+  readonly client: KeyPair;
 }
 
 /** A file of the folder can't be used; the message names it and says what to do. Nothing was overwritten. */
@@ -55,12 +63,28 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
   serviceAccountKey.catch(() => undefined); // waited for below, unless something else fails first
   const authority = (await readPair(directory, "ca", authorityMend)) ?? (await makeAuthority(directory, now));
   checkAuthority(path.join(directory, "ca.crt"), authority, now);
-  const leaf = async (name: string, request: LeafRequest) => {
+  const leafOf = async (issuer: KeyPair, name: string, request: LeafRequest) => {
     const found = await readPair(directory, name, "remove it and its .key, new ones are issued at the next start");
-    if (found && stillGood(found, authority, request, now)) return found;
-    return writePair(directory, name, await issueCertificate(authority, { ...request, now }));
+    if (found && stillGood(found, issuer, request, now)) return found;
+    return writePair(directory, name, await issueCertificate(issuer, { ...request, now }));
   };
-  const [server, kubeletClient, admin] = await Promise.all([
+  const leaf = (name: string, request: LeafRequest) => leafOf(authority, name, request);
+  const openFrontProxy = async (): Promise<FrontProxy> => {
+    const name = "front-proxy-ca";
+    // Extension servers read it from a ConfigMap, so one that ended or is gone is simply made anew.
+    const found = await readPair(directory, name, "remove it and its .key, new ones are made at the next start");
+    const issuer =
+      found && Date.parse(new X509Certificate(found.certificate).validTo) > now
+        ? found
+        : await writePair(directory, name, await createAuthority(name, { now, validDays: authorityDays }));
+    const client = await leafOf(issuer, "front-proxy-client", {
+      commonName: "front-proxy-client",
+      usages: ["client"],
+      validDays: leafDays,
+    });
+    return { authority: issuer.certificate, client };
+  };
+  const [server, kubeletClient, admin, frontProxy] = await Promise.all([
     leaf("apiserver", {
       commonName: "kube-apiserver",
       usages: ["server"],
@@ -80,8 +104,9 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
       usages: ["client"],
       validDays: leafDays,
     }),
+    openFrontProxy(),
   ]);
-  return { authority, server, kubeletClient, admin, serviceAccountKey: await serviceAccountKey, leaf };
+  return { authority, server, kubeletClient, admin, frontProxy, serviceAccountKey: await serviceAccountKey, leaf };
 }
 
 /** Everybody who was let in with it would be shut out by a new one: that is for a person to decide. */
