@@ -5,15 +5,22 @@
 import { globSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { build } from "esbuild";
+import { writeDescriptions } from "./descriptions.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 const bundle = path.join(root, "dist/main.js");
 const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { version: string };
 
 const modified = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-const inputs = [...globSync("src/**/*.{ts,json}", { cwd: root }), "package-lock.json", "tools/bundle.ts"];
+const inputs = [
+  ...globSync("src/**/*.{ts,json}", { cwd: root }),
+  "package-lock.json",
+  "tools/bundle.ts",
+  "tools/descriptions.ts",
+];
 if (inputs.some((file) => modified(path.join(root, file)) > modified(bundle))) {
   mkdirSync(path.dirname(bundle), { recursive: true });
+  writeDescriptions(root);
   await build({
     // The store's commit thread is a file of its own: a worker starts from a file.
     entryPoints: {

@@ -1,3 +1,4 @@
+export type { DescriptionFile } from "./openapi/descriptions.ts";
 export { createLocalTransport, type LocalTransportOptions } from "./local-transport.ts";
 export { type ApiServer, type ApiServerDependencies, type ApiServerOptions, createApiServer } from "./server.ts";
 export type { KeyPair, LeafRequest } from "./security/certificates.ts";

@@ -21,6 +21,7 @@ import { createListener, type Listener, type TlsOptions } from "./http/listener.
 import { createHandler } from "./http-server.ts";
 import { createLookup } from "./lookup.ts";
 import { keepKubernetesService } from "./kubernetes-service.ts";
+import type { DescriptionFile } from "./openapi/descriptions.ts";
 import { openApiHandler } from "./openapi/handlers.ts";
 import type { PathHandler } from "./paths.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -57,6 +58,8 @@ export interface ApiServerDependencies {
   readonly admission?: readonly AdmissionPlugin[];
   /** Judge a write when nothing changes it any more (escalation of rights). */
   readonly guards?: readonly AdmissionPlugin[];
+  /** For OpenAPI: what the build took from elsewhere. */
+  readonly descriptions?: () => DescriptionFile | undefined;
   /** Created at the start where they are missing. */
   readonly objects?: readonly Wanted[];
 }
@@ -201,7 +204,15 @@ function pathHandlers(
     ...discoveryHandlers(table),
     ...healthHandlers({ checks, readiness }),
     ["version", versionHandler({ major, minor, gitVersion: `v${facts.version}.0` })],
-    ["openapi", openApiHandler({ version: `${facts.version}.0`, table, typeOf: facts.typeOf })],
+    [
+      "openapi",
+      openApiHandler({
+        version: `${facts.version}.0`,
+        table,
+        typeOf: facts.typeOf,
+        descriptions: dependencies.descriptions,
+      }),
+    ],
     ...(dependencies.paths ?? []),
   ]);
   paths.set(

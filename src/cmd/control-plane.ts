@@ -1,4 +1,5 @@
 /** Certificates, store, security and API server, put together: what `up`, `apiserver` and the embedded cluster share. */
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
@@ -11,6 +12,7 @@ import {
   createLocalTransport,
   createSecurity,
   createStreaming,
+  type DescriptionFile,
   openPki,
   type Pki,
 } from "#apiserver";
@@ -87,6 +89,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       admission: security.admission,
       guards: security.guards,
       objects: bootstrapWanted(),
+      descriptions,
     },
   );
   const stop = new AbortController();
@@ -127,6 +130,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await close();
     throw error;
   }
+}
+
+/** Beside the program, from the bundle as from source; without a build nothing is described. */
+function descriptions(): DescriptionFile | undefined {
+  const file = path.join(
+    import.meta.dirname,
+    import.meta.dirname.endsWith("dist") ? "." : "../../dist",
+    "descriptions.json",
+  );
+  if (!existsSync(file)) return undefined;
+  return JSON.parse(readFileSync(file, "utf8")) as DescriptionFile; // written by our build
 }
 
 function serverNames(clusterDomain: string): string[] {

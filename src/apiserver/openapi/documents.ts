@@ -1,6 +1,7 @@
 /** The published documents: v3 for one group version, v2 for everything. Plain JSON, made when asked for. */
 import type { TypeSchema } from "#machinery";
 import type { Resource } from "../resource.ts";
+import type { Descriptions } from "./descriptions.ts";
 import { type Operation, type Parameter, patchName, type PathOperations, pathsOf } from "./operations.ts";
 import { publishedSchema } from "./custom-schema.ts";
 import { type Dialect, type Json, SchemaCollector } from "./schemas.ts";
@@ -8,6 +9,7 @@ import { type Dialect, type Json, SchemaCollector } from "./schemas.ts";
 export interface DocumentSource {
   readonly version: string;
   readonly resources: readonly Resource[];
+  readonly descriptions?: Descriptions | undefined;
   typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
 }
 
@@ -37,7 +39,7 @@ export function documentV2(source: DocumentSource): Json {
 }
 
 function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaCollector; paths: PathOperations[] } {
-  const collector = new SchemaCollector(dialect);
+  const collector = new SchemaCollector(dialect, source.descriptions);
   collector.addSchema(patchName, { type: "object" });
   for (const kind of ["DeleteOptions", "Status"]) {
     const type = source.typeOf("v1", kind);
@@ -73,14 +75,13 @@ function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaC
     return name;
   };
   const paths = source.resources.flatMap((resource) => pathsOf(resource, { object, list }));
-  const string = { type: "string" };
   collector.addSchema(listMetaName, {
     type: "object",
     properties: {
-      continue: string,
+      continue: { type: "string" },
       remainingItemCount: { type: "integer", format: "int64" },
-      resourceVersion: string,
-      selfLink: string,
+      resourceVersion: { type: "string" },
+      selfLink: { type: "string" },
     },
   });
   return { collector, paths: paths.sort((a, b) => (a.path < b.path ? -1 : 1)) };

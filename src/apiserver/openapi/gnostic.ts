@@ -76,6 +76,30 @@ function message(fields: Message, options: { extensions: number; others?: Encode
 const wrapped = (number: number, encode: (value: unknown) => Buffer) => (value: unknown) =>
   Buffer.concat(lengthDelimited(number, encode(value)));
 
+export interface DocumentMessages {
+  /** Everything but the two large maps. */
+  readonly document: (rest: unknown) => Buffer;
+  readonly paths: MapMessage;
+  readonly schemas: MapMessage;
+}
+
+/** A map of named members somewhere within the document. */
+export interface MapMessage {
+  /** Field numbers from the document down to the repeated member. */
+  readonly numbers: readonly number[];
+  readonly encode: (value: unknown) => Buffer;
+}
+
+/** One member `{ name = 1, value = 2 }` of such a map. */
+export const encodeMember = ({ numbers, encode }: MapMessage, [name, value]: readonly [string, unknown]): Buffer =>
+  Buffer.concat(named(numbers.at(-1) ?? 0, encode)({ [name]: value }));
+
+/** The map around its encoded members. */
+export const encodeMap = ({ numbers }: MapMessage, members: readonly Buffer[]): Buffer =>
+  numbers
+    .slice(0, -1)
+    .reduceRight((content, number) => Buffer.concat(lengthDelimited(number, content)), Buffer.concat(members));
+
 // --- version 2 ---
 
 const schemaV2 = (value: unknown): Buffer => schemaMessageV2(value);
@@ -151,16 +175,15 @@ const pathItemV2 = message(
   { extensions: 10 },
 );
 
-/** openapi.v2.Document */
-export const encodeV2 = message(
-  {
-    swagger: text(1),
-    info: part(2, message({ title: text(1), version: text(2) }, { extensions: 7 })),
-    paths: part(8, (value) => Buffer.concat(named(2, pathItemV2)(value))),
-    definitions: part(9, (value) => Buffer.concat(named(1, schemaV2)(value))),
-  },
-  { extensions: 16 },
-);
+/** openapi.v2.Document: its fields, and what the members of its maps are made of. */
+export const messagesV2: DocumentMessages = {
+  document: message(
+    { swagger: text(1), info: part(2, message({ title: text(1), version: text(2) }, { extensions: 7 })) },
+    { extensions: 16 },
+  ),
+  paths: { numbers: [8, 2], encode: pathItemV2 },
+  schemas: { numbers: [9, 1], encode: schemaV2 },
+};
 
 // --- version 3 ---
 
@@ -238,15 +261,11 @@ const pathItemV3 = message(
 );
 
 /** openapi.v3.Document */
-export const encodeV3 = message(
-  {
-    openapi: text(1),
-    info: part(2, message({ title: text(1), version: text(6) }, { extensions: 7 })),
-    paths: part(4, (value) => Buffer.concat(named(1, pathItemV3)(value))),
-    components: part(
-      5,
-      message({ schemas: part(1, (value) => Buffer.concat(named(1, schemaV3)(value))) }, { extensions: 10 }),
-    ),
-  },
-  { extensions: 9 },
-);
+export const messagesV3: DocumentMessages = {
+  document: message(
+    { openapi: text(1), info: part(2, message({ title: text(1), version: text(6) }, { extensions: 7 })) },
+    { extensions: 9 },
+  ),
+  paths: { numbers: [4, 1], encode: pathItemV3 },
+  schemas: { numbers: [5, 1, 1], encode: schemaV3 },
+};

@@ -7,13 +7,17 @@ import { statusError, type TypeSchema } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { PathHandler, PathRequest } from "../paths.ts";
 import { printGroupVersion, type ResourceTable } from "../resource.ts";
+import { type DescriptionFile, Descriptions } from "./descriptions.ts";
 import { documentV2, documentV3 } from "./documents.ts";
-import { encodeV2, encodeV3 } from "./gnostic.ts";
+import { encodeJson, encodeProtobuf, inTurns } from "./encode-document.ts";
+import type { Dialect, Json } from "./schemas.ts";
 
 export interface OpenApiSource {
   readonly version: string;
   readonly table: ResourceTable;
   typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
+  /** What fields mean, where the build left it. */
+  readonly descriptions?: () => DescriptionFile | undefined;
 }
 
 /** An `@` is no part of a media type for Go's parser: asked for in both forms, answered in the one that clients can read. */
@@ -30,27 +34,33 @@ interface Body {
 }
 
 export function openApiHandler(source: OpenApiSource): PathHandler {
-  const kept = new Map<string, Body>();
+  const kept = new Map<string, Promise<Body>>();
   let keptGeneration = -1;
-  const body = (key: string, make: () => Buffer): Body => {
+  const body = (key: string, make: () => Promise<Buffer>): Promise<Body> => {
     if (keptGeneration !== source.table.generation) kept.clear();
     keptGeneration = source.table.generation;
     const found = kept.get(key);
     if (found) return found;
-    const bytes = make();
-    const made = { bytes, etag: `"${hashOf(bytes)}"` };
+    const made = make().then((bytes) => ({ bytes, etag: `"${hashOf(bytes)}"` }));
+    made.catch(() => kept.delete(key)); // whoever waits hears of it
     if (kept.size >= keptMax) kept.delete(kept.keys().next().value ?? "");
     kept.set(key, made);
     return made;
   };
 
-  const serve = (request: PathRequest, spec: "v2" | "v3", document: { key: string; make: () => object }): Answer => {
+  const describe = () => {
+    const file = source.descriptions?.();
+    return file && new Descriptions(file);
+  };
+  const serve = async (
+    request: PathRequest,
+    spec: Dialect,
+    document: { key: string; make: () => Json },
+  ): Promise<Answer> => {
     const format = negotiate(request.accept, protobufTypes[spec]);
     if (!format) return { type: "raw", status: 406, headers: {}, body: "" };
-    const encode = spec === "v2" ? encodeV2 : encodeV3;
-    const { bytes, etag } = body(`${format} ${document.key}`, () =>
-      format === "json" ? Buffer.from(JSON.stringify(document.make())) : encode(document.make()),
-    );
+    const encode = format === "json" ? encodeJson : encodeProtobuf;
+    const { bytes, etag } = await body(`${format} ${document.key}`, () => inTurns(encode(document.make(), spec)));
     const headers = {
       etag,
       vary: "Accept",
@@ -75,7 +85,7 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
     if (spec === "v2" && rest.length === 0)
       return serve(request, "v2", {
         key: "v2",
-        make: () => documentV2({ ...source, resources: [...source.table.all()] }),
+        make: () => documentV2({ ...source, descriptions: describe(), resources: [...source.table.all()] }),
       });
     if (spec !== "v3") return undefined;
     if (rest.length === 0) return index(groupVersions(), source);
@@ -84,7 +94,7 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
     const { path, group, version } = found;
     return serve(request, "v3", {
       key: path,
-      make: () => documentV3({ ...source, resources: resourcesOf(group, version) }),
+      make: () => documentV3({ ...source, descriptions: describe(), resources: resourcesOf(group, version) }),
     });
   };
 }

@@ -3,6 +3,7 @@
  * Made from the same TypeSchemas that decode and validate, so a published schema can't differ from what the server does.
  */
 import type { FieldSchema, TypeSchema, ValueSchema } from "#machinery";
+import type { Descriptions } from "./descriptions.ts";
 
 export type Json = { [key: string]: unknown };
 export type Dialect = "v2" | "v3";
@@ -13,13 +14,17 @@ const intOrStringName = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const timeName = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const microTimeName = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
 
+const describe = (description: string | undefined): Json => (description ? { description } : {});
+
 /** Every schema that these types need, by name, in order. */
 export class SchemaCollector {
   readonly #dialect: Dialect;
   readonly #made = new Map<string, Json>();
+  readonly #descriptions: Descriptions | undefined;
 
-  constructor(dialect: Dialect) {
+  constructor(dialect: Dialect, descriptions?: Descriptions) {
     this.#dialect = dialect;
+    this.#descriptions = descriptions;
   }
 
   reference(name: string): Json {
@@ -28,14 +33,17 @@ export class SchemaCollector {
 
   add(type: TypeSchema, more: Json = {}): void {
     if (this.#made.has(type.name)) return;
-    const schema: Json = { type: "object", ...more };
+    const described = this.#descriptions?.of(type.name);
+    const schema: Json = { type: "object", ...describe(described?.text), ...more };
     this.#made.set(type.name, schema);
     const fields = [...type.fields.values()];
     const required = fields.filter((field) => field.required).map(({ name }) => name);
     if (required.length > 0) schema.required = required.sort();
     if (fields.length > 0)
       schema.properties = Object.fromEntries(
-        [...fields].sort((a, b) => (a.name < b.name ? -1 : 1)).map((field) => [field.name, this.#field(field)]),
+        [...fields]
+          .sort((a, b) => (a.name < b.name ? -1 : 1))
+          .map((field) => [field.name, this.#field(field, described?.fields[field.name])]),
       );
     if (type.atomic) schema["x-kubernetes-map-type"] = "atomic";
     if (type.preserveUnknown) schema["x-kubernetes-preserve-unknown-fields"] = true;
@@ -43,14 +51,18 @@ export class SchemaCollector {
 
   /** A schema that isn't made from a type: lists of kinds. */
   addSchema(name: string, schema: Json): void {
-    this.#made.set(name, schema);
+    const described = this.#descriptions?.of(name);
+    const properties = Object.entries((schema.properties as Record<string, Json> | undefined) ?? {}); // schemas are made of JSON
+    if (described)
+      for (const [field, value] of properties) Object.assign(value, describe(described.fields[field]), value);
+    this.#made.set(name, { ...describe(described?.text), ...schema });
   }
 
   schemas(): Record<string, Json> {
     return Object.fromEntries([...this.#made].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  #field(field: FieldSchema): Json {
+  #field(field: FieldSchema, description: string | undefined): Json {
     const { value } = field;
     const extensions: Json = {};
     if (value.kind === "list") {
@@ -61,7 +73,11 @@ export class SchemaCollector {
     if (field.patchMergeKey) extensions["x-kubernetes-patch-merge-key"] = field.patchMergeKey;
     if (field.patchStrategy.length > 0) extensions["x-kubernetes-patch-strategy"] = field.patchStrategy.join(",");
     const schema = this.#value(value);
-    const extra: Json = { ...(field.default === undefined ? {} : { default: field.default }), ...extensions };
+    const extra: Json = {
+      ...describe(description),
+      ...(field.default === undefined ? {} : { default: field.default }),
+      ...extensions,
+    };
     if (Object.keys(extra).length === 0) return schema;
     // In v3 nothing may stand beside a reference.
     return this.#dialect === "v3" && "$ref" in schema ? { allOf: [schema], ...extra } : { ...schema, ...extra };
