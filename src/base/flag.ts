@@ -3,11 +3,24 @@
  * configuration file (`data-dir: /x`); the command line wins over the environment, which wins over the file, which wins over the default.
  * Unknown flags, unknown keys in the file and values out of range fail before anything is started.
  */
+import { durationProblem, parseDuration, printDuration } from "./duration.ts";
+
 export type FlagSpec =
   | { type: "string"; default?: string; choices?: readonly string[]; short?: string; value?: string; help: string }
-  | { type: "strings"; default?: readonly string[]; short?: string; value?: string; help: string }
+  /** Given several times, or separated by commas; `whole`: commas are part of a text. */
+  | {
+      type: "strings";
+      default?: readonly string[];
+      whole?: true;
+      short?: string;
+      value?: string;
+      help: string;
+    }
+  /** As Go writes them, `1h30m`; milliseconds. */
+  | { type: "duration"; default?: number; short?: string; value?: string; help: string }
   | { type: "int"; default?: number; min?: number; max?: number; short?: string; value?: string; help: string }
-  | { type: "bool"; default?: boolean; short?: string; help: string };
+  /** `either`: not given is something else than false. */
+  | { type: "bool"; default?: boolean; either?: true; short?: string; help: string };
 
 export type FlagSpecs = Readonly<Record<string, FlagSpec>>;
 
@@ -18,10 +31,14 @@ type ValueOf<S> = S extends { type: "string" }
   : S extends { type: "strings" }
     ? readonly string[]
     : S extends { type: "int" }
-      ? S extends { default: number }
-        ? number
-        : number | undefined
-      : boolean;
+      ? NumberOf<S>
+      : S extends { type: "duration" }
+        ? NumberOf<S>
+        : S extends { either: true }
+          ? boolean | undefined
+          : boolean;
+
+type NumberOf<S> = S extends { default: number } ? number : number | undefined;
 
 /** `{ "data-dir": … }` becomes `values["data-dir"]`, typed. */
 export type FlagValues<S extends FlagSpecs> = { readonly [K in keyof S]: ValueOf<S[K]> };
@@ -56,12 +73,17 @@ export function parseFlags<S extends FlagSpecs>(
         fileTexts(spec, fromFile, `${input.file?.path}: ${name}`),
         `${input.file?.path}: ${name}`,
       );
-    else values[name] = spec.default ?? (spec.type === "bool" ? false : spec.type === "strings" ? [] : undefined);
+    else values[name] = spec.default ?? absent(spec);
   }
   for (const key of Object.keys(input.file?.values ?? {}))
     if (!(key in specs))
       throw new FlagError(`${input.file?.path}: unknown key ${JSON.stringify(key)}${nearest(key, specs)}`);
   return { values: values as FlagValues<S>, positionals: typed.positionals }; // each key was checked against its spec above
+}
+
+function absent(spec: FlagSpec): unknown {
+  if (spec.type === "bool") return spec.either ? undefined : false;
+  return spec.type === "strings" ? [] : undefined;
 }
 
 export const environmentName = (flag: string): string => `SAMPAN_${flag.toUpperCase().replaceAll("-", "_")}`;
@@ -72,7 +94,8 @@ export function describeFlags(specs: FlagSpecs): string {
     .map(([name, spec]) => {
       const short = spec.short ? `-${spec.short}, ` : "    ";
       const value = spec.type === "bool" ? "" : ` ${spec.value ?? (spec.type === "int" ? "N" : "TEXT")}`;
-      const standard = spec.default === undefined || spec.default === false ? "" : ` (default ${String(spec.default)})`;
+      const printed = spec.type === "duration" ? printDuration(spec.default ?? 0) : String(spec.default);
+      const standard = spec.default === undefined || spec.default === false ? "" : ` (default ${printed})`;
       return `  ${`${short}--${name}${value}`.padEnd(34)} ${spec.help}${standard}`;
     })
     .join("\n");
@@ -138,7 +161,12 @@ function check(spec: FlagSpec, texts: readonly string[] = [], source: string): u
         throw new FlagError(`${source}: ${JSON.stringify(last)} is not one of ${spec.choices.join(", ")}`);
       return last;
     case "strings":
-      return texts.flatMap((text) => text.split(",")).filter((text) => text !== "");
+      return texts.flatMap((text) => (spec.whole ? [text] : text.split(","))).filter((text) => text !== "");
+    case "duration": {
+      const ms = parseDuration(last);
+      if (ms === undefined) throw new FlagError(`${source}: ${durationProblem(last)}`);
+      return ms;
+    }
     case "int": {
       const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = spec;
       const number = Number(last);

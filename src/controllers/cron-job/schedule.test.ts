@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "#base";
 import { parseSchedule, ScheduleError } from "./schedule.ts";
 
 /** Times that others computed: the calendar, and robfig/cron's documented behaviour. */

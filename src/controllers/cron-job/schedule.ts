@@ -2,7 +2,7 @@
  * Cron schedules: five fields, `@daily` and the like, `@every 90m`. Fields and their meaning follow robfig/cron, which upstream uses:
  * when both day fields are restricted either may match; times that a change of clocks leaves out are left out.
  */
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "#base";
 
 export class ScheduleError extends Error {
   override name = "ScheduleError";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type CrashBackoff, decideRestart } from "./crash-backoff.ts";
-import { printDuration } from "./duration.ts";
+import { printDuration } from "#base";
 
 test("restarts: at once, then 10 s doubling to 5 min, forgotten after 10 quiet minutes", () => {
   let now = 1_000_000;

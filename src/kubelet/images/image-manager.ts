@@ -10,7 +10,7 @@ import type { ImageUser } from "../core/users.ts";
 import { wording } from "../core/wording.ts";
 import { type CriClient, CriError } from "../cri/client.ts";
 import type { AuthConfig, PodSandboxConfig } from "../cri/types.d.ts";
-import { printDuration } from "../core/duration.ts";
+import { printDuration } from "#base";
 import { credentialsFor, type PullSecret } from "./credentials.ts";
 
 export type ImageProblemReason =

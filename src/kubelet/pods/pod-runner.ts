@@ -1,9 +1,8 @@
 /** Carries out the core's plan for a running pod: stops, sandbox, volumes, starts. Remembers what must wait and why. */
 import type { PodStatus } from "#api";
-import { backoffMs } from "#base";
+import { backoffMs, printDuration } from "#base";
 import type { StartProblem } from "../core/container-status.ts";
 import { type CrashBackoff, decideRestart } from "../core/crash-backoff.ts";
-import { printDuration } from "../core/duration.ts";
 import { type PodPlan, planPod } from "../core/plan.ts";
 import {
   containerByName,

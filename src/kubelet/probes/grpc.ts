@@ -1,5 +1,5 @@
 /** gRPC probes: the standard health service must answer SERVING. Its two messages have one field each and are written by hand. */
-import { printDuration } from "../core/duration.ts";
+import { printDuration } from "#base";
 import { failure, joinHostPort, type ProbeOutcome, printSocketError, success } from "./outcome.ts";
 
 const statuses = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];

@@ -2,8 +2,8 @@
  * When a cron job runs: five fields as in crontab, or a shorthand like `@daily` or `@every 90m`.
  * Reads and refuses what github.com/robfig/cron/v3's standard parser does, in its words, because clients see them.
  */
+import { durationProblem } from "#base";
 import { goQuote } from "#machinery";
-import { durationProblem } from "./duration.ts";
 import { isTimeZone } from "./time-zone.ts";
 
 export class ScheduleError extends Error {
