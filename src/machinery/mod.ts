@@ -1,5 +1,15 @@
 export { type Condition, validateConditions } from "./condition-validation.ts";
 export {
+  type Configuration,
+  ConfigurationError,
+  type ConfigurationKind,
+  decodeConfiguration,
+  type ObjectShape,
+  type Shape,
+  type ShapeValue,
+  shape,
+} from "./configuration.ts";
+export {
   type ApplyPatch,
   type Decoded,
   type DecodeOptions,
@@ -168,5 +178,5 @@ export {
   timeMs,
 } from "./time.ts";
 export type { ApiRequest, Transport, WatchEvent } from "./transport.ts";
-export { forgetEmpty } from "./stored-form.ts";
+export { forgetEmpty, omitEmpty } from "./stored-form.ts";
 export { checkTyped, type TypedOptions, type TypedResult } from "./typed.ts";

@@ -92,7 +92,7 @@ test("typed: an object becomes what upstream prints after decoding it", () => {
     "seen": "2026-01-01T00:00:00.000001+01:00"
   }`);
   assert.deepEqual(object, {
-    metadata: { name: "a" },
+    metadata: { name: "a", labels: {}, finalizers: [] },
     spec: {
       containers: [
         {

@@ -1,7 +1,7 @@
 /**
  * Checks a freshly parsed object against its type, as Go's decoder does while it fills a struct, and makes it what upstream
- * would print after decoding: unknown fields gone, null and zero values as the field's `zero` says, times in UTC,
- * quantities canonical. One pass that changes the object in place; a type is compiled into closures once.
+ * would print after decoding: unknown fields gone, null and zero values as the field's `zero` says (except lists and maps that were
+ * sent empty: defaults tell them from absent ones, and `omitEmpty` takes them out then), times in UTC, quantities canonical. One pass that changes the object in place; a type is compiled into closures once.
  * Complaints are Go's, with the struct and the path it would name. Not for custom resources, which upstream never decodes into structs.
  */
 import { canonicalBase64 } from "./base64.ts";
@@ -36,6 +36,7 @@ type Check = (value: unknown, state: State) => unknown;
 
 interface FieldPlan {
   readonly check: Check;
+  /** Zero goes at once. Lists and maps stay: Go tells nil from empty until it encodes (`omitEmpty`). */
   readonly omitsZero: boolean;
   /** What absence is printed as; undefined: nothing. */
   readonly printed: (() => unknown) | undefined;
@@ -70,7 +71,7 @@ function planOf(type: TypeSchema): ObjectPlan {
 function planField({ value, zero }: Pick<FieldSchema, "value" | "zero">): FieldPlan {
   return {
     check: compile(value),
-    omitsZero: zero === "omitted",
+    omitsZero: zero === "omitted" && value.kind !== "list" && value.kind !== "map",
     printed: printedZero({ value, zero }),
   };
 }

@@ -7,6 +7,7 @@ import {
   decodeValue,
   type FieldValidation,
   type KubernetesObject,
+  omitEmpty,
   statusError,
   type TypeSchema,
 } from "#machinery";
@@ -26,6 +27,8 @@ export interface DecodeRequest {
   readonly expected: Expected;
   readonly fieldValidation: FieldValidation;
   schemaOf(apiVersion: string, kind: string): TypeSchema | undefined;
+  /** Lists and maps that were sent empty stay: defaults come next, then `omitEmpty`. */
+  readonly keepEmpty?: boolean;
   accepts?(apiVersion: string, kind: string): boolean;
 }
 
@@ -35,6 +38,9 @@ export async function decodeBody(call: Call, request: DecodeRequest): Promise<Ku
   const { object, warnings: found } =
     body.value === undefined ? await decodeBytes(call, await body.bytes(), options) : decodeValue(body.value, options);
   warnings.push(...found);
+  const { kind = "", apiVersion = "" } = object;
+  const schema = request.keepEmpty ? undefined : request.schemaOf(apiVersion, kind);
+  if (schema) omitEmpty(object, schema);
   return object;
 }
 
@@ -60,7 +66,8 @@ export async function decodeWritten(
 ): Promise<KubernetesObject> {
   const { resource } = call;
   if (resource.custom) return decodeCustom(call, resource.custom, fieldValidation);
-  const object = await decodeBody(call, { expected: expectedOf(resource), fieldValidation, schemaOf: core.typeOf });
+  const { typeOf: schemaOf } = core;
+  const object = await decodeBody(call, { expected: expectedOf(resource), fieldValidation, schemaOf, keepEmpty: true });
   checkVersion(object, resource);
   return object;
 }

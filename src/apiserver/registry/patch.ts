@@ -7,6 +7,7 @@ import {
   checkTyped,
   decodeApplyPatch,
   type KubernetesObject,
+  omitEmpty,
   type PatchMediaType,
   readPatch,
   StatusError,
@@ -133,5 +134,6 @@ async function applyTo(
   checkSameName(own, target);
   const stored = await toStored(resource, own);
   kind.behaviour.defaults?.(stored);
+  omitEmpty(stored, kind.schema);
   return stored;
 }

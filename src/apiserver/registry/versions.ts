@@ -6,6 +6,7 @@ import {
   fieldSet,
   type KubernetesObject,
   type ManagedFieldsEntry,
+  omitEmpty,
   type OtherVersion,
   updateManagedFields,
 } from "#machinery";
@@ -46,7 +47,11 @@ export interface Ownership {
  */
 export function trackOwners(ownership: Ownership, live: StoredObject | undefined, result: KubernetesObject): void {
   const { resource, manager, subresource, now } = ownership;
-  const { conversion } = resource;
+  const { conversion, stored } = resource;
+  // Empty lists have had their say in the defaults; only this one means something still.
+  const managedFields = result.metadata?.managedFields;
+  if (stored) omitEmpty(result, stored.schema);
+  if (managedFields && result.metadata) result.metadata.managedFields = managedFields;
   const [before, after] = conversion
     ? [live && versioned(resource, live), fromStored(resource, cloneJson(result))]
     : // Read only, and the same shape whatever apiVersion says.

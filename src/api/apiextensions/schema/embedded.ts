@@ -4,6 +4,7 @@
  */
 import {
   checkTyped,
+  omitEmpty,
   DecodeError,
   type FieldError,
   FieldPath,
@@ -39,6 +40,7 @@ export function coerceMetadata(object: Json, prefix: string): string[] {
   if (!type) throw new Error("the facts have no ObjectMeta");
   if (!isJsonObject(metadata)) throw new DecodeError(cannotBeMetadata(metadata));
   const { strictErrors } = checkTyped(metadata, type);
+  omitEmpty(metadata, type);
   if (metadata.creationTimestamp === null) delete metadata.creationTimestamp;
   return strictErrors.map((error) => `${prefix}metadata.${/"(.*)"/.exec(error)?.[1] ?? ""}`);
 }

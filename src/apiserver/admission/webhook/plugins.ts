@@ -6,6 +6,7 @@ import type { Logger } from "#base";
 import {
   applyJsonPatch,
   checkTyped,
+  omitEmpty,
   type DeepReadonly,
   jsonEqual,
   type KubernetesObject,
@@ -135,7 +136,10 @@ async function replace(request: AdmissionRequest, patched: KubernetesObject, res
   if (!object) return;
   const isBody = patched.kind !== resource.kind;
   const next = isBody ? patched : await toStored(resource, patched);
-  if (!isBody) resource.stored?.behaviour.defaults?.(next);
+  if (!isBody && resource.stored) {
+    resource.stored.behaviour.defaults?.(next);
+    omitEmpty(next, resource.stored.schema);
+  }
   for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
   Object.assign(object, next);
 }
