@@ -37,7 +37,7 @@ test("config file: a changed text is applied once, also when the file is replace
   const stop = new AbortController();
   t.after(() => stop.abort());
   const applied: string[] = [];
-  let heard = () => {};
+  let heard = (): void => undefined;
   const next = () => new Promise<void>((resolve) => (heard = resolve));
   followConfigFile({
     file,

@@ -44,7 +44,7 @@ export function followConfigFile({ file, text, clock, log, signal, apply }: Foll
   let current = text;
   let reading = false;
   let again = false;
-  let cancel = () => {};
+  let cancel: (() => void) | undefined;
   let watcher: FSWatcher | undefined;
 
   const look = async (): Promise<void> => {
@@ -67,7 +67,7 @@ export function followConfigFile({ file, text, clock, log, signal, apply }: Foll
     else schedule(lookAgainMs);
   };
   const schedule = (delayMs: number) => {
-    cancel();
+    cancel?.();
     if (!signal.aborted) cancel = clock.after(delayMs, () => void look());
   };
   // The folder, because a file that is replaced takes its own watch along.
@@ -81,7 +81,7 @@ export function followConfigFile({ file, text, clock, log, signal, apply }: Foll
   signal.addEventListener(
     "abort",
     () => {
-      cancel();
+      cancel?.();
       watcher?.close();
     },
     { once: true },
