@@ -11,6 +11,7 @@ const verbs: Record<string, { summary: string; load: () => Promise<{ command: un
   check: { summary: "Say what this machine lacks, and the command that mends it", load: () => import("./check.ts") },
   image: { summary: "Load, pack and list images", load: () => import("./image.ts") },
   kubeconfig: { summary: "Print the admin kubeconfig", load: () => import("./kubeconfig.ts") },
+  convert: { summary: "Convert manifests between versions and media types", load: () => import("./convert.ts") },
   apiserver: { summary: "Run the API server alone", load: () => import("./apiserver.ts") },
   scheduler: { summary: "Run the scheduler alone", load: () => import("./scheduler.ts") },
   controllers: { summary: "Run the controllers alone", load: () => import("./controllers.ts") },

@@ -13,6 +13,7 @@ import { statusError } from "./status.ts";
 import { TimeError } from "./time.ts";
 import { checkTyped } from "./typed.ts";
 import { jsonKind } from "./typed-messages.ts";
+import type { Yaml } from "./yaml.ts";
 
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
 
@@ -51,6 +52,11 @@ export async function decodeObject(body: Uint8Array, options: DecodeOptions): Pr
     if (error instanceof YamlError) throw unrecognized(error.message, body, options);
     throw error;
   }
+}
+
+/** YAML as a body would be read, without a kind to hold it to. Throws YamlError. */
+export async function parseYamlText(text: string): Promise<Yaml> {
+  return (await import("./yaml.ts")).parseYaml(text);
 }
 
 /** The same for JSON only, at once. */

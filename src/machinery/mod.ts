@@ -18,6 +18,7 @@ export {
   decodeObject,
   decodeValue,
   type FieldValidation,
+  parseYamlText,
   summarize,
 } from "./decode.ts";
 export { DecodeError } from "./decode-error.ts";
