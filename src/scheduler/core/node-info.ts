@@ -43,8 +43,9 @@ export class NodeInfo {
     this.hardTaints = taints.filter(({ effect }) => effect === "NoSchedule" || effect === "NoExecute");
     this.softTaints = taints.filter(({ effect }) => effect === "PreferNoSchedule");
     const images = new Map<string, number>();
-    for (const { names = [], sizeBytes = 0 } of node?.status?.images ?? []) {
-      for (const name of names) images.set(name, sizeBytes);
+    for (const { names, sizeBytes = 0 } of node?.status?.images ?? []) {
+      // An image whose name went to a newer one has none left, which the API gives as null.
+      for (const name of names ?? []) images.set(name, sizeBytes);
     }
     this.images = images;
   }

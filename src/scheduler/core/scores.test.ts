@@ -87,6 +87,13 @@ test("scores: ImageLocality prefers nodes that have the image, if it is large an
   assert.equal(scoresOf(imageLocality, { nodes, pod: makePod("p") }), undefined);
 });
 
+test("scores: an image that lost its name to a newer one counts for nothing", () => {
+  const images = [{ names: null as unknown as string[], sizeBytes: 500_000_000 }];
+  const nodes = [makeNode("a", { status: { images } }), makeNode("b")];
+  const pod = makePod("p", { spec: { containers: [{ name: "c", image: "web:1" }] } });
+  assert.equal(scoresOf(imageLocality, { nodes, pod }), undefined);
+});
+
 test("decider: takes the best node, any of equals", () => {
   const state = new ClusterState();
   for (const name of ["a", "b", "c"]) state.setNode(makeNode(name));
