@@ -4,7 +4,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { RequestUser } from "#api";
 import type { PeerCertificate } from "./http/exchange.ts";
-import type { FieldRequirement } from "#machinery";
+import type { FieldRequirement, LabelRequirement } from "#machinery";
 
 /** What identifies a caller. */
 export interface Credentials {
@@ -13,12 +13,25 @@ export interface Credentials {
   peerCertificate(): PeerCertificate | undefined;
 }
 
+/** Hears what comes out on the way. */
+export interface AuthenticationObserver {
+  /** Who it is, before they act as somebody else; undefined: nobody can say. Rejects when the request must not go on. */
+  authenticated(user: RequestUser | undefined): Promise<void>;
+  /** Who they act as. */
+  impersonated(user: RequestUser): void;
+  /** For the audit log. */
+  annotate(key: string, value: string): void;
+}
+
 export interface Authenticator {
   /**
    * The user (impersonation applied), undefined when nobody can say who it is: answered with 401.
    * Anonymous is a user. Rejects with a StatusError for another answer (impersonation forbidden: 403).
    */
-  authenticate(credentials: Credentials): RequestUser | undefined | Promise<RequestUser | undefined>;
+  authenticate(
+    credentials: Credentials,
+    observer?: AuthenticationObserver,
+  ): RequestUser | undefined | Promise<RequestUser | undefined>;
 }
 
 export interface Attributes {
@@ -33,14 +46,19 @@ export interface Attributes {
   readonly subresource: string;
   readonly namespace: string;
   readonly name: string;
-  /** Of a list or watch, for authorizers that look at them (nodes). */
+  /** Of a list, watch or deletecollection, as far as they can be read, for authorizers that look at them (nodes, webhooks). */
   readonly fieldSelector?: readonly FieldRequirement[];
+  readonly labelSelector?: readonly LabelRequirement[];
 }
 
 export interface Decision {
   readonly allowed: boolean;
+  /** A no that nobody who is asked later overrules; otherwise not being allowed only means that this one has no opinion. */
+  readonly denied?: boolean;
   /** Why not, or by what; shown to the client when denied. */
   readonly reason: string;
+  /** What went wrong on the way: whoever isn't allowed all the same gets an internal error instead of a refusal. */
+  readonly error?: string;
 }
 
 export interface Authorizer {

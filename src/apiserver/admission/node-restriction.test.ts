@@ -4,8 +4,29 @@ import type { KubernetesObject } from "#machinery";
 import type { AdmissionRequest, Lookup, Round } from "./chain.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 
+/** Says yes to whom it is told to. */
+const plugin = nodeRestriction({
+  authorize: ({ verb, resource, name }) => ({
+    allowed: verb === "request-serviceaccounts-token-audience" && resource === "granted" && name === "robot",
+    reason: "",
+  }),
+});
+
 const stored: Record<string, object> = {
-  "pods/ns/mine": { metadata: { name: "mine", uid: "p1" }, spec: { nodeName: "n1" } },
+  "pods/ns/mine": {
+    metadata: { name: "mine", namespace: "ns", uid: "p1" },
+    spec: {
+      nodeName: "n1",
+      volumes: [
+        { projected: { sources: [{ serviceAccountToken: {} }, { serviceAccountToken: { audience: "vault" } }] } },
+        { persistentVolumeClaim: { claimName: "data" } },
+      ],
+    },
+  },
+  "pods/ns/bare": { metadata: { name: "bare", namespace: "ns", uid: "p3" }, spec: { nodeName: "n1" } },
+  "persistentvolumeclaims/ns/data": { spec: { volumeName: "pv" } },
+  "persistentvolumes//pv": { spec: { csi: { driver: "d" } } },
+  "csidrivers//d": { spec: { tokenRequests: [{ audience: "disk" }] } },
   "pods/ns/theirs": { metadata: { name: "theirs", uid: "p2" }, spec: { nodeName: "n2" } },
   "nodes//n1": { metadata: { name: "n1", uid: "u1" } },
 };
@@ -38,9 +59,9 @@ async function refusal(what: string, write: Write): Promise<string> {
     object: write.object as KubernetesObject,
     old: write.old as KubernetesObject,
   } as unknown as AdmissionRequest; // as much of it as the plugin reads
-  assert.ok(nodeRestriction.handles(request));
+  assert.ok(plugin.handles(request));
   try {
-    await nodeRestriction.mutate?.(request, lookup, round);
+    await plugin.mutate?.(request, lookup, round);
     return "";
   } catch (error) {
     return (error as Error).message.replace(/^.*? is forbidden: /, "");
@@ -53,7 +74,12 @@ const mirror = (more: object = {}, metadata: object = {}) => ({
   spec: { nodeName: "n1", ...more },
 });
 const node = (labels: Record<string, string>, spec: object = {}) => ({ metadata: { name: "n1", labels }, spec });
-const token = (boundObjectRef?: object) => ({ spec: { boundObjectRef } });
+const token = (boundObjectRef?: object, ...audiences: string[]) => ({ spec: { boundObjectRef, audiences } });
+const tokenOf = (name: string, uid: string, ...audiences: string[]) => ({
+  operation: "CREATE",
+  name: "robot",
+  object: token({ apiVersion: "v1", kind: "Pod", name, uid }, ...audiences),
+});
 
 for (const [name, what, write, want] of [
   ["its mirror pod", "pods", { operation: "CREATE", object: mirror() }, ""],
@@ -138,16 +164,26 @@ for (const [name, what, write, want] of [
     { operation: "CREATE", object: token() },
     "node requested token not bound to a pod",
   ],
+  ["a token for an audience of a volume", "serviceaccounts/token", tokenOf("mine", "p1", "vault"), ""],
+  ["a token for an audience of a CSI driver", "serviceaccounts/token", tokenOf("mine", "p1", "disk"), ""],
+  ["a token for an audience it was granted", "serviceaccounts/token", tokenOf("bare", "p3", "granted"), ""],
   [
-    "a token of its pod",
+    "a token for another audience",
     "serviceaccounts/token",
-    { operation: "CREATE", object: token({ apiVersion: "v1", kind: "Pod", name: "mine", uid: "p1" }) },
-    "",
+    tokenOf("mine", "p1", "other"),
+    'audience "other" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience',
   ],
+  [
+    "a token for two audiences",
+    "serviceaccounts/token",
+    tokenOf("mine", "p1", "vault", "disk"),
+    "node may only request 0 or 1 audiences",
+  ],
+  ["a token of its pod", "serviceaccounts/token", tokenOf("mine", "p1"), ""],
   [
     "a token of another's pod",
     "serviceaccounts/token",
-    { operation: "CREATE", object: token({ apiVersion: "v1", kind: "Pod", name: "theirs", uid: "p2" }) },
+    tokenOf("theirs", "p2"),
     "node requested token bound to a pod scheduled on a different node",
   ],
   ["somebody else", "nodes", { name: "n2", groups: [], object: node({}), old: node({}) }, ""],

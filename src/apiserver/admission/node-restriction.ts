@@ -6,17 +6,24 @@ import type { Node, PersistentVolumeClaim, Pod, ResourceSlice, TokenRequest } fr
 import { type DeepReadonly, jsonEqual, type KubernetesObject, statusError } from "#machinery";
 import { nodeIdentity } from "../security/node-identity.ts";
 import { podReferences } from "../security/pod-references.ts";
+import type { Authorizer } from "../security.ts";
 import type { AdmissionPlugin, AdmissionRequest, Lookup } from "./chain.ts";
+import { audienceProblem } from "./node-audience.ts";
 import { refuse } from "./refuse.ts";
 
 const mirrorAnnotation = "kubernetes.io/config.mirror";
 const leaseNamespace = "kube-node-lease";
 
+interface Tools {
+  readonly lookup: Lookup;
+  readonly authorizer: Authorizer;
+}
+
 /** Undefined: nothing to say against it. */
-type Check = (node: string, request: AdmissionRequest, lookup: Lookup) => Promise<string | undefined>;
+type Check = (node: string, request: AdmissionRequest, tools: Tools) => Promise<string | undefined>;
 
 const checks: Readonly<Record<string, Check>> = {
-  "/pods": checkPod,
+  "/pods": (node, request, { lookup }) => checkPod(node, request, lookup),
   "/nodes": async (node, request) => checkNode(node, request),
   "/persistentvolumeclaims": async (node, request) => checkClaim(node, request),
   "/serviceaccounts": checkToken,
@@ -32,21 +39,21 @@ const checks: Readonly<Record<string, Check>> = {
   "resource.k8s.io/resourceslices": async (node, request) => checkSlice(node, request),
 };
 
-export const nodeRestriction: AdmissionPlugin = {
+export const nodeRestriction = (authorizer: Authorizer): AdmissionPlugin => ({
   name: "NodeRestriction",
   handles: ({ operation, resource }) => operation !== "CONNECT" && `${resource.group}/${resource.resource}` in checks,
   mutate(request, lookup) {
     const node = nodeIdentity(request.user);
-    return node === undefined ? undefined : restrict(node, request, lookup);
+    return node === undefined ? undefined : restrict(node, request, { lookup, authorizer });
   },
-};
+});
 
-async function restrict(node: string, request: AdmissionRequest, lookup: Lookup): Promise<void> {
+async function restrict(node: string, request: AdmissionRequest, tools: Tools): Promise<void> {
   const { resource, user } = request;
   const why =
     node === ""
       ? `could not determine node from user ${JSON.stringify(user.name)}`
-      : await checks[`${resource.group}/${resource.resource}`]?.(node, request, lookup);
+      : await checks[`${resource.group}/${resource.resource}`]?.(node, request, tools);
   if (why !== undefined) throw refuse(request, why);
 }
 
@@ -199,16 +206,18 @@ function withoutReported(object: KubernetesObject | undefined): unknown {
   return { ...rest, metadata: kept, status: other };
 }
 
-async function checkToken(node: string, request: AdmissionRequest, lookup: Lookup): Promise<string | undefined> {
+async function checkToken(node: string, request: AdmissionRequest, tools: Tools): Promise<string | undefined> {
   if (request.operation !== "CREATE" || request.subresource !== "token") return undefined;
-  const reference = (request.object as TokenRequest).spec?.boundObjectRef; // the body of this subresource
+  const asked = request.object as TokenRequest; // the body of this subresource
+  const reference = asked.spec?.boundObjectRef;
   if (reference?.apiVersion !== "v1" || reference.kind !== "Pod" || !reference.name)
     return "node requested token not bound to a pod";
   if (!reference.uid) return "node requested token with a pod binding without a uid";
-  const pod = await findPod(request, lookup, reference.name);
+  const pod = await findPod(request, tools.lookup, reference.name);
   if (reference.uid !== pod.metadata.uid)
     return `the UID in the bound object reference (${reference.uid}) does not match the UID in record. The object might have been deleted and then recreated`;
-  return pod.spec?.nodeName === node ? undefined : "node requested token bound to a pod scheduled on a different node";
+  if (pod.spec?.nodeName !== node) return "node requested token bound to a pod scheduled on a different node";
+  return audienceProblem({ user: request.user, pod, account: request.name, request: asked }, tools);
 }
 
 function checkSlice(node: string, { operation, object, old }: AdmissionRequest): string | undefined {

@@ -22,9 +22,9 @@ export interface AuthenticatorOptions {
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const tokens = createTokenAuthenticator(options);
   return {
-    authenticate(credentials) {
+    authenticate(credentials, observer) {
       const user = identify(credentials, tokens, options.anonymous);
-      return user && impersonate(user, credentials.headers, options.authorizer);
+      return user && impersonate(user, credentials.headers, options.authorizer, observer);
     },
   };
 }

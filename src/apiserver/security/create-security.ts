@@ -142,11 +142,11 @@ export function createSecurity(options: SecurityOptions): Security {
     accountTokens,
     authorizer,
     authenticator: {
-      authenticate(credentials) {
+      authenticate(credentials, observer) {
         const waiting = ready();
         return waiting
-          ? waiting.then(() => authenticator.authenticate(credentials))
-          : authenticator.authenticate(credentials);
+          ? waiting.then(() => authenticator.authenticate(credentials, observer))
+          : authenticator.authenticate(credentials, observer);
       },
     },
     handlers: reviewHandlers({
@@ -156,7 +156,7 @@ export function createSecurity(options: SecurityOptions): Security {
       accountTokens,
     }),
     paths: discoveryPaths(accountTokens),
-    admission: [nodeRestriction, ...certificatePlugins(authorizer)],
+    admission: [nodeRestriction(authorizer), ...certificatePlugins(authorizer)],
     guards: [escalationCheck({ rbac, source, authorizer })],
     async attach(to) {
       server = to;

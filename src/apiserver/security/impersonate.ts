@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { RequestUser } from "#api";
 import { PlainFailure } from "../plain-failure.ts";
-import type { Attributes, Authorizer } from "../security.ts";
+import type { Attributes, AuthenticationObserver, Authorizer } from "../security.ts";
 import { forbiddenError } from "./forbidden.ts";
 import { accountGroups, everyone, parseAccountUserName } from "./groups.ts";
 
@@ -16,10 +16,23 @@ export function impersonate(
   user: RequestUser,
   headers: IncomingHttpHeaders,
   authorizer: Authorizer,
+  observer?: AuthenticationObserver,
 ): RequestUser | Promise<RequestUser> {
   // The common request has none of these headers: no promise, no object.
-  for (const name in headers) if (name.startsWith("impersonate-")) return actAs(user, headers, authorizer);
+  for (const name in headers)
+    if (name.startsWith("impersonate-")) return observed(user, observer, () => actAs(user, headers, authorizer));
   return user;
+}
+
+async function observed(
+  user: RequestUser,
+  observer: AuthenticationObserver | undefined,
+  act: () => Promise<RequestUser>,
+): Promise<RequestUser> {
+  await observer?.authenticated(user);
+  const other = await act();
+  if (other !== user) observer?.impersonated(other);
+  return other;
 }
 
 async function actAs(user: RequestUser, headers: IncomingHttpHeaders, authorizer: Authorizer): Promise<RequestUser> {

@@ -29,16 +29,8 @@ export interface NodeAuthorizer {
   authorize(attributes: Attributes): Decision | Promise<Decision> | undefined;
 }
 
-/** What only the role of upstream's node authorizer has: the role in the cluster is for the older way of binding it to all nodes. */
-const newerRules = [
-  "get list watch | - | services",
-  "get list watch | certificates.k8s.io | clustertrustbundles",
-  "create get list watch | certificates.k8s.io | podcertificaterequests",
-  "get list watch | resource.k8s.io | deviceclasses",
-];
-
 export function createNodeAuthorizer(cacheOf: CacheOf): NodeAuthorizer {
-  const rules: readonly PolicyRule[] = [...(clusterRoles["system:node"]?.rules ?? []), ...newerRules].map(parseRule);
+  const rules: readonly PolicyRule[] = (clusterRoles["system:node"]?.rules ?? []).map(parseRule);
   const relations = createRelations(cacheOf);
   return {
     authorize(attributes) {
@@ -86,7 +78,9 @@ const deciders: Readonly<Record<string, Decider>> = {
   "/persistentvolumes": (_, attributes) => getOne(attributes),
   "resource.k8s.io/resourceclaims": (_, attributes) => getOne(attributes),
   "storage.k8s.io/volumeattachments": (_, attributes) => getOne(attributes),
-  "/serviceaccounts": (_, { verb, name, subresource }) => {
+  "/serviceaccounts": (node, attributes) => {
+    const { verb, name, subresource } = attributes;
+    if (verb === "get" && subresource === "") return readNamespaced(node, attributes);
     if (verb !== "create" || name === "") return no("can only create tokens for individual service accounts");
     return subresource === "token" ? "related" : no("can only create token subresource of serviceaccount");
   },
