@@ -299,7 +299,7 @@ suite("bad input", { skip: why ?? false }, () => {
       unpulled.state.waiting?.message ?? "",
       /^Back-off pulling image "registry.invalid\/nothing:1": ErrImagePull: .*(resolve|dial)/,
     );
-    const events = await cluster.kubectl("events", "--for", "pod/unpulled");
+    const events = await cluster.kubectl("get", "events", "--field-selector=involvedObject.name=unpulled");
     assert.match(
       events,
       /Warning +Failed +.*Failed to pull image "registry.invalid\/nothing:1": .*(no such host|dial|lookup)/,
@@ -318,10 +318,10 @@ suite("bad input", { skip: why ?? false }, () => {
     assert.deepEqual([ends.lastState.terminated?.exitCode, ends.lastState.terminated?.reason], [7, "Error"]);
     assert.equal(await cluster.kubectl("logs", "ends", "--previous"), "going\n");
     assert.match(
-      await cluster.kubectl("events", "--for", "pod/ends"),
+      await cluster.kubectl("get", "events", "--field-selector=involvedObject.name=ends"),
       /Warning +BackOff +.*Back-off restarting failed container/,
     );
-    const nothing = await cluster.kubectl("events", "--for", "pod/nothing");
+    const nothing = await cluster.kubectl("get", "events", "--field-selector=involvedObject.name=nothing");
     assert.match(nothing, /no such file or directory/);
     await cluster.kubectl("delete", "pod", "--all", "--now");
   });
