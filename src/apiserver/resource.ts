@@ -3,6 +3,7 @@
  * Several resources may show one stored kind: autoscaling/v1 and v2, events of the core group and of events.k8s.io.
  * Built-in resources come from the API facts, custom ones are added and removed while the server runs.
  */
+import { compareVersions } from "./custom/version-order.ts";
 import { plainKind } from "./registry/plain-kind.ts";
 import type { JSONSchemaProps, Kind, ResourceFacts, SubresourceFacts } from "#api";
 import type { DeepReadonly, GroupResource, KubernetesObject, TypeSchema } from "#machinery";
@@ -20,8 +21,22 @@ export interface StoredKind extends GroupResource {
   readonly behaviour: Kind;
   /** Of the stored version. */
   readonly schema: TypeSchema;
-  /** What comes from the store, brought up to date; undefined: it is. Doesn't change its argument. */
-  refresh?(object: DeepReadonly<KubernetesObject>): KubernetesObject | undefined;
+  /** What the store has isn't what is read: custom kinds. Each of their versions is a kind of its own here, over the same keys. */
+  readonly form?: StoredForm | undefined;
+}
+
+/** Between what is stored and one version of a custom kind. All may throw or reject with a StatusError. */
+export interface StoredForm {
+  /** The start of a stored value. */
+  readonly head: string;
+  /** Stored objects as this version shows them, one for each; those that need no change are the same. */
+  read(
+    stored: readonly DeepReadonly<KubernetesObject>[],
+  ): readonly DeepReadonly<KubernetesObject>[] | Promise<readonly DeepReadonly<KubernetesObject>[]>;
+  /** An object of this version as it is stored. May change and return its argument. */
+  write(object: KubernetesObject): KubernetesObject | Promise<KubernetesObject>;
+  /** Written today it would be the same. */
+  isCurrent(stored: DeepReadonly<KubernetesObject>, shown: DeepReadonly<KubernetesObject>): boolean;
 }
 
 export interface Resource extends GroupResource {
@@ -62,8 +77,10 @@ export interface CustomVersion {
   };
   /** Told to everyone who uses it. */
   readonly deprecation: string | undefined;
-  /** Why objects can't be shown in this version. */
-  readonly unconvertible: string | undefined;
+  /** Its definition is going: nothing new is created. */
+  readonly terminating: boolean;
+  /** An object of any version of the kind in this one. May change and return its argument. */
+  convert(object: KubernetesObject): KubernetesObject | Promise<KubernetesObject>;
 }
 
 /** Both may change and return their argument. */
@@ -115,6 +132,7 @@ export class ResourceTable {
   readonly #resources = new Map<string, Resource>();
   readonly #stored = new Map<string, StoredKind>();
   readonly #groupVersions = new Map<string, GroupVersion>();
+  readonly #listeners = new Set<(changed: GroupVersion) => void>();
   #generation = 0;
 
   get generation(): number {
@@ -140,8 +158,19 @@ export class ResourceTable {
         b.groupPriority - a.groupPriority ||
         (a.group < b.group ? -1 : a.group > b.group ? 1 : 0) ||
         b.versionPriority - a.versionPriority ||
-        (a.version < b.version ? -1 : 1),
+        compareVersions(a.version, b.version),
     );
+  }
+
+  /** `apps/v1`; undefined: not served here. */
+  version(groupVersion: string): GroupVersion | undefined {
+    return this.#groupVersions.get(groupVersion);
+  }
+
+  /** Told of versions that come and go. */
+  listen(listener: (changed: GroupVersion) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   hasGroup(group: string): boolean {
@@ -162,11 +191,16 @@ export class ResourceTable {
   declare(groupVersion: GroupVersion): void {
     this.#groupVersions.set(printGroupVersion(groupVersion.group, groupVersion.version), groupVersion);
     this.#generation++;
+    for (const listener of this.#listeners) listener(groupVersion);
   }
 
   withdraw(group: string, version: string): void {
-    this.#groupVersions.delete(printGroupVersion(group, version));
+    const key = printGroupVersion(group, version);
+    const gone = this.#groupVersions.get(key);
+    if (!gone) return;
+    this.#groupVersions.delete(key);
     this.#generation++;
+    for (const listener of this.#listeners) listener(gone);
   }
 
   /** The stored kind of a group and plural, whatever the version. */
@@ -189,8 +223,12 @@ export class ResourceTable {
     if (!found) return;
     this.#resources.delete(`${groupVersion}/${resource}`);
     const { stored } = found;
-    if (stored && ![...this.#resources.values()].some((other) => other.stored === stored))
-      this.#stored.delete(routeOf(stored));
+    if (stored && this.#stored.get(routeOf(stored)) === stored) {
+      // Versions of a custom kind are kinds of their own.
+      const other = [...this.#resources.values()].find((each) => each.stored?.prefix === stored.prefix);
+      if (other?.stored) this.#stored.set(routeOf(stored), other.stored);
+      else this.#stored.delete(routeOf(stored));
+    }
     this.#generation++;
   }
 }

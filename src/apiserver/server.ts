@@ -11,6 +11,7 @@ import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
 import { builtInPlugins } from "./admission/plugins.ts";
 import { resourceQuota } from "./admission/resource-quota.ts";
 import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
+import { createWebhookClient } from "./admission/webhook/client.ts";
 import { bootstrap, ensureKubernetesService, publishEndpoint, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { definitionPatterns } from "./custom/definition-patterns.ts";
@@ -121,7 +122,8 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     handlers: new Map([...specialHandlers(), ...(dependencies.handlers ?? [])]),
     clock,
   });
-  const definitions = new Definitions({ core, clock, log });
+  const conversions = createWebhookClient();
+  const definitions = new Definitions({ core, clock, log, webhooks: { client: conversions, lookup } });
   let closing = false;
   const paths = pathHandlers(dependencies, table, () => closing);
   const pipeline = new Pipeline({ table, registry, authorizer, paths });
@@ -200,6 +202,8 @@ function pathHandlers(
     ["shutdown", () => (closing() ? "process is shutting down" : undefined)],
   ]);
   const [major = "", minor = ""] = facts.version.split(".");
+    await dependencies.audit?.close();
+    conversions.close();
   const paths = new Map<string, PathHandler>([
     ...discoveryHandlers(table),
     ...healthHandlers({ checks, readiness }),

@@ -11,6 +11,7 @@ export {
   itemsOf,
   type JsonSchema,
   preservesUnknown,
+  propertyOf,
 } from "./schema/json-schema.ts";
 export { checkListTypes } from "./schema/list-types.ts";
 export { loadPatterns } from "./schema/pattern.ts";

@@ -91,7 +91,7 @@ export function resourceQuota({ table, storage }: QuotaOptions): AdmissionPlugin
       const side = {
         compare: others.map(({ quota }) => ({ key: kind.prefix + quota.key, modRevision: quota.revision })),
         operations: others.map(({ quota, object }) => {
-          return { type: "put" as const, key: kind.prefix + quota.key, value: encodeValue(kind, object) };
+          return { type: "put" as const, key: kind.prefix + quota.key, value: encodeValue(kind.head, object) };
         }),
       };
       const result = await storage.write({ kind, key: quota.key, object, expected: quota.revision, side });

@@ -6,7 +6,7 @@ import type { StoredKind } from "../resource.ts";
  * The value to store: kind and apiVersion first, then metadata with what identifies the object first, no resourceVersion.
  * The fixed order is what makes splicing possible.
  */
-export function encodeValue(kind: StoredKind, object: DeepReadonly<KubernetesObject>): Buffer {
+export function encodeValue(head: string, object: DeepReadonly<KubernetesObject>): Buffer {
   const { kind: _kind, apiVersion: _apiVersion, metadata = {}, ...rest } = object;
   const {
     name,
@@ -23,7 +23,7 @@ export function encodeValue(kind: StoredKind, object: DeepReadonly<KubernetesObj
     ...(namespace !== undefined && { namespace }),
     ...(uid !== undefined && { uid }),
   };
-  return Buffer.from(`${kind.head}"metadata":${JSON.stringify({ ...identity, ...others })}${tail(rest)}`);
+  return Buffer.from(`${head}"metadata":${JSON.stringify({ ...identity, ...others })}${tail(rest)}`);
 }
 
 function tail(rest: object): string {
@@ -78,5 +78,5 @@ function migrate(kind: StoredKind, value: Buffer): Buffer {
   const object: KubernetesObject = JSON.parse(value.toString("utf8"));
   const version = (object.apiVersion ?? "").split("/").at(-1) ?? "";
   const { convert } = kind.behaviour;
-  return encodeValue(kind, convert && version !== kind.version ? convert.toStorage(object, version) : object);
+  return encodeValue(kind.head, convert && version !== kind.version ? convert.toStorage(object, version) : object);
 }

@@ -25,11 +25,17 @@ export async function replay(
 ): Promise<CacheEvent[] | undefined> {
   if (until - after > replayRevisionsMax) return undefined;
   const events = await readHistory(caches.store, { after, until, prefix: kind.prefix });
+  if (!events) return undefined;
   const { pool } = caches;
-  return events?.map(({ type, item, previous }) => {
-    const object = type === "put" ? caches.objectOf(kind, item) : undefined;
-    const before = previous && caches.objectOf(kind, previous);
-    return new CacheEvent({ revision: item.modRevision, object, previous: before, pool });
+  const items = events.flatMap(({ type, item, previous }) => [
+    ...(type === "put" ? [item] : []),
+    ...(previous ? [previous] : []),
+  ]);
+  const made = await caches.objectsOf(kind, items);
+  const objects = new Map(items.map((item, i) => [item, made[i]]));
+  return events.map(({ type, item, previous }) => {
+    const object = type === "put" ? objects.get(item) : undefined;
+    return new CacheEvent({ revision: item.modRevision, object, previous: previous && objects.get(previous), pool });
   });
 }
 

@@ -26,9 +26,20 @@ export interface Change {
   readonly object: StoredObject | undefined;
 }
 
+/** How far a cache is that isn't where the others are. */
+export interface Behind {
+  /** Complete up to this one. */
+  readonly revision: number;
+  /** Nothing to wait for: undefined. Rejects when it won't come to that any more. */
+  until(revision: number): Promise<void> | undefined;
+}
+
 export class ResourceCache {
   readonly kind: StoredKind;
   readonly watchers: WatcherIndex;
+  /** Set while what comes in waits for its conversion. */
+  behind: Behind | undefined;
+  #over = false;
   readonly #history: EventHistory;
   readonly #byKey = new Map<string, StoredObject>();
   readonly #pool: DecodedPool;
@@ -53,6 +64,16 @@ export class ResourceCache {
     this.#indexedField = indexedFieldOf(options.kind);
     this.watchers = new WatcherIndex(this.#indexedField);
     for (const object of options.objects) this.#byKey.set(object.key, object);
+  }
+
+  /** Gets no events any more: a watch on it would wait forever. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  end(): void {
+    this.#over = true;
+    for (const watcher of [...this.watchers.all()]) watcher.end();
   }
 
   /** Revision of the last change: for those who derive something from all objects. */

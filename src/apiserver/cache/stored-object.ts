@@ -13,6 +13,8 @@ export class StoredObject {
   readonly revision: number;
   /** All behind the head: `"metadata":{…},"spec":{…}}`, resourceVersion included. Never changed. */
   readonly body: Buffer;
+  /** What is stored would look otherwise if it were written today: an update writes it even if it changes nothing. */
+  readonly outdated: boolean;
   readonly #pool: DecodedPool;
   #decoded: DeepReadonly<KubernetesObject> | WeakRef<DeepReadonly<KubernetesObject>> | undefined;
   #labels: Readonly<Record<string, string>> | undefined;
@@ -23,6 +25,7 @@ export class StoredObject {
     this.key = options.key;
     this.revision = options.revision;
     this.body = options.body;
+    this.outdated = options.outdated === true;
     this.#pool = options.pool;
     if (options.decoded) {
       this.#hold(options.decoded);
@@ -106,4 +109,5 @@ export interface StoredObjectOptions {
   readonly pool: DecodedPool;
   /** If someone has it at hand. Nobody may change it any more. */
   readonly decoded?: DeepReadonly<KubernetesObject> | undefined;
+  readonly outdated?: boolean;
 }

@@ -5,7 +5,6 @@
  * Every cache is complete up to `revision`, the last one the store's watch delivered; a read that must be the most recent waits until
  * that has reached the store's own.
  */
-import { setImmediate } from "node:timers/promises";
 import type { Clock, Logger } from "#base";
 import type { Store, StoreEvent } from "#store";
 import type { DeepReadonly, KubernetesObject } from "#machinery";
@@ -14,12 +13,11 @@ import { BookmarkTimer } from "./bookmarks.ts";
 import type { CacheEvent } from "./cache-event.ts";
 import { DecodedPool } from "./decoded-pool.ts";
 import { encodeValue, spliceRevision } from "./encode.ts";
+import { FormCaches, type Touched } from "./form-caches.ts";
+import { loadObjects, type StoredItem } from "./load.ts";
 import { ResourceCache } from "./resource-cache.ts";
 import { StoredObject } from "./stored-object.ts";
 import type { Watcher } from "./watcher-index.ts";
-
-/** Objects read from the store at a time: keeps one load from stalling everything else. */
-const loadObjectsMax = 200;
 
 export interface WatchCachesOptions {
   readonly store: Store;
@@ -41,6 +39,7 @@ export class WatchCaches {
   /** By the kind's prefix, a string that is made once: every request looks here several times. */
   readonly #caches = new Map<string, ResourceCache>();
   readonly #loading = new Map<string, Loading>();
+  readonly #forms: FormCaches;
   /** Objects just written, by the bytes that were handed to the store: their decoded view needn't be made again. */
   readonly #written = new WeakMap<Uint8Array, DeepReadonly<KubernetesObject>>();
   #waiters: { revision: number; resolve: () => void }[] = [];
@@ -54,11 +53,24 @@ export class WatchCaches {
     this.#log = log;
     this.#revision = store.revision();
     this.bookmarks = new BookmarkTimer(clock, () => this.#revision);
+    this.#forms = new FormCaches({
+      store,
+      clock,
+      log,
+      pool: this.pool,
+      objectsOf: (kind, items) => this.objectsOf(kind, items),
+      reach: (revision) => (this.#revision < revision ? this.#reach(revision) : undefined),
+    });
     this.#watch();
   }
 
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Up to which one cache is complete. */
+  revisionOf({ behind }: ResourceCache): number {
+    return Math.min(this.#revision, behind?.revision ?? this.#revision);
   }
 
   /** Resolves when the caches hold everything that was durable when it was called. */
@@ -85,6 +97,7 @@ export class WatchCaches {
   /** The cache of a kind; a promise only when it has to be loaded. */
   of(kind: StoredKind): ResourceCache | Promise<ResourceCache> {
     const { prefix } = kind;
+    if (kind.form) return this.#forms.of(kind);
     const cache = this.#caches.get(prefix);
     if (cache) return cache;
     const loading = this.#loading.get(prefix);
@@ -98,16 +111,19 @@ export class WatchCaches {
   }
 
   /** Loaded ones, for metrics. */
-  loaded(): Iterable<ResourceCache> {
-    return this.#caches.values();
+  *loaded(): Iterable<ResourceCache> {
+    yield* this.#caches.values();
+    yield* this.#forms.loaded();
   }
 
-  /** Forgets a kind that is no longer served (a removed custom resource). */
+  /** The cache of a kind that is converted, if it is there and has everything. */
+  complete(kind: StoredKind): ResourceCache | undefined {
+    return this.#forms.peek(kind);
+  }
+
+  /** Forgets a kind that is no longer served as it was: the definition of a custom resource has changed or gone. */
   drop(kind: StoredKind): void {
-    const cache = this.#caches.get(kind.prefix);
-    this.#caches.delete(kind.prefix);
-    this.#loading.delete(kind.prefix);
-    if (cache) for (const watcher of [...cache.watchers.all()]) watcher.end();
+    this.#forms.drop(kind);
   }
 
   /** Tells the caches what a value they are about to see decodes to. */
@@ -115,8 +131,8 @@ export class WatchCaches {
     this.#written.set(value, object);
   }
 
-  objectOf(kind: StoredKind, item: { key: string; value: Uint8Array; modRevision: number }): StoredObject {
-    if (kind.refresh) return this.#refreshed(kind, item);
+  /** Of a kind that isn't converted. */
+  objectOf(kind: StoredKind, item: StoredItem): StoredObject {
     return new StoredObject({
       kind,
       key: item.key.slice(kind.prefix.length),
@@ -127,21 +143,39 @@ export class WatchCaches {
     });
   }
 
-  /** What an older definition of its kind let in, as today's wants it. */
-  #refreshed(kind: StoredKind, item: { key: string; value: Uint8Array; modRevision: number }): StoredObject {
+  /** A promise only where a conversion has to be waited for; it may throw or reject with a StatusError. */
+  objectsOf(
+    kind: StoredKind,
+    items: readonly StoredItem[],
+  ): readonly StoredObject[] | Promise<readonly StoredObject[]> {
+    const { form } = kind;
+    if (!form) return items.map((item) => this.objectOf(kind, item));
+    if (items.length === 0) return [];
+    const stored = items.map(
+      ({ value }): DeepReadonly<KubernetesObject> =>
+        this.#written.get(value) ?? JSON.parse(Buffer.from(value).toString("utf8")),
+    );
+    const read = form.read(stored);
+    const finish = (objects: readonly DeepReadonly<KubernetesObject>[]) =>
+      items.map((item, i) => this.#shown(kind, item, { stored: stored[i]!, object: objects[i]! })); // one for each
+    return read instanceof Promise ? read.then(finish) : finish(read);
+  }
+
+  #shown(
+    kind: StoredKind,
+    item: StoredItem,
+    { stored, object }: { stored: DeepReadonly<KubernetesObject>; object: DeepReadonly<KubernetesObject> },
+  ): StoredObject {
     const revision = item.modRevision;
-    const found: DeepReadonly<KubernetesObject> =
-      this.#written.get(item.value) ?? JSON.parse(Buffer.from(item.value).toString("utf8"));
-    const fresh = kind.refresh?.(found);
-    const object = fresh ?? found;
     const metadata = { ...object.metadata, ...(revision > 0 && { resourceVersion: String(revision) }) };
     return new StoredObject({
       kind,
       key: item.key.slice(kind.prefix.length),
       revision,
-      body: spliceRevision(kind, fresh ? encodeValue(kind, fresh) : item.value, revision),
+      body: spliceRevision(kind, object === stored ? item.value : encodeValue(kind.head, object), revision),
       pool: this.pool,
       decoded: { ...object, metadata },
+      outdated: kind.form?.isCurrent(stored, object) === false,
     });
   }
 
@@ -190,22 +224,25 @@ export class WatchCaches {
   }
 
   #endAll(): void {
-    for (const cache of this.#caches.values()) for (const watcher of [...cache.watchers.all()]) watcher.end();
+    for (const cache of this.#caches.values()) cache.end();
+    this.#forms.clear();
   }
 
   #onEvents(events: readonly StoreEvent[], revision: number): void {
-    const touched = new Set<Watcher>();
-    const seen: CacheEvent[] = [];
+    const touched: Touched = { watchers: new Set(), events: [] };
+    const converted = this.#forms.empty ? undefined : new Map<string, StoreEvent[]>();
     for (const event of events) {
       const prefix = prefixOf(event.item.key);
       this.#loading.get(prefix)?.waiting.push(event);
       const cache = this.#caches.get(prefix);
-      const change = cache && this.#apply(cache, event, touched);
-      if (change) seen.push(change);
+      const change = cache && this.#apply(cache, event, touched.watchers);
+      if (change) touched.events.push(change);
+      if (converted && !cache) converted.set(prefix, [...(converted.get(prefix) ?? []), event]);
     }
+    if (converted) for (const [prefix, its] of converted) this.#forms.take(prefix, its, touched);
     this.#revision = revision;
-    for (const watcher of touched) watcher.flush();
-    for (const event of seen) event.forgetEncodings();
+    for (const watcher of touched.watchers) watcher.flush();
+    for (const event of touched.events) event.forgetEncodings();
     this.#wake();
   }
 
@@ -223,29 +260,14 @@ export class WatchCaches {
   }
 
   async #load(kind: StoredKind, waiting: StoreEvent[]): Promise<ResourceCache> {
-    const objects: StoredObject[] = [];
-    const end = `${kind.prefix.slice(0, -1)}0`;
-    let start = kind.prefix;
-    let revision = 0;
-    for (;;) {
-      const page = await this.store.range({ start, end, limit: loadObjectsMax, ...(revision > 0 && { revision }) });
-      if (revision === 0) revision = page.revision;
-      for (const item of page.items) {
-        const object = this.objectOf(kind, item);
-        object.extract();
-        objects.push(object);
-      }
-      if (!page.more) break;
-      start = `${page.items.at(-1)?.key}\0`;
-      await setImmediate();
-    }
+    const { objects, revision } = await loadObjects(this.store, kind, (...asked) => this.objectsOf(...asked));
     // The store may be ahead of its watch: what the cache holds must not be newer than the revision it answers with.
     if (this.#revision < revision) await this.#reach(revision);
     const cache = new ResourceCache({ kind, objects, revision, pool: this.pool, clock: this.#clock });
     const nobody = new Set<Watcher>();
     for (const event of waiting) this.#apply(cache, event, nobody);
     // In the same step as the last event, or the next one is lost.
-    // Not if the kind was dropped meanwhile.
+    // Not if the caches began anew meanwhile.
     if (this.#loading.get(kind.prefix)?.waiting === waiting) {
       this.#caches.set(kind.prefix, cache);
       this.#loading.delete(kind.prefix);

@@ -56,6 +56,7 @@ export interface WatchStreamOptions<T> {
 
 export class WatchStream<T> implements Watcher, BookmarkReceiver {
   readonly selection: Selection;
+  readonly #cache: ResourceCache;
   readonly #consumer: WatchConsumer<T>;
   readonly #after: number;
   readonly #cleanup: (() => void)[] = [];
@@ -73,6 +74,7 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
   constructor(options: WatchStreamOptions<T>) {
     const { cache, selection, start, revision, timeoutMs, bookmarks, clock, consumer } = options;
     this.selection = selection;
+    this.#cache = cache;
     this.#consumer = consumer;
     this.#after = start.from === "revision" ? Math.max(start.revision, revision) : revision;
     this.#seen = this.#after;
@@ -80,6 +82,10 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     if (first === undefined) {
       const asked = start.from === "revision" ? start.revision : 0;
       this.#refuse(statusError.expired(`too old resource version: ${asked} (${cache.historyStart})`));
+      return;
+    }
+    if (cache.over) {
+      this.#stop();
       return;
     }
     this.#cleanup.push(cache.watchers.add(this));
@@ -110,7 +116,8 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
 
   bookmark(revision: number): void {
     if (this.#over) return;
-    this.#seen = Math.max(this.#seen, revision);
+    // Not beyond what still waits for its conversion.
+    this.#seen = Math.max(this.#seen, Math.min(revision, this.#cache.behind?.revision ?? revision));
     this.#backlog.push(this.#consumer.bookmark(this.#seen, false));
     this.flush();
   }

@@ -1,12 +1,10 @@
-/**
- * What one version of a custom kind does with its objects: the strategy of registry/customresource. Objects come in the stored version;
- * what a version checks, it checks in its own shape.
- */
+/** What one version of a custom kind does with its objects: the strategies of registry/customresource. */
 import type { CustomResourceDefinitionVersion, Kind, Strategy } from "#api";
 import { type DeepReadonly, type FieldError, jsonEqual, type KubernetesObject } from "#machinery";
 import { statusStrategy } from "../registry/plain-kind.ts";
 import { columnsOf } from "./columns.ts";
 import type { CustomSchema } from "./custom-schema.ts";
+import { finalizerWarnings } from "./finalizer-warnings.ts";
 import { compileJsonPath } from "./json-path.ts";
 import { scaleRules, validateScale } from "./scale-rules.ts";
 
@@ -17,29 +15,20 @@ export interface BehaviourOptions {
   readonly group: string;
   readonly kind: string;
   readonly resource: string;
-  readonly storageVersion: string;
   readonly version: Version;
   readonly schema: CustomSchema;
-  /** A stored object in this version's shape; the same object when that is the stored one. */
-  readonly view: (object: KubernetesObject) => KubernetesObject;
-  /** JSON paths of all versions: fields are taken out of an object once. */
-  readonly selectablePaths: readonly string[];
 }
 
-export function behaviourOf(options: BehaviourOptions): Kind<WithStatus> {
-  const { group, kind, resource, storageVersion, version, schema, view, selectablePaths } = options;
+export function behaviourOf({ group, kind, resource, version, schema }: BehaviourOptions): Kind<WithStatus> {
   const { status, scale } = version.subresources ?? {};
-  const own = (version.selectableFields ?? []).map(({ jsonPath }) => jsonPath.replace(/^\./, ""));
-  const check = (object: KubernetesObject, old: KubernetesObject | undefined, withSpec: boolean): FieldError[] => {
-    const errors = schema.validate(object, old);
-    if (scale) errors.push(...validateScale(object, scale, withSpec));
-    return errors;
-  };
+  const selectable = (version.selectableFields ?? []).map(({ jsonPath }) => jsonPath);
+  const scaleErrors = (object: KubernetesObject, withSpec: boolean): FieldError[] =>
+    scale ? validateScale(object, scale, withSpec) : [];
   return {
     group,
     kind,
     resource,
-    storageVersion,
+    storageVersion: version.name,
     allowUnconditionalUpdate: false,
     prepareForCreate(object) {
       if (status) delete object.status;
@@ -55,28 +44,27 @@ export function behaviourOf(options: BehaviourOptions): Kind<WithStatus> {
       if (jsonEqual(now, before)) return;
       object.metadata = { ...object.metadata, generation: (oldMetadata?.generation ?? 0) + 1 };
     },
-    validate(object) {
-      const mine = view(object);
-      return [...check(mine, undefined, true), ...schema.validateParts(mine)];
-    },
-    validateUpdate(object, old) {
-      const [mine, before] = [view(object), view(old)];
-      return [...check(mine, before, true), ...schema.validateParts(mine, before)];
-    },
+    validate: (object) => schema.validate(object, { more: scaleErrors(object, true) }),
+    validateUpdate: (object, old) => schema.validate(object, { old, more: scaleErrors(object, true) }),
+    warningsOnCreate: (object) => finalizerWarnings(object, undefined),
+    warningsOnUpdate: (object, old) => finalizerWarnings(object, old),
     ...(status && {
       resetFields: ["status"],
-      subresources: { status: statusOf((object, old) => check(view(object), view(old), false)) },
+      subresources: {
+        status: statusOf((object, old) => schema.validateStatus(object, { old, more: scaleErrors(object, false) })),
+      },
     }),
     ...(scale && { scale: scaleRules(scale) }),
     columns: columnsOf(version.additionalPrinterColumns as Parameters<typeof columnsOf>[0]), // only read
-    ...(selectablePaths.length > 0 && { selectableFields: selectableFields(selectablePaths) }),
-    selectableFieldNames: own,
+    ...(selectable.length > 0 && { selectableFields: selectableFields(selectable) }),
+    selectableFieldNames: selectable.map((path) => path.replace(/^\./, "")),
     unknownField: (field) => `field label not supported: ${field}`,
   };
 }
 
 const statusOf = (validateUpdate: NonNullable<Strategy<WithStatus>["validateUpdate"]>): Strategy<WithStatus> => ({
   ...statusStrategy,
+  resetFields: ["metadata", "spec"],
   validateUpdate,
 });
 

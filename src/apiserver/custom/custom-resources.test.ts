@@ -173,8 +173,8 @@ test("custom resources: with the definition its objects go, and finalizers are w
   );
   await fails(
     api.call("POST", widgets, widget("late")),
-    405,
-    /^create not allowed while custom resource definition is terminating$/,
+    403,
+    /^widgets.shop.example.com "late" is forbidden: create not allowed while custom resource definition is terminating$/,
   );
   const [object] = left.items;
   assert.ok(object);

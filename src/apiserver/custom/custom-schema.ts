@@ -11,11 +11,21 @@ import {
   isDecodeFailure,
   type JsonSchema,
   loadPatterns,
+  propertyOf,
   pruneObject,
   validateEmbedded,
   validateValue,
 } from "#api";
-import { DecodeError, type FieldError, type KubernetesObject, type TypeSchema } from "#machinery";
+import {
+  cloneJson,
+  DecodeError,
+  type DeepReadonly,
+  type FieldError,
+  FieldPath,
+  jsonEqual,
+  type KubernetesObject,
+  type TypeSchema,
+} from "#machinery";
 import { objectType } from "./type-schema.ts";
 
 type Json = Record<string, unknown>;
@@ -68,23 +78,41 @@ export class CustomSchema {
     applyDefaults(object, this.json);
   }
 
-  /** For what another version's schema let through. */
-  prune(object: KubernetesObject): void {
-    pruneObject(object as Json, this.json);
-    dropNulls(object, this.json);
+  /** What was stored in this version, as today's definition has it; the same object if that is how it is. */
+  refreshed(object: DeepReadonly<KubernetesObject>): DeepReadonly<KubernetesObject> {
+    const copy = cloneJson(object) as KubernetesObject;
+    pruneObject(copy as Json, this.json);
+    dropNulls(copy, this.json);
+    applyDefaults(copy, this.json);
+    if (copy.metadata && !copy.metadata.generation) copy.metadata.generation = 1;
+    return jsonEqual(copy, object) ? object : copy;
   }
 
-  validate(object: KubernetesObject, old?: KubernetesObject): FieldError[] {
-    return [...validateValue(object, this.json, { old })];
+  validate(object: KubernetesObject, { old, more }: Checking): FieldError[] {
+    const embedded = validateEmbedded(object as Json, this.json);
+    return [...validateValue(object, this.json, { old }), ...more, ...embedded, ...this.#listErrors(object, old)];
   }
 
-  validateParts(object: KubernetesObject, old?: KubernetesObject): FieldError[] {
-    const json = object as Json;
-    const errors = validateEmbedded(json, this.json);
-    // What an object already did wrong isn't held against its update.
-    if (old && checkListTypes(old as Json, this.json).length > 0) return errors;
-    return [...errors, ...checkListTypes(json, this.json)];
+  /** Only its status is held to the schema, all of it to rules. */
+  validateStatus(object: KubernetesObject, { old, more }: Checking): FieldError[] {
+    const { status } = object as Json;
+    const schema = propertyOf(this.json, "status");
+    const options = { at: FieldPath.root("status"), old: (old as Json | undefined)?.status };
+    const errors = status === undefined || !schema ? [] : validateValue(status, schema, options);
+    return [...errors, ...more, ...this.#listErrors(object, old)];
   }
+
+  /** What an object already did wrong isn't held against its update. */
+  #listErrors(object: KubernetesObject, old: KubernetesObject | undefined): FieldError[] {
+    const errors = checkListTypes(object as Json, this.json);
+    return errors.length > 0 && old && checkListTypes(old as Json, this.json).length > 0 ? [] : errors;
+  }
+}
+
+interface Checking {
+  readonly old?: KubernetesObject;
+  /** Found by others, told between what the schema says and what lists are. */
+  readonly more: readonly FieldError[];
 }
 
 function decodeMetadata(object: Json): string[] {

@@ -14,6 +14,7 @@ import type { RegistryCore } from "../registry/core.ts";
 import { internalCall } from "../registry/internal-call.ts";
 import { update } from "../registry/update.ts";
 import { approvalCondition } from "./approval.ts";
+import type { ConversionWebhooks } from "./conversion-webhook.ts";
 import { cleanupFinalizer } from "./definition-deletion.ts";
 import { InstalledKinds } from "./installed-kinds.ts";
 import { removeInstances } from "./instances.ts";
@@ -29,6 +30,7 @@ const at = { group: "apiextensions.k8s.io", version: "v1", resource: "customreso
 
 export interface DefinitionsOptions {
   readonly core: RegistryCore;
+  readonly webhooks: ConversionWebhooks;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -43,7 +45,7 @@ export class Definitions {
 
   constructor(options: DefinitionsOptions) {
     this.#options = options;
-    this.#installed = new InstalledKinds(options.core);
+    this.#installed = new InstalledKinds(options.core, options.webhooks);
   }
 
   /** Resolves when everything that is stored is served. */

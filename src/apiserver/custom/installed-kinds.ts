@@ -4,8 +4,8 @@ import type { DeepReadonly } from "#machinery";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { RegistryCore } from "../registry/core.ts";
 import { printGroupVersion } from "../resource.ts";
+import type { ConversionWebhooks } from "./conversion-webhook.ts";
 import { type CustomKind, customKind, terminating } from "./resources.ts";
-import { versionPriority } from "./version-order.ts";
 
 type Definition = DeepReadonly<CustomResourceDefinition>;
 type Names = DeepReadonly<CustomResourceDefinitionNames>;
@@ -16,17 +16,20 @@ interface Installed {
   readonly kind: CustomKind;
 }
 
-/** Of all custom groups, as upstream registers them. */
+/** Of all custom groups, as upstream registers them; versions of one group go by their names. */
 const groupPriority = 1_000;
+const versionPriority = 100;
 
 export class InstalledKinds {
   readonly #core: RegistryCore;
+  readonly #webhooks: ConversionWebhooks;
   readonly #installed = new Map<string, Installed>();
   /** By `group/version`: how many kinds it has. Versions of built-in groups aren't counted. */
   readonly #versions = new Map<string, number>();
 
-  constructor(core: RegistryCore) {
+  constructor(core: RegistryCore, webhooks: ConversionWebhooks) {
     this.#core = core;
+    this.#webhooks = webhooks;
   }
 
   names(): Iterable<string> {
@@ -41,7 +44,7 @@ export class InstalledKinds {
     // A built-in kind lives at that place.
     if (!found && table.stored(definition.spec.group, definition.spec.names.plural)) return;
     this.remove(object.name);
-    const kind = customKind(object, names);
+    const kind = customKind(object, names, this.#webhooks);
     this.#installed.set(object.name, { mark, kind });
     this.#serve(kind);
   }
@@ -51,7 +54,7 @@ export class InstalledKinds {
     const names = definition.status?.acceptedNames ?? definition.spec.names;
     if (!this.#installed.has(object.name)) this.put(object, definition, names);
     const found = this.#installed.get(object.name);
-    if (!found) return customKind(object, names);
+    if (!found) return customKind(object, names, this.#webhooks);
     if (found.mark === "terminating") return found.kind;
     const kind = terminating(found.kind);
     this.#installed.set(object.name, { mark: "terminating", kind });
@@ -75,7 +78,7 @@ export class InstalledKinds {
         table.withdraw(group, version);
       }
     }
-    storage.caches.drop(found.kind.stored);
+    for (const stored of found.kind.stored) storage.caches.drop(stored);
   }
 
   #serve({ served, storage }: CustomKind): void {
@@ -86,7 +89,7 @@ export class InstalledKinds {
       if (count === undefined && table.hasVersion(group, version)) continue;
       this.#versions.set(key, (count ?? 0) + 1);
       if (count === undefined) {
-        table.declare({ group, version, groupPriority, versionPriority: versionPriority(version), custom: true });
+        table.declare({ group, version, groupPriority, versionPriority, custom: true });
       }
     }
     // The stored version last: it is the one the table names for the kind.

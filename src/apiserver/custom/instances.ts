@@ -22,7 +22,8 @@ export interface Remaining {
 
 /** Undefined: none is left. */
 export async function removeInstances({ core, kind, now }: Instances): Promise<Remaining | undefined> {
-  const { storage, stored } = kind;
+  const { storage } = kind;
+  const stored = storage.stored!; // custom kinds are stored
   const cache = await core.storage.cache(stored);
   const waiting = cache.all().filter((object) => object.glance().metadata?.deletionTimestamp === undefined);
   const worker = async () => {

@@ -1,5 +1,5 @@
 /**
- * An established definition as resources: one stored kind, seen in each of its versions. All that is made here is small; schemas are
+ * An established definition as resources: one range of keys, seen in each of its versions. All that is made here is small; schemas are
  * read from the definition's bytes when an object of that version comes by.
  */
 import type {
@@ -8,11 +8,14 @@ import type {
   CustomResourceDefinitionVersion,
   SubresourceFacts,
 } from "#api";
-import { cloneJson, type DeepReadonly, jsonEqual, type KubernetesObject } from "#machinery";
+import type { DeepReadonly } from "#machinery";
 import type { StoredObject } from "../cache/stored-object.ts";
-import { type Conversion, headOf, keyPrefix, type Resource, type StoredKind } from "../resource.ts";
+import { headOf, keyPrefix, type Resource, type StoredKind } from "../resource.ts";
 import { behaviourOf } from "./behaviour.ts";
+import { type Converter, converterOf } from "./conversion.ts";
+import type { ConversionWebhooks } from "./conversion-webhook.ts";
 import { CustomSchema } from "./custom-schema.ts";
+import { conversionTo, storedForm } from "./stored-form.ts";
 import { compareVersions } from "./version-order.ts";
 
 type Definition = DeepReadonly<CustomResourceDefinition>;
@@ -20,11 +23,11 @@ type Names = DeepReadonly<CustomResourceDefinitionNames>;
 type Version = DeepReadonly<CustomResourceDefinitionVersion>;
 
 export interface CustomKind {
-  /** Of the stored version: what caches and deletion work with. */
-  readonly stored: StoredKind;
-  /** Of the stored version too, whether it is served or not. */
+  /** Of the stored version, whether it is served or not: what deletion works with. */
   readonly storage: Resource;
   readonly served: readonly Resource[];
+  /** Of all versions. */
+  readonly stored: readonly StoredKind[];
 }
 
 const verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
@@ -32,7 +35,7 @@ const verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "
 const lastVerbs = ["delete", "deletecollection", "get", "list", "watch"];
 const viewVerbs = ["get", "patch", "update"];
 
-export function customKind(object: StoredObject, names: Names): CustomKind {
+export function customKind(object: StoredObject, names: Names, webhooks: ConversionWebhooks): CustomKind {
   const definition = withoutSchemas(object.glance() as Definition); // of that kind
   const { spec } = definition;
   const preserve = spec.preserveUnknownFields === true;
@@ -43,17 +46,12 @@ export function customKind(object: StoredObject, names: Names): CustomKind {
     schemas.set(name, new CustomSchema(title, read, preserve));
   });
   const storageVersion = spec.versions.find(({ storage }) => storage) ?? spec.versions[0]!; // validated: there is one
-  const building: Building = {
-    definition,
-    names,
-    schemas,
-    storageVersion,
-    refresh: refresher(definition, schemas, storageVersion),
-  };
+  const converter = converterOf(definition, webhooks);
+  const building: Building = { definition, names, schemas, storageVersion, converter };
   const all = spec.versions.map((version) => resourceOf(building, version));
   const storage = all.find(({ version }) => version === storageVersion.name)!; // among them
   const served = all.filter((_, i) => spec.versions[i]?.served);
-  return { stored: storage.stored!, storage, served }; // custom kinds are stored
+  return { storage, served, stored: all.map(({ stored }) => stored!) }; // custom kinds are stored
 }
 
 /** What is kept as long as the kind is served: schemas are most of a definition. */
@@ -65,7 +63,11 @@ export const withoutSchemas = (definition: Definition): Definition => ({
 /** The same while its definition is going: nothing new, nothing changed. */
 export const terminating = (kind: CustomKind): CustomKind => ({
   ...kind,
-  served: kind.served.map((resource) => ({ ...resource, verbs: lastVerbs })),
+  served: kind.served.map((resource) => ({
+    ...resource,
+    verbs: lastVerbs,
+    ...(resource.custom && { custom: { ...resource.custom, terminating: true } }),
+  })),
 });
 
 interface Building {
@@ -73,63 +75,42 @@ interface Building {
   readonly names: Names;
   readonly schemas: ReadonlyMap<string, CustomSchema>;
   readonly storageVersion: Version;
-  readonly refresh: NonNullable<StoredKind["refresh"]>;
+  readonly converter: Converter;
 }
 
 function resourceOf(building: Building, version: Version): Resource {
-  const { definition, names, schemas, storageVersion, refresh } = building;
+  const { definition, names, schemas, storageVersion, converter } = building;
   const { spec } = definition;
   const { group, scope } = spec;
   const { plural, kind } = spec.names;
   const listKind = names.listKind || `${kind}List`;
   const schema = schemas.get(version.name)!; // made for each
-  const storageSchema = schemas.get(storageVersion.name)!; // the same
-  const apiVersion = `${group}/${storageVersion.name}`;
   const groupVersion = `${group}/${version.name}`;
-  const conversion = version === storageVersion ? undefined : noneConversion(schema, storageSchema);
-  // Nothing is made up: only the webhook knows how these versions differ.
-  const unconvertible =
-    conversion && spec.conversion?.strategy === "Webhook"
-      ? `conversion webhook for ${apiVersion}, Kind=${kind} failed: this server doesn't call conversion webhooks`
-      : undefined;
   const at = { group, resource: plural };
-  const namespaced = scope === "Namespaced";
-  const behaviour = behaviourOf({
-    ...at,
+  const shared = { ...at, kind, listKind, version: version.name, namespaced: scope === "Namespaced" };
+  const form = storedForm({
+    group,
     kind,
+    version: version.name,
     storageVersion: storageVersion.name,
-    version,
-    schema,
-    view: (object) => (conversion ? { ...conversion.fromStored(cloneJson(object)), apiVersion: groupVersion } : object),
-    selectablePaths: [
-      ...new Set(
-        spec.versions.flatMap(({ selectableFields = [] }) => selectableFields.map(({ jsonPath }) => jsonPath)),
-      ),
-    ],
+    schemas,
+    converter,
   });
   const stored: StoredKind = {
-    ...at,
-    kind,
-    listKind,
-    version: storageVersion.name,
-    apiVersion,
-    namespaced,
+    ...shared,
+    apiVersion: groupVersion,
     prefix: `${keyPrefix}${group}/${plural}/`,
-    head: headOf(kind, apiVersion),
-    behaviour,
+    head: headOf(kind, groupVersion),
+    behaviour: behaviourOf({ ...at, kind, version, schema }),
     get schema() {
-      return storageSchema.type;
+      return schema.type;
     },
-    refresh,
+    form,
   };
   return {
-    ...at,
-    version: version.name,
+    ...shared,
     groupVersion,
     singular: names.singular ?? "",
-    kind,
-    listKind,
-    namespaced,
     verbs,
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
@@ -137,11 +118,16 @@ function resourceOf(building: Building, version: Version): Resource {
     get schema() {
       return schema.type;
     },
-    head: Buffer.from(headOf(kind, groupVersion)),
+    head: Buffer.from(stored.head),
     stored,
     itemsHaveKind: true,
-    conversion,
-    custom: { schema, deprecation: deprecationOf(spec, version), unconvertible },
+    conversion: undefined,
+    custom: {
+      schema,
+      deprecation: deprecationOf(spec, version),
+      terminating: false,
+      convert: conversionTo(groupVersion, schema, converter),
+    },
   };
 }
 
@@ -152,39 +138,6 @@ function subresourcesOf({ name, subresources }: Version, { group, kind }: { grou
     found.push({ name: "scale", group: "autoscaling", version: "v1", kind: "Scale", verbs: viewVerbs });
   }
   return found;
-}
-
-/** Only apiVersion changes; what the other version doesn't know goes. */
-const noneConversion = (own: CustomSchema, storage: CustomSchema): Conversion => ({
-  toStored(object) {
-    storage.prune(object);
-    return object;
-  },
-  fromStored(object) {
-    own.prune(object);
-    return object;
-  },
-});
-
-/**
- * What is stored may be older than the definition: of another version, without new defaults, with fields that are gone. It is brought up
- * to date when it comes into the cache, so that reading copies bytes.
- */
-function refresher({ spec }: Definition, schemas: Building["schemas"], { name }: Version): Building["refresh"] {
-  const storage = schemas.get(name)!; // made for each
-  return (object) => {
-    const copy = cloneJson(object) as KubernetesObject;
-    const version = object.apiVersion?.slice(spec.group.length + 1) ?? name;
-    const written = schemas.get(version);
-    if (written && written !== storage) {
-      written.prune(copy);
-      written.applyDefaults(copy);
-    }
-    storage.prune(copy);
-    storage.applyDefaults(copy);
-    copy.apiVersion = `${spec.group}/${name}`;
-    return jsonEqual(copy, object) ? undefined : copy;
-  };
 }
 
 function deprecationOf({ group, names, versions }: Definition["spec"], version: Version): string | undefined {

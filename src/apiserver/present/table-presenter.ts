@@ -99,9 +99,7 @@ export class TablePresenter implements Presenter {
   #row(object: StoredObject): string {
     const { resource, now, include, version } = this.#options;
     // Kinds are asked with their own type; what is stored is of that type.
-    // Columns of a custom version are of that version.
-    const { custom, conversion } = resource;
-    const shown = custom && conversion ? conversion.fromStored(object.parse()) : (object.glance() as KubernetesObject);
+    const shown = object.glance() as KubernetesObject;
     const cells = this.#columns.map((column) => column.of(shown, now));
     let shownObject = "null";
     if (include === "Metadata") shownObject = `${partialHead(version)}${metadataText(object)}}`;

@@ -40,7 +40,9 @@ export async function create(core: RegistryCore, call: Call): Promise<Answer> {
   if (metadata.resourceVersion) throw plainError("resourceVersion should not be set on objects to be created");
   const object = await toStored(resource, decoded);
   kind.behaviour.defaults?.(object);
-  trackOwners(
+  // With its defaults, as upstream's decoder leaves it.
+  if (!resource.conversion) call.audit?.requestObject(object);
+  await trackOwners(
     { core, resource, subresource: "", manager: options.manager, strategy: kind.behaviour, now: call.now },
     undefined,
     object,
@@ -61,8 +63,12 @@ export async function insert(
   call: Call,
   { object: sent, options }: Insertion,
 ): Promise<StoredObject> {
-  const { resource, target, warnings, now, user } = call;
+  const { resource, target, warnings, now, user, audit } = call;
   const kind = storedOf(call);
+  if (resource.custom?.terminating) {
+    const why = "create not allowed while custom resource definition is terminating";
+    throw statusError.forbidden(resource, sent.metadata?.name ?? "", why);
+  }
   const request: AdmissionRequest = {
     operation: "CREATE",
     resource,
@@ -76,6 +82,7 @@ export async function insert(
     old: undefined,
     options: { kind: "CreateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
     warnings,
+    audit,
   };
   await core.admission.mutate(namespaceOf(kind, request));
   const generated = Boolean(sent.metadata?.generateName) && !sent.metadata?.name;

@@ -41,7 +41,7 @@ export async function selectForRequest(core: RegistryCore, call: Call, options: 
     return exactList(core, { kind, selection, unfiltered, options, token, revision: asked.revision });
   const cache = await cacheAt(core, kind, asked.revision);
   // From here on nothing waits: objects and revision belong together.
-  const revision = core.storage.caches.revision;
+  const revision = core.storage.caches.revisionOf(cache);
   if (options.limit === 0) return { objects: cache.select(selection), metadata: { resourceVersion: String(revision) } };
   const page = pageOf(cache.all(), { selection, start: selection.keyPrefix, limit: options.limit });
   if (page.more) cache.keepSnapshot(revision);
@@ -74,6 +74,8 @@ export async function cacheAt(core: RegistryCore, kind: StoredKind, revision: nu
   if (revision === undefined) return core.storage.cache(kind);
   const cache = await caches.of(kind);
   if (!(await caches.reach(revision, revisionWaitMs))) throw tooLargeRevision(revision, caches.revision);
+  const behind = cache.behind?.until(revision);
+  if (behind) await behind;
   return cache;
 }
 
@@ -107,9 +109,10 @@ async function exactList(core: RegistryCore, request: ExactList): Promise<Select
   const { caches } = core.storage;
   const start = selection.keyPrefix + (token?.start.replace(/^\//, "") ?? "");
   const cache = await core.storage.cache(kind);
-  const revision = request.revision === -1 || request.revision === undefined ? caches.revision : request.revision;
-  if (revision > caches.revision) throw tooLargeRevision(revision, caches.revision);
-  const sorted = revision === caches.revision ? cache.all() : cache.snapshot(revision);
+  const newest = caches.revisionOf(cache);
+  const revision = request.revision === -1 || request.revision === undefined ? newest : request.revision;
+  if (revision > newest) throw tooLargeRevision(revision, newest);
+  const sorted = revision === newest ? cache.all() : cache.snapshot(revision);
   const page = sorted
     ? pageOf(sorted, { selection, start, limit: options.limit })
     : await storePage(core, { kind, selection, start, limit: options.limit, revision, token });
@@ -132,9 +135,10 @@ async function storePage(core: RegistryCore, request: StoreRead): Promise<Page> 
   try {
     for (let from = kind.prefix + start; ; ) {
       const read = await caches.store.range({ start: from, end, limit: storePageMax, revision });
+      const decoded = kind.form ? await caches.objectsOf(kind, read.items) : undefined;
       for (const [position, item] of read.items.entries()) {
         if (limit > 0 && objects.length >= limit) return { objects, more: true, rest: read.count - position };
-        const object = caches.objectOf(kind, item);
+        const object = decoded?.[position] ?? caches.objectOf(kind, item);
         if (selection.matches(object)) objects.push(object);
       }
       if (!read.more) return { objects, more: false, rest: 0 };

@@ -16,6 +16,7 @@ import {
 import type { Answer } from "../answer.ts";
 import { finishPatched } from "../custom/decode-custom.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
+import { withConversions } from "./awaited-conversions.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
@@ -42,6 +43,7 @@ export async function patch(core: RegistryCore, call: Call, subresource: string)
     throw statusError.unsupportedMediaType(["application/json-patch+json", "application/merge-patch+json", applyType]);
   }
   const body = await call.body.bytes();
+  call.audit?.requestPatch(body);
   const options = readWriteOptions(call.query, "PatchOptions", { userAgent: call.userAgent, apply });
   const strategy = strategyOf(kind, subresource);
   const patching: Patching = { core, call, options, subresource, body };
@@ -97,7 +99,7 @@ async function patchOnto(
   const kind = storedOf(call);
   kind.behaviour.defaults?.(stored);
   const strategy = strategyOf(kind, subresource);
-  trackOwners({ core, resource, subresource, manager: options.manager, strategy, now }, existing, stored);
+  await trackOwners({ core, resource, subresource, manager: options.manager, strategy, now }, existing, stored);
   return stored;
 }
 
@@ -110,18 +112,21 @@ async function applyTo(
   const strategy = strategyOf(kind, subresource);
   const applied = await decodeApplyPatch(body, options.fieldValidation);
   warnings.push(...applied.warnings);
-  const { object } = applyObject({
-    schema: resource.schema,
-    apiVersion: resource.groupVersion,
-    kind: resource.kind,
-    live: existing && versioned(resource, existing),
-    applied: applied.object,
-    manager: options.manager,
-    subresource,
-    force: query.boolean("force"),
-    time: rfc3339(now),
-    ...ownershipRules({ core, resource, subresource, manager: options.manager, strategy, now }),
-  });
+  const ownership = { core, resource, subresource, manager: options.manager, strategy, now };
+  const { object } = await withConversions((convert) =>
+    applyObject({
+      schema: resource.schema,
+      apiVersion: resource.groupVersion,
+      kind: resource.kind,
+      live: existing && versioned(resource, existing),
+      applied: applied.object,
+      manager: options.manager,
+      subresource,
+      force: query.boolean("force"),
+      time: rfc3339(now),
+      ...ownershipRules(ownership, convert),
+    }),
+  );
   // Parts are shared with the live object and the patch.
   const own: KubernetesObject = JSON.parse(JSON.stringify(object));
   if (resource.custom) await finishPatched(call, resource.custom, { object: own, fieldValidation: "Ignore" });

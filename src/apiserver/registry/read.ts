@@ -24,7 +24,9 @@ export async function get(core: RegistryCore, call: Call): Promise<Answer> {
   const version = query.get("resourceVersion");
   const revision = version === "" ? undefined : parseRevision(version);
   if (version !== "" && revision === undefined) throw badRevision(version, "resourceVersion");
-  const object = (await cacheAt(core, kind, revision)).get(key);
+  // Of kinds that are converted only this one.
+  const alone = revision === undefined || (revision === 0 && kind.form !== undefined);
+  const object = alone ? await core.storage.read(kind, key) : (await cacheAt(core, kind, revision)).get(key);
   if (!object) throw statusError.notFound(resource, target.name);
   return { type: "object", status: 200, resource, object };
 }
@@ -40,7 +42,7 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
   const fromState = startsFromState(options, revision);
   const cache = fromState ? await cacheAt(core, kind, revision) : await core.storage.caches.of(kind);
   const { caches } = core.storage;
-  const since = revision || caches.revision;
+  const since = revision || caches.revisionOf(cache);
   const start: WatchStart = fromState
     ? { from: "state", marked: options.sendInitialEvents === true && options.bookmarks }
     : { from: "revision", revision: since, replayed: await olderEvents(caches, cache, since) };
@@ -53,7 +55,7 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
         cache,
         selection,
         start,
-        revision: caches.revision,
+        revision: caches.revisionOf(cache),
         timeoutMs: timeoutSeconds * 1000,
         bookmarks: options.bookmarks ? caches.bookmarks : undefined,
         clock,
@@ -68,7 +70,7 @@ async function olderEvents(caches: WatchCaches, cache: ResourceCache, after: num
   // While the store is read, the cache's window moves on.
   for (;;) {
     const from = known?.until ?? after;
-    if (cache.eventsAfter(from) || from >= caches.revision) return known;
+    if (cache.eventsAfter(from) || from >= caches.revisionOf(cache)) return known;
     const until = cache.historyStart;
     const events = await replay(caches, { kind: cache.kind, after: from, until });
     if (!events) return undefined;

@@ -1,6 +1,6 @@
 /** Which handler serves a call: views of stored objects here, everything special by a table of handlers. */
 import type { Clock } from "#base";
-import { isPathSegmentName, StatusError, statusError } from "#machinery";
+import { isPathSegmentName, statusError } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { Resource } from "../resource.ts";
 import type { ResourceTarget } from "../request-target.ts";
@@ -42,9 +42,11 @@ export class Registry {
     const { resource, target, verb } = call;
     checkParameters(resource, target);
     const deprecation = deprecated.get(`${resource.groupVersion} ${resource.kind}`);
-    if (deprecation !== undefined && target.subresource === "") call.warnings.push(deprecation);
+    if (deprecation !== undefined && target.subresource === "") {
+      call.warnings.push(deprecation);
+      call.audit?.annotate("k8s.io/deprecated", "true");
+    }
     if (resource.custom?.deprecation !== undefined) call.warnings.push(resource.custom.deprecation);
-    if (resource.custom?.unconvertible !== undefined) throw statusError.internal(resource.custom.unconvertible);
     if (resource.custom) checkCustomView(call);
     const special = this.#special(call);
     if (special) return special(call, core);
@@ -83,12 +85,7 @@ export class Registry {
 /** Upstream's handler of custom resources says in its own words what they don't have. */
 function checkCustomView({ resource, target, verb }: Call): void {
   const { subresource } = target;
-  if (subresource === "" && (verb !== "create" || resource.verbs.includes(verb))) return;
-  if (subresource === "") {
-    const { status } = statusError.methodNotSupported(resource, verb);
-    const message = `${verb} not allowed while custom resource definition is terminating`;
-    throw new StatusError({ ...status, message });
-  }
+  if (subresource === "") return;
   const found = resource.subresources.find(({ name }) => name === subresource);
   if (!found) throw statusError.notFound(resource, target.name);
   if (!found.verbs.includes(verb)) throw statusError.methodNotSupported(resource, verb);

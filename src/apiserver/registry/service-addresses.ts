@@ -56,7 +56,7 @@ export async function allocateAddresses(
       throw refuse(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${range.text}`);
     }
     if (await taken(address)) throw refuse("provided IP is already allocated");
-    keys.take(storageKey(kind, "", address), encodeValue(kind, ipAddress(address, service, clock.now())));
+    keys.take(storageKey(kind, "", address), encodeValue(kind.head, ipAddress(address, service, clock.now())));
   }
   for (const address of had) {
     if (!wants.includes(address) && (await taken(address))) keys.release(storageKey(kind, "", address));

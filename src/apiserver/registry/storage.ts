@@ -1,7 +1,8 @@
 /** Reads and writes of stored objects: the watch cache for reading, compare-and-swap transactions of the store for writing. */
-import { type DeepReadonly, type KubernetesObject, statusError } from "#machinery";
+import { cloneJson, type DeepReadonly, type KubernetesObject, statusError } from "#machinery";
 import { type Operation, type Store, StoreError, type Transaction } from "#store";
 import { encodeValue } from "../cache/encode.ts";
+import type { StoredItem } from "../cache/load.ts";
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { WatchCaches } from "../cache/watch-caches.ts";
@@ -47,14 +48,27 @@ export class Storage {
   async read(kind: StoredKind, key: string): Promise<StoredObject | undefined> {
     const wait = this.caches.fresh();
     if (wait) await wait;
+    if (kind.form) return this.#readConverted(kind, key);
     const cache = this.caches.of(kind);
     return (cache instanceof Promise ? await cache : cache).get(key);
+  }
+
+  /** One object, whether or not others of its kind can be converted. */
+  async #readConverted(kind: StoredKind, key: string): Promise<StoredObject | undefined> {
+    const cache = this.caches.complete(kind);
+    if (cache) return cache.get(key);
+    const { items } = await this.#store.range({ start: kind.prefix + key });
+    const [object] = await this.caches.objectsOf(kind, items);
+    return object;
   }
 
   async cache(kind: StoredKind): Promise<ResourceCache> {
     const wait = this.caches.fresh();
     if (wait) await wait;
-    return this.caches.of(kind);
+    const cache = await this.caches.of(kind);
+    const behind = cache.behind?.until(this.caches.revision);
+    if (behind) await behind;
+    return cache;
   }
 
   async write(request: WriteRequest): Promise<WriteResult> {
@@ -63,8 +77,9 @@ export class Storage {
     let value: Buffer | undefined;
     let operation: Operation = { type: "delete", key: full };
     if (object) {
-      value = encodeValue(kind, object);
-      this.caches.expect(value, object);
+      const stored = kind.form ? await kind.form.write(cloneJson(object) as KubernetesObject) : object;
+      value = encodeValue(kind.form?.head ?? kind.head, stored);
+      this.caches.expect(value, stored);
       operation = { type: "put", key: full, value, ...(lease !== undefined && { lease }) };
     }
     const result = await this.#transact({
@@ -73,15 +88,15 @@ export class Storage {
     });
     if (result.succeeded) {
       const { revision } = result;
-      return { type: "written", revision, object: value && this.#written({ kind, key, value, revision }) };
+      return { type: "written", revision, object: value && (await this.#written({ kind, key, value, revision })) };
     }
     const [current] = result.current;
     if ((current?.modRevision ?? 0) === expected) return { type: "side-lost" };
-    return { type: "lost", current: current && this.caches.objectOf(kind, current) };
+    return { type: "lost", current: current && (await this.#objectOf(kind, current)) };
   }
 
   /** The same bytes that the cache has, if it has them already. */
-  #written({
+  async #written({
     kind,
     key,
     value,
@@ -91,20 +106,26 @@ export class Storage {
     key: string;
     value: Buffer;
     revision: number;
-  }): StoredObject {
-    const cache = this.caches.of(kind);
-    const cached = cache instanceof Promise ? undefined : cache.get(key);
+  }): Promise<StoredObject> {
+    const cache = kind.form ? this.caches.complete(kind) : this.caches.of(kind);
+    const cached = cache instanceof Promise ? undefined : cache?.get(key);
     if (cached?.revision === revision) return cached;
-    return this.caches.objectOf(kind, { key: kind.prefix + key, value, modRevision: revision });
+    return this.#objectOf(kind, { key: kind.prefix + key, value, modRevision: revision });
   }
 
-  /** What a write would answer if it weren't a dry run: nothing is assigned a revision. */
+  async #objectOf(kind: StoredKind, item: StoredItem): Promise<StoredObject> {
+    if (!kind.form) return this.caches.objectOf(kind, item);
+    const [object] = await this.caches.objectsOf(kind, [item]);
+    return object!; // one for each
+  }
+
+  /** What a write would answer if it weren't a dry run: nothing is assigned a revision, nothing is converted. */
   dry(kind: StoredKind, key: string, object: DeepReadonly<KubernetesObject>): StoredObject {
     const { resourceVersion: version } = object.metadata ?? {};
     const revision = version ? Number(version) : 0;
     return this.caches.objectOf(kind, {
       key: kind.prefix + key,
-      value: encodeValue(kind, object),
+      value: encodeValue(kind.head, object),
       modRevision: revision,
     });
   }

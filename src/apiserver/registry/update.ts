@@ -75,7 +75,12 @@ export async function update(core: RegistryCore, call: Call, subresource: string
       const object = await toStored(resource, first ?? JSON.parse(text));
       first = undefined;
       kind.behaviour.defaults?.(object);
-      trackOwners({ core, resource, subresource, manager: options.manager, strategy, now: call.now }, existing, object);
+      if (!resource.conversion) call.audit?.requestObject(object);
+      await trackOwners(
+        { core, resource, subresource, manager: options.manager, strategy, now: call.now },
+        existing,
+        object,
+      );
       return object;
     },
   });
@@ -170,6 +175,7 @@ async function attemptUpdate(
     old: view?.old ?? old,
     options: { kind: "UpdateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
     warnings,
+    audit: call.audit,
   };
   if (admission !== "done") await core.admission.mutate(request);
   view?.takeOver();
@@ -185,7 +191,7 @@ async function attemptUpdate(
   if (options.dryRun) return { type: "done", object: core.storage.dry(kind, key, object) };
   // Nothing changed: nothing is written, the revision stays.
   // The order of keys is none of the object's business.
-  if (!side && jsonEqual(object, old)) return { type: "done", object: existing };
+  if (!side && !existing.outdated && jsonEqual(object, old)) return { type: "done", object: existing };
   const result = await core.storage.write({ kind, key, object, expected: existing.revision, side });
   if (result.type === "written") return { type: "done", object: result.object! }; // a put answers its object
   warnings.length = warningsBefore;

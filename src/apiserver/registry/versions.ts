@@ -8,10 +8,12 @@ import {
   type ManagedFieldsEntry,
   omitEmpty,
   type OtherVersion,
+  StatusError,
   updateManagedFields,
 } from "#machinery";
 import type { StoredObject } from "../cache/stored-object.ts";
 import { printGroupVersion, type Resource } from "../resource.ts";
+import { type ConvertNow, withConversions } from "./awaited-conversions.ts";
 import type { RegistryCore } from "./core.ts";
 import { rfc3339 } from "./rfc3339.ts";
 
@@ -44,19 +46,44 @@ export interface Ownership {
 
 /**
  * Who owns which field after this write. `result` is in the stored version, defaulted; without conversion both sides are used as they are.
+ * A promise only where versions are converted by a webhook.
  */
-export function trackOwners(ownership: Ownership, live: StoredObject | undefined, result: KubernetesObject): void {
-  const { resource, manager, subresource, now } = ownership;
-  const { conversion, stored } = resource;
+export function trackOwners(
+  ownership: Ownership,
+  live: StoredObject | undefined,
+  result: KubernetesObject,
+): void | Promise<void> {
+  const { stored, custom } = ownership.resource;
   // Empty lists have had their say in the defaults; only this one means something still.
   const managedFields = result.metadata?.managedFields;
   if (stored) omitEmpty(result, stored.schema);
   if (managedFields && result.metadata) result.metadata.managedFields = managedFields;
+  const sides = { live, result };
+  if (!custom) return setManaged(result, ownersAfter(ownership, sides));
+  const managed = withConversions((convert) => ownersAfter(ownership, sides, convert));
+  if (!(managed instanceof Promise)) return setManaged(result, managed);
+  return managed.then(
+    (entries) => setManaged(result, entries),
+    (error: unknown) => {
+      // Who owns what isn't worth a write that would do without; what can't be converted at all fails when it is stored.
+      if (!(error instanceof StatusError)) throw error;
+      setManaged(result, undefined);
+    },
+  );
+}
+
+function ownersAfter(
+  ownership: Ownership,
+  { live, result }: { live: StoredObject | undefined; result: KubernetesObject },
+  convert?: ConvertNow,
+): ManagedFieldsEntry[] | undefined {
+  const { resource, manager, subresource, now } = ownership;
+  const { conversion } = resource;
   const [before, after] = conversion
     ? [live && versioned(resource, live), fromStored(resource, cloneJson(result))]
     : // Read only, and the same shape whatever apiVersion says.
       [live?.decoded() as KubernetesObject | undefined, result];
-  const managed = updateManagedFields({
+  return updateManagedFields({
     schema: resource.schema,
     apiVersion: resource.groupVersion,
     live: before,
@@ -64,9 +91,8 @@ export function trackOwners(ownership: Ownership, live: StoredObject | undefined
     manager,
     subresource,
     time: rfc3339(now),
-    ...ownershipRules(ownership),
+    ...ownershipRules(ownership, convert),
   });
-  setManaged(result, managed);
 }
 
 export function setManaged(object: KubernetesObject, managed: ManagedFieldsEntry[] | undefined): void {
@@ -78,7 +104,7 @@ export function setManaged(object: KubernetesObject, managed: ManagedFieldsEntry
 const resetSets = new WeakMap<Strategy<KubernetesObject>, FieldSet>();
 
 /** Options of updateManagedFields and applyObject that follow from the resource and its strategy. */
-export function ownershipRules({ core, resource, strategy }: Ownership) {
+export function ownershipRules({ core, resource, strategy }: Ownership, convert?: ConvertNow) {
   const paths = strategy?.resetFields;
   let resetFields: FieldSet | undefined;
   if (strategy && paths) {
@@ -87,19 +113,30 @@ export function ownershipRules({ core, resource, strategy }: Ownership) {
   }
   return {
     ...(resetFields && { resetFields }),
-    ...(resource.conversion && { otherVersion: (apiVersion: string) => otherVersion(core, resource, apiVersion) }),
+    ...((resource.conversion || resource.custom) && {
+      otherVersion: (apiVersion: string) => otherVersion(core, resource, { apiVersion, convert }),
+    }),
   };
 }
 
-function otherVersion(core: Ownership["core"], from: Resource, apiVersion: string): OtherVersion | undefined {
+function otherVersion(
+  core: Ownership["core"],
+  from: Resource,
+  { apiVersion, convert }: { apiVersion: string; convert: ConvertNow | undefined },
+): OtherVersion | undefined {
   const version = apiVersion.split("/").at(-1) ?? "";
   const to = core.table.find(from.group, version, from.resource);
   if (!to || printGroupVersion(to.group, to.version) !== apiVersion) return undefined;
+  const { custom } = to;
+  if (custom && convert) {
+    const target = { groupVersion: to.groupVersion, convert: (object: KubernetesObject) => custom.convert(object) };
+    return { schema: to.schema, convert: (object) => convert(object, target) };
+  }
   return {
     schema: to.schema,
     convert: (object) => {
       const stored = from.conversion ? from.conversion.toStored(cloneJson(object)) : cloneJson(object);
-      // Conversions by webhook are asynchronous; their kinds take the fields of all versions as the same.
+      // Only custom kinds wait for conversions, and they took the way above.
       return stored instanceof Promise ? object : fromStored(to, stored);
     },
   };

@@ -68,7 +68,8 @@ function matchedResource(
   const own = asked(resource);
   if (rules.some((rule) => ruleMatches(rule, own))) return resource;
   if (matchPolicy === "Exact" || !resource.stored) return undefined;
-  const others = [...table.all()].filter(({ stored }) => stored === resource.stored);
+  const { prefix } = resource.stored;
+  const others = [...table.all()].filter(({ stored }) => stored?.prefix === prefix);
   for (const rule of rules)
     for (const other of others) if (other !== resource && ruleMatches(rule, asked(other))) return other;
   return undefined;
@@ -99,12 +100,14 @@ async function namespaceMatches(
 }
 
 /** The object as this version of the resource shows it; bodies of subresources are as they are. The original stays as it is. */
-export function shownAs(
+export async function shownAs(
   resource: Resource,
   object: DeepReadonly<KubernetesObject> | undefined,
-): DeepReadonly<KubernetesObject> | undefined {
+): Promise<DeepReadonly<KubernetesObject> | undefined> {
   if (!object) return undefined;
   if (object.kind !== undefined && object.kind !== resource.kind) return object;
+  if (resource.custom && object.apiVersion !== resource.groupVersion)
+    return resource.custom.convert(cloneJson(object) as KubernetesObject);
   if (!resource.conversion) return { ...object, kind: resource.kind, apiVersion: resource.groupVersion };
   return { ...fromStored(resource, cloneJson(object) as KubernetesObject), kind: resource.kind };
 }
@@ -138,6 +141,8 @@ export async function ask({ client, lookup }: DispatchContext, question: Questio
     const text = await client.post({ client: webhook.clientConfig, body, timeoutSeconds }, lookup);
     const answer = readReview(text, { uid, version, mutating });
     request.warnings.push(...answer.warnings);
+    for (const [key, value] of Object.entries(answer.auditAnnotations))
+      request.audit?.annotate(`${name}/${key}`, value);
     return answer;
   } catch (error) {
     if (error instanceof CallError) throw new WebhookCallError(name, `failed to call webhook: ${error.message}`);

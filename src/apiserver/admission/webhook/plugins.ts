@@ -70,10 +70,10 @@ function mutatingPlugin({ table, client, source, log }: PluginOptions): Admissio
       const context: DispatchContext = { table, client, lookup };
       const rounds = roundsOf(round);
       if (round.again) rounds.begin(request.object);
-      for (const hook of await source.hooks()) {
+      for (const [index, hook] of (await source.hooks()).entries()) {
         const invocation = await invocationOf(context, hook, request);
         if (!invocation || (round.again && !rounds.wants(hook.id))) continue;
-        await mutateBy(context, invocation, { request, round, rounds, log });
+        await mutateBy(context, invocation, { request, round, rounds, index, log });
       }
       rounds.end(request.object);
     },
@@ -84,21 +84,34 @@ interface Mutation {
   readonly request: AdmissionRequest;
   readonly round: Round;
   readonly rounds: Rounds;
+  /** Of the webhook among all. */
+  readonly index: number;
   readonly log: Logger;
 }
 
 async function mutateBy(
   context: DispatchContext,
   invocation: Invocation,
-  { request, round, rounds, log }: Mutation,
+  { request, round, rounds, index, log }: Mutation,
 ): Promise<void> {
   const { hook, resource } = invocation;
-  const object = shownAs(resource, request.object);
-  const old = shownAs(resource, request.old);
-  const answer = await forgiving(hook, log, () => ask(context, { invocation, request, object, old, mutating: true }));
+  const object = await shownAs(resource, request.object);
+  const old = await shownAs(resource, request.old);
+  const place = `round_${round.again ? 1 : 0}_index_${index}`;
   let changed = false;
+  const note = () =>
+    request.audit?.annotate(`${mutationKey}${place}`, JSON.stringify({ ...named(hook), mutated: changed }));
+  const call = () => ask(context, { invocation, request, object, old, mutating: true });
+  const answer = await forgiving(hook, log, call).catch((error: unknown) => {
+    note();
+    throw error;
+  });
+  if (!answer) request.audit?.annotate(`failed-open.${mutationKey}${place}`, hook.webhook.name);
   if (answer) {
-    if (!answer.allowed) throw denied(hook.webhook.name, answer.result);
+    if (!answer.allowed) {
+      note();
+      throw denied(hook.webhook.name, answer.result);
+    }
     if (answer.patch.length > 0) {
       if (!object || !request.object)
         throw statusError.internal(
@@ -106,9 +119,13 @@ async function mutateBy(
         );
       const patched = patchObject(object, answer.patch, resource);
       changed = !jsonEqual(patched, object);
+      request.audit?.annotateAt("Request", `patch.webhook.admission.k8s.io/${place}`, () =>
+        JSON.stringify({ ...named(hook), patch: answer.patch, patchType: "JSONPatch" }),
+      );
       await replace(request, patched, resource);
     }
   }
+  note();
   if (changed) {
     rounds.changed();
     round.wanted = true;
@@ -116,13 +133,19 @@ async function mutateBy(
   if (hook.webhook.reinvocationPolicy === "IfNeeded") rounds.asked(hook.id);
 }
 
+/** In the audit log. */
+const mutationKey = "mutation.webhook.admission.k8s.io/";
+const named = ({ configuration, webhook }: Hook) => ({ configuration, webhook: webhook.name });
+
 type Patch = Parameters<typeof applyJsonPatch>[1];
 
 function patchObject(object: DeepReadonly<KubernetesObject>, patch: Patch, resource: Resource): KubernetesObject {
   try {
     // The result shares parts with the original, which belongs to others.
     const patched = JSON.parse(JSON.stringify(applyJsonPatch(object, patch))) as KubernetesObject; // checked below
-    if (object.kind === resource.kind) checkTyped(patched as Record<string, unknown>, resource.schema);
+    // What custom kinds are is for their schema to say, later.
+    if (object.kind === resource.kind && !resource.custom)
+      checkTyped(patched as Record<string, unknown>, resource.schema);
     return patched;
   } catch (error) {
     // Whatever it made of the object, the webhook did: upstream calls all of it an internal error.
@@ -135,8 +158,11 @@ async function replace(request: AdmissionRequest, patched: KubernetesObject, res
   const { object } = request;
   if (!object) return;
   const isBody = patched.kind !== resource.kind;
-  const next = isBody ? patched : await toStored(resource, patched);
-  if (!isBody && resource.stored) {
+  const { custom } = request.resource;
+  const back = custom && resource !== request.resource ? await custom.convert(patched) : patched;
+  const next = isBody ? patched : await toStored(request.resource.custom ? request.resource : resource, back);
+  if (!isBody) custom?.schema.applyDefaults(next);
+  if (!isBody && !custom && resource.stored) {
     resource.stored.behaviour.defaults?.(next);
     omitEmpty(next, resource.stored.schema);
   }
@@ -157,8 +183,8 @@ function validatingPlugin({ table, client, source, log }: PluginOptions): Admiss
       }
       const errors: unknown[] = [];
       await Promise.all(
-        invocations.map((invocation) =>
-          validateBy(context, invocation, { request, log }).catch((error: unknown) => errors.push(error)),
+        invocations.map((invocation, index) =>
+          validateBy(context, invocation, { request, index, log }).catch((error: unknown) => errors.push(error)),
         ),
       );
       // The first that spoke, as upstream does; all are asked to the end.
@@ -170,13 +196,18 @@ function validatingPlugin({ table, client, source, log }: PluginOptions): Admiss
 async function validateBy(
   context: DispatchContext,
   invocation: Invocation,
-  { request, log }: Pick<Mutation, "request" | "log">,
+  { request, index, log }: Pick<Mutation, "request" | "index" | "log">,
 ): Promise<void> {
   const { hook, resource } = invocation;
-  const object = shownAs(resource, request.object);
-  const old = shownAs(resource, request.old);
+  const object = await shownAs(resource, request.object);
+  const old = await shownAs(resource, request.old);
   const answer = await forgiving(hook, log, () => ask(context, { invocation, request, object, old, mutating: false }));
-  if (answer && !answer.allowed) throw denied(hook.webhook.name, answer.result);
+  if (!answer)
+    request.audit?.annotate(
+      `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`,
+      hook.webhook.name,
+    );
+  else if (!answer.allowed) throw denied(hook.webhook.name, answer.result);
 }
 
 /** Undefined: it couldn't be asked, and its failure policy says that this doesn't matter. */
