@@ -191,7 +191,11 @@ function userOf(claims: Claims): RequestUser {
         ? { "authentication.kubernetes.io/pod-name": [pod.name], "authentication.kubernetes.io/pod-uid": [pod.uid] }
         : {}),
       ...(node
-        ? { "authentication.kubernetes.io/node-name": [node.name], "authentication.kubernetes.io/node-uid": [node.uid] }
+        ? {
+            "authentication.kubernetes.io/node-name": [node.name],
+            // The node was gone when the token was made.
+            ...(node.uid ? { "authentication.kubernetes.io/node-uid": [node.uid] } : {}),
+          }
         : {}),
     },
   };

@@ -19,7 +19,7 @@ const accountTokens = createAccountTokens({
   issuer: audience,
   audiences: [audience],
   now: Date.now,
-  lookUp: () => ({ uid: "u1" }),
+  lookUp: (resource) => ({ uid: resource === "pods" ? "p1" : "u1" }),
 });
 const alice = { name: "alice", uid: "2", groups: [], extra: {} };
 const rbac = createRbac({
@@ -92,11 +92,18 @@ test("rules review: rules about one resource are joined", async () => {
 });
 
 const account: ServiceAccount = { metadata: { name: "robot", namespace: "ns", uid: "u1" } };
-const pods = { right: { spec: { serviceAccountName: "robot" } }, wrong: { spec: { serviceAccountName: "other" } } };
+const robotOn = (nodeName?: string) => ({ spec: { serviceAccountName: "robot", nodeName } });
+const pods = {
+  right: robotOn(),
+  placed: robotOn("node1"),
+  orphaned: robotOn("gone"),
+  wrong: { spec: { serviceAccountName: "other" } },
+};
 const tokenContext = {
   user: alice,
   account,
-  get: async (_resource: string, _namespace: string, name: string) => {
+  get: async (resource: string, _namespace: string, name: string) => {
+    if (resource === "nodes" && name === "node1") return { metadata: { uid: "n1" } };
     if (!(name in pods)) throw statusError.notFound({ group: "", resource: "pods" }, name);
     return { metadata: { uid: "p1" }, ...pods[name as keyof typeof pods] };
   },
@@ -107,6 +114,31 @@ test("token request: default audience and life", async () => {
   const answer = await requestToken({ metadata: {} }, tokenContext, accountTokens);
   assert.deepEqual(answer.spec, { audiences: [audience], expirationSeconds: 3600 });
   assert.ok("user" in accountTokens.authenticate(answer.status?.token ?? ""));
+});
+
+// conformance: ServiceAccounts should mount an API token into pods
+for (const [pod, extra] of [
+  ["right", {}],
+  ["placed", { "authentication.kubernetes.io/node-name": ["node1"], "authentication.kubernetes.io/node-uid": ["n1"] }],
+  ["orphaned", { "authentication.kubernetes.io/node-name": ["gone"] }],
+] as const)
+  test(`token request: a token for the pod ${pod} tells of its node as far as known`, async () => {
+    const spec = { audiences: [], boundObjectRef: bound(pod) };
+    const { metadata, status } = await requestToken({ metadata: {}, spec }, tokenContext, accountTokens);
+    assert.deepEqual({ ...metadata, creationTimestamp: "" }, { ...account.metadata, creationTimestamp: "" });
+    const found = accountTokens.authenticate(status?.token ?? "");
+    assert.ok("user" in found);
+    const nodeKeys = Object.entries(found.user.extra ?? {}).filter(([key]) => key.includes("/node-"));
+    assert.deepEqual(Object.fromEntries(nodeKeys), extra);
+  });
+
+test("token request: another account named in the body is refused", async () => {
+  for (const [metadata, message] of [
+    [{ name: "other" }, /metadata\.name: Invalid value: "other": must match the service account name if specified/],
+    [{ namespace: "other" }, /must match the service account namespace if specified/],
+    [{ uid: "u2" }, /the UID in the token request \(u2\) does not match the UID of the service account \(u1\)/],
+  ] as const)
+    await assert.rejects(requestToken({ metadata }, tokenContext, accountTokens), message);
 });
 
 for (const [name, spec, message] of [

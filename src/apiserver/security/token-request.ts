@@ -1,6 +1,6 @@
 /** serviceaccounts/token: makes a token for an account, bound to a pod, secret or node if asked. */
-import type { Pod, RequestUser, ServiceAccount, TokenRequest, TokenRequestSpec } from "#api";
-import { FieldPath, fieldError, statusError } from "#machinery";
+import type { ObjectMeta, Pod, RequestUser, ServiceAccount, TokenRequest, TokenRequestSpec } from "#api";
+import { FieldPath, fieldError, StatusError, statusError } from "#machinery";
 import type { AccountTokens, Reference } from "./account-tokens.ts";
 
 const secondsMin = 600;
@@ -40,9 +40,13 @@ export async function requestToken(
       fieldError.invalid(path, asked.expirationSeconds, detail),
     ]);
   const { name = "", namespace = "", uid = "" } = account.metadata;
+  const metadata = describeAs(body.metadata ?? {}, { name, namespace, uid });
   const bound = await bind(asked.boundObjectRef, { account, get, namespace, name });
   const audiences = asked.audiences?.length ? asked.audiences : [...tokens.audiences];
-  const extend = bound.pod !== undefined && asked.expirationSeconds === warnOnlySeconds;
+  const extend =
+    bound.pod !== undefined &&
+    asked.expirationSeconds === warnOnlySeconds &&
+    audiences.every((audience) => tokens.audiences.includes(audience));
   const { token, expiration } = tokens.issue({
     namespace,
     account: { name, uid },
@@ -54,9 +58,31 @@ export async function requestToken(
   const reportedSeconds = extend ? expiration - extendedSeconds + asked.expirationSeconds : expiration;
   return {
     ...body,
+    metadata,
     spec: { ...asked, audiences },
     status: { token, expirationTimestamp: new Date(reportedSeconds * 1000).toISOString().replace(/\.\d+Z$/, "Z") },
   };
+}
+
+/** The answer is named like the account; who names another one means another one. */
+function describeAs(asked: ObjectMeta, account: { name: string; namespace: string; uid: string }): ObjectMeta {
+  const type = { group: "authentication.k8s.io", kind: "TokenRequest" };
+  for (const key of ["name", "namespace"] as const)
+    if (asked[key] && asked[key] !== account[key])
+      throw statusError.invalid(type, account.name, [
+        fieldError.invalid(
+          FieldPath.root("metadata").child(key),
+          asked[key],
+          `must match the service account ${key} if specified`,
+        ),
+      ]);
+  if (asked.uid && asked.uid !== account.uid)
+    throw statusError.conflict(
+      { group: type.group, resource: type.kind },
+      account.name,
+      `the UID in the token request (${asked.uid}) does not match the UID of the service account (${account.uid})`,
+    );
+  return { ...asked, ...account, creationTimestamp: new Date().toISOString().replace(/\.\d+Z$/, "Z") };
 }
 
 type Bound = { pod?: Reference; secret?: Reference; node?: Reference };
@@ -83,7 +109,20 @@ async function bind(
       boundName,
       `the UID in the bound object reference (${uid}) does not match the UID in record. The object might have been deleted and then recreated`,
     );
-  return { [kind.toLowerCase()]: { name: boundName, uid: found } };
+  return {
+    [kind.toLowerCase()]: { name: boundName, uid: found },
+    ...(kind === "Pod" ? await nodeOf(object as Pod, get) : {}), // as above
+  };
+}
+
+/** Whoever gets the token may ask where the pod runs. A node that is gone is still told by its name. */
+async function nodeOf({ spec }: Pod, get: TokenRequestContext["get"]): Promise<Bound> {
+  if (!spec?.nodeName) return {};
+  const node = await get("nodes", "", spec.nodeName).catch((error: unknown) => {
+    if (error instanceof StatusError && error.status.reason === "NotFound") return undefined;
+    throw error;
+  });
+  return { node: { name: spec.nodeName, uid: node?.metadata.uid ?? "" } };
 }
 
 /** As Go prints a GroupVersionKind. */
