@@ -9,6 +9,7 @@ export {
 export {
   type Column,
   defineKind,
+  type FieldText,
   type GracefulDeletion,
   type Kind,
   type RequestUser,
@@ -17,7 +18,9 @@ export {
 } from "./kind.ts";
 export * from "./apiextensions/mod.ts";
 export type * from "./types.d.ts";
+export { creationText } from "./columns.ts";
 export { kinds } from "./kinds.ts";
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";
+export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/mandatory.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
 export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";

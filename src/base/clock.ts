@@ -4,12 +4,15 @@
  */
 export interface Clock {
   now(): number;
+  /** Milliseconds with fractions since any moment, for durations; missing: `now` will do. */
+  precise?(): number;
   /** Calls `run` once after `delayMs`; the answer cancels it. Timers don't keep the process alive. */
   after(delayMs: number, run: () => void): () => void;
 }
 
 export const realClock: Clock = {
   now: Date.now,
+  precise: () => performance.now(),
   after(delayMs, run) {
     // setTimeout overflows to 1 ms above 2^31 - 1.
     const timer = setTimeout(run, Math.min(delayMs, timerMsMax));
@@ -19,6 +22,9 @@ export const realClock: Clock = {
 };
 
 const timerMsMax = 2 ** 31 - 1;
+
+/** The clock for durations. */
+export const preciseNow = (clock: Clock): (() => number) => clock.precise?.bind(clock) ?? clock.now.bind(clock);
 
 /** A clock that stands still until `advance` is called; due timers run in order of time. */
 export class FakeClock implements Clock {

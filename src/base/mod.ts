@@ -1,6 +1,6 @@
 export { AssertionError, assert } from "./assert.ts";
 export { type BackoffOptions, backoffMs } from "./backoff.ts";
-export { type Clock, FakeClock, realClock } from "./clock.ts";
+export { type Clock, FakeClock, preciseNow, realClock } from "./clock.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel, silentLogger } from "./log.ts";
 export { durationProblem, parseDuration, printDuration } from "./duration.ts";
 export {
@@ -12,5 +12,16 @@ export {
   type FlagValues,
   parseFlags,
 } from "./flag.ts";
+export {
+  Counter,
+  exponentialBounds,
+  Family,
+  Gauge,
+  Histogram,
+  type Metric,
+  MetricRegistry,
+  seriesMax,
+} from "./metric.ts";
+export { metricContentTypes, metricFormatOf, printMetrics } from "./metric-text.ts";
 export { lingerMs, splice } from "./splice.ts";
 export { printHead, requestUpgrade, type UpgradeAnswer, type UpgradeRequest } from "./upgrade.ts";

@@ -1,0 +1,324 @@
+/**
+ * API priority and fairness: every request is put into a flow of a priority level, takes seats there or waits for them, and what waits
+ * is started in an order in which no flow can starve another. Follows upstream's apf_controller and filters/priority-and-fairness;
+ * what is different, and why, is in docs/flow-control.md.
+ */
+import { assert, type Clock, type MetricRegistry, preciseNow } from "#base";
+import type { FlowSchema, PriorityLevelConfiguration } from "#api";
+import type { DeepReadonly } from "#machinery";
+import { Classifier, type Digest } from "./classify.ts";
+import { FlowMetrics } from "./flow-metrics.ts";
+import { borrow, digest, type Level, type Schema } from "./levels.ts";
+import type { Queue, QueuedRequest, Work } from "./queue-set.ts";
+import { RequestKinds } from "./request-kinds.ts";
+import type { TurnGate } from "./turn-gate.ts";
+import { type Doorkeeper, isReadOnly, type Passage, TooManyRequests, type Visit } from "./visit.ts";
+import { WatchCounts } from "./watch-counts.ts";
+import { estimateWork, type Stock, type WorkSources } from "./work-estimate.ts";
+import type { ResourceTarget } from "../request-target.ts";
+
+/** How often seats are lent anew. */
+const borrowPeriodMs = 10_000;
+/** As upstream: nobody waits longer. */
+const waitMsMax = 60_000;
+/** Requests that wait are started few at a time: they only run when all of these have been started. */
+const startsPerTurn = 8;
+const startsPerFinish = 2;
+
+export interface FlowControlOptions {
+  /** Of the whole server: --max-requests-inflight and --max-mutating-requests-inflight together. */
+  readonly seats: number;
+  readonly clock: Clock;
+  readonly gate: TurnGate;
+  readonly metrics: MetricRegistry;
+  stock(target: ResourceTarget): Stock | undefined;
+}
+
+export interface Objects {
+  readonly levels: readonly DeepReadonly<PriorityLevelConfiguration>[];
+  readonly schemas: readonly DeepReadonly<FlowSchema>[];
+}
+
+export class FlowControl implements Doorkeeper {
+  readonly watches = new WatchCounts();
+  readonly kinds: RequestKinds;
+  readonly precise: () => number;
+  readonly clock: Clock;
+  readonly #seats: number;
+  readonly #gate: TurnGate;
+  readonly #metrics: FlowMetrics;
+  readonly #sources: WorkSources;
+  #objects: Objects = { levels: [], schemas: [] };
+  #levels: ReadonlyMap<string, Level> = new Map();
+  #classifier = new Classifier<Schema>([]);
+  /** Requests in all queues. */
+  #waiting = 0;
+  /** Some of them wait for the next turn, not for seats: nobody may overtake. */
+  #backlog = false;
+  /** Of the level that was served last. */
+  #pass = 0;
+  #cancelBorrowing: (() => void) | undefined;
+
+  constructor({ seats, clock, gate, metrics, stock }: FlowControlOptions) {
+    this.#seats = seats;
+    this.clock = clock;
+    this.precise = preciseNow(clock);
+    this.#gate = gate;
+    this.#metrics = new FlowMetrics(metrics);
+    this.#sources = { stock, watchers: (target) => this.watches.of(target) };
+    this.kinds = new RequestKinds(this.#metrics, this.precise());
+    metrics.onCollect(() => this.#collect());
+    this.configure(this.#objects);
+    this.#borrowLater();
+  }
+
+  get levels(): ReadonlyMap<string, Level> {
+    return this.#levels;
+  }
+
+  /** New objects; requests that are here stay where they are. */
+  configure(objects: Objects): void {
+    this.#objects = objects;
+    const nowMs = this.precise();
+    const shared = { seats: this.#seats, metrics: this.#metrics, nowMs };
+    const { levels, schemas } = digest({ ...objects, ...shared, previous: this.#levels });
+    this.#levels = levels;
+    this.#classifier = new Classifier(schemas);
+    let [seats, places] = [0, 0];
+    for (const { nominal, response } of levels.values()) {
+      seats += nominal;
+      if (typeof response !== "string") places += response.queues * response.lengthMax;
+    }
+    this.kinds.setLimits({ executing: seats, waiting: places });
+    this.#start(nowMs, startsPerTurn);
+  }
+
+  enter(visit: Visit): Passage | Promise<Passage> {
+    const schema = this.#classifier.classify(visit);
+    const { level } = schema;
+    const work = estimateWork(visit, this.#sources, level.requestSeatsMax);
+    const request = new FlowRequest(this, { visit, schema, work });
+    const nowMs = visit.arrivedMs;
+    let mayStart = true;
+    let hand = noHand;
+    if (!level.exempt) {
+      const { user, target } = visit;
+      request.distinguisher = schema.distinguish(user.name, target.type === "resource" ? target.namespace : "");
+      hand = schema.hand(request.distinguisher);
+      mayStart = !this.#backlog && this.#gate.open(nowMs);
+    }
+    const outcome = level.queues.arrive(request, { hand, mayStart, nowMs });
+    if (outcome === "runs") {
+      request.noteQueueLength();
+      request.run(nowMs);
+      return request;
+    }
+    if (outcome !== "waits") throw this.#refuse(schema, outcome);
+    if (level.queues.waiting === 1) level.pass = Math.max(level.pass, this.#pass);
+    this.#waiting++;
+    if (!mayStart) this.#startNextTurn();
+    return request.wait(visit);
+  }
+
+  /** Of a request that waited and doesn't any more. */
+  left(request: FlowRequest, nowMs: number): void {
+    this.#waiting--;
+    request.schema.level.queues.cancel(request, nowMs);
+    this.#reap(request.schema.level);
+  }
+
+  started(): void {
+    this.#waiting--;
+  }
+
+  /** Seats became free. */
+  freed(level: Level, nowMs: number): void {
+    if (this.#waiting > 0) this.#start(nowMs, startsPerFinish);
+    this.#reap(level);
+  }
+
+  refuseAfterWaiting(schema: Schema): TooManyRequests {
+    return this.#refuse(schema, "time-out");
+  }
+
+  close(): void {
+    this.#cancelBorrowing?.();
+  }
+
+  #refuse({ name, uid, level }: Schema, reason: string): TooManyRequests {
+    this.#metrics.rejected.with(level.name, name, reason).inc();
+    level.retryAfter.note(this.clock.now());
+    return new TooManyRequests({ schemaUid: uid, levelUid: level.uid }, level.retryAfter.seconds);
+  }
+
+  #startNextTurn(): void {
+    this.#backlog = true;
+    this.#gate.next(() => this.#start(this.precise(), startsPerTurn));
+  }
+
+  /** Levels take turns by the seats they have, their flows by their queues. */
+  #start(nowMs: number, startsMax: number): void {
+    const blocked = new Set<Level>();
+    for (let started = 0; this.#waiting > 0; ) {
+      const level = this.#nextLevel(blocked);
+      if (!level) break;
+      if (started >= startsMax || !this.#gate.open(nowMs)) {
+        this.#startNextTurn();
+        return;
+      }
+      if (level.queues.startNext(nowMs)) {
+        started++;
+        this.#pass = level.pass;
+        level.pass += 1 / Math.max(1, level.current);
+      } else blocked.add(level);
+    }
+    this.#backlog = false;
+  }
+
+  #nextLevel(blocked: ReadonlySet<Level>): Level | undefined {
+    let next: Level | undefined;
+    for (const level of this.#levels.values()) {
+      const { waiting, seatsInUse, limit } = level.queues;
+      if (waiting === 0 || seatsInUse >= limit || blocked.has(level)) continue;
+      if (!next || level.pass < next.pass) next = level;
+    }
+    return next;
+  }
+
+  #borrowLater(): void {
+    this.#cancelBorrowing = this.clock.after(borrowPeriodMs, () => {
+      const nowMs = this.precise();
+      borrow([...this.#levels.values()], { seats: this.#seats, metrics: this.#metrics, nowMs });
+      this.#start(nowMs, startsPerTurn);
+      this.#borrowLater();
+    });
+  }
+
+  #reap(level: Level): void {
+    if (level.quiescing && level.queues.idle) this.configure(this.#objects);
+  }
+
+  #collect(): void {
+    const nowMs = this.precise();
+    this.kinds.sync(nowMs);
+    for (const { name, queues } of this.#levels.values()) {
+      queues.sync(nowMs);
+      this.#metrics.setLevel(name, { r: queues.r });
+    }
+  }
+}
+
+const noHand: readonly number[] = [];
+
+/** A request in a level: waiting, running, or done. */
+export class FlowRequest implements QueuedRequest, Passage {
+  readonly schema: Schema;
+  readonly digest: Digest;
+  readonly work: Work;
+  readonly seats: number;
+  readonly arrivedMs: number;
+  distinguisher = "";
+  queue: Queue | undefined = undefined;
+  next: QueuedRequest | undefined = undefined;
+  previous: QueuedRequest | undefined = undefined;
+  arrivedR = 0;
+  startedMs = 0;
+  waitedMs = 0;
+  readonly #control: FlowControl;
+  #proceed: ((nowMs: number) => void) | undefined;
+  #over = false;
+
+  constructor(control: FlowControl, { visit, schema, work }: { visit: Visit; schema: Schema; work: Work }) {
+    this.#control = control;
+    this.schema = schema;
+    this.digest = visit;
+    this.work = work;
+    this.seats = Math.max(work.initialSeats, work.finalSeats);
+    this.arrivedMs = visit.arrivedMs;
+    schema.series.estimatedSeats.observe(this.seats);
+  }
+
+  get flow() {
+    return { schemaUid: this.schema.uid, levelUid: this.schema.level.uid };
+  }
+
+  noteQueueLength(): void {
+    if (this.queue) this.schema.series.queueLength.observe(this.queue.waiting.length || 1);
+  }
+
+  /** It starts, at once or after waiting. */
+  run(nowMs: number): void {
+    const { series, level } = this.schema;
+    if (!level.exempt) {
+      this.waitedMs = nowMs - this.arrivedMs;
+      series.waited.observe(this.waitedMs / 1000);
+    }
+    series.dispatched.inc();
+    series.executing.add(1);
+    series.executingSeats.add(this.seats);
+    this.#control.kinds.executing(isReadOnly(this.digest.verb), 1, nowMs);
+  }
+
+  start(nowMs: number): void {
+    assert(this.#proceed, "only who waits is started");
+    this.#control.started();
+    this.#proceed(nowMs);
+  }
+
+  wait({ waitMs, signal, verb }: Visit): Promise<Passage> {
+    const { series } = this.schema;
+    const control = this.#control;
+    const readOnly = isReadOnly(verb);
+    this.noteQueueLength();
+    series.waiting.add(1);
+    series.waitingSeats.add(this.seats);
+    control.kinds.waiting(readOnly, 1, this.arrivedMs);
+    return new Promise((resolve, reject) => {
+      const aborts = signal?.();
+      const done = (nowMs: number) => {
+        cancel();
+        aborts?.removeEventListener("abort", give);
+        this.#proceed = undefined;
+        series.waiting.add(-1);
+        series.waitingSeats.add(-this.seats);
+        control.kinds.waiting(readOnly, -1, nowMs);
+      };
+      const give = () => {
+        const nowMs = control.precise();
+        done(nowMs);
+        control.left(this, nowMs);
+        series.waitedInVain().observe((nowMs - this.arrivedMs) / 1000);
+        reject(control.refuseAfterWaiting(this.schema));
+      };
+      this.#proceed = (nowMs) => {
+        done(nowMs);
+        this.run(nowMs);
+        resolve(this);
+      };
+      const cancel = control.clock.after(Math.min(waitMs, waitMsMax), give);
+      if (aborts?.aborted) give();
+      else aborts?.addEventListener("abort", give, { once: true });
+    });
+  }
+
+  finish(nowMs: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    const { series, level } = this.schema;
+    const isWatch = this.digest.verb === "watch";
+    (isWatch ? series.watchStart() : series.execution).observe((nowMs - this.startedMs) / 1000);
+    series.executing.add(-1);
+    this.#control.kinds.executing(isReadOnly(this.digest.verb), -1, nowMs);
+    level.queues.finish(this, nowMs);
+    if (this.work.extraMs === 0) this.#release(nowMs);
+    // The client has its answer; the watchers are still being told.
+    else this.#control.clock.after(this.work.extraMs, () => this.#release(this.#control.precise()));
+  }
+
+  #release(nowMs: number): void {
+    const { level, series } = this.schema;
+    series.executingSeats.add(-this.seats);
+    level.queues.release(this, nowMs);
+    this.#control.freed(level, nowMs);
+  }
+}
