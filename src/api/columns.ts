@@ -1,18 +1,17 @@
 /** What columns of tables have in common: ages, and the words for what isn't there. */
 import { humanDuration, type KubernetesObject } from "#machinery";
-import type { Column } from "./kind.ts";
+import type { Column, FieldText } from "./kind.ts";
 
 /** How long ago an RFC 3339 time was. */
 export const printAge = (time: string | undefined, now: number): string =>
   time ? humanDuration(now - Date.parse(time)) : "<unknown>";
 
-const ageDescription =
-  "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+export const creationText: FieldText = { field: "V1ObjectMeta.creationTimestamp", gaps: { "42": "\n\n" } };
 
 export const ageColumn: Column<KubernetesObject> = {
   name: "Age",
   type: "string",
-  description: ageDescription,
+  description: creationText,
   of: ({ metadata }, now) => printAge(metadata?.creationTimestamp, now),
 };
 

@@ -37,12 +37,22 @@ export interface Strategy<T> {
   readonly resetFields?: readonly string[];
 }
 
+/** What the documentation of a field says. The words aren't in this tree: the build brings them along. */
+export interface FieldText {
+  /** Type as client generators name it, and field: `V1ObjectMeta.creationTimestamp`. */
+  readonly field: string;
+  /** Where more than a blank stands: after so many words, what. */
+  readonly gaps?: Readonly<Record<number, string>>;
+  /** Instead of its last word, where tables kept an older one. */
+  readonly last?: string;
+}
+
 export interface Column<T> {
   readonly name: string;
   /** OpenAPI type of the cell: string, integer, number, boolean, date. */
   readonly type: string;
   readonly format?: string;
-  readonly description?: string;
+  readonly description?: string | FieldText;
   /** 0: always shown; 1: only with `-o wide`. */
   readonly priority?: number;
   /** The cell. `now` for ages. */

@@ -1,7 +1,12 @@
 /** HTTP in front of the pipeline: who is calling, the negotiated shape, headers, deadlines, and every error as an answer. */
 import { randomUUID } from "node:crypto";
+import type { RequestUser } from "#api";
 import type { Clock, Logger } from "#base";
 import { type Status, StatusError, statusError } from "#machinery";
+import { AuditedSink } from "./audit/audited-sink.ts";
+import { recordAnswer } from "./audit/record-answer.ts";
+import type { RequestAudit } from "./audit/request-audit.ts";
+import { sourceAddresses } from "./audit/source-addresses.ts";
 import {
   bodyBytesMax,
   type Handler,
@@ -11,14 +16,16 @@ import {
 } from "./http/exchange.ts";
 import { contentTypeOf, type Format, negotiate } from "./http/media-type.ts";
 import { type ResponseContext, respond, respondError } from "./http/respond.ts";
-import type { Pipeline, Route } from "./pipeline.ts";
+import { auditReceived, type Pipeline, type Route } from "./pipeline.ts";
 import { PlainFailure, plainFailureText } from "./plain-failure.ts";
 import type { ProtobufOutput } from "./present/protobuf.ts";
 import { negotiateShape, presenterFor } from "./present/shape.ts";
+import type { TableOptions } from "./present/table-presenter.ts";
 import { Query } from "./query.ts";
 import { parseTarget } from "./request-target.ts";
 import type { RequestBody } from "./registry/call.ts";
-import type { Authenticator } from "./security.ts";
+import type { AuthenticationObserver, Authenticator } from "./security.ts";
+import { upgradeOf } from "./streaming/upgrade-request.ts";
 
 /** As upstream's --request-timeout; watches and streams are exempt. */
 export const requestTimeoutMs = 60_000;
@@ -27,6 +34,8 @@ export interface HttpServerOptions {
   readonly pipeline: Pipeline;
   readonly authenticator: Authenticator;
   readonly protobuf: ProtobufOutput;
+  /** The words of a column's description. */
+  readonly textOf: TableOptions["textOf"];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -39,16 +48,36 @@ export function createHandler(options: HttpServerOptions): Handler {
 
 async function handle(options: HttpServerOptions, request: ServerRequest, sink: ResponseSink): Promise<void> {
   const { headers } = request;
-  const auditId = headers["audit-id"];
-  const base: ResponseHeaders = {
-    "audit-id": typeof auditId === "string" ? auditId : randomUUID(),
-    "cache-control": "no-cache, private",
-  };
-  const exchange: Exchange = { options, request, sink, base, query: new Query(request.query), warnings: [] };
+  const auditId = headers["audit-id"]?.toString() || randomUUID();
+  const base: ResponseHeaders = { "audit-id": auditId, "cache-control": "no-cache, private" };
+  const query = new Query(request.query);
+  const exchange: Exchange = { options, request, sink, base, query, warnings: [], audit: undefined };
+  if (options.pipeline.audit) return handleAudited(exchange, auditId);
   try {
     await serve(exchange);
   } catch (error) {
     await fail(exchange, error);
+  }
+}
+
+async function handleAudited(exchange: Exchange, auditId: string): Promise<void> {
+  const { options, request, sink } = exchange;
+  const { path, query, headers } = request;
+  const audit = options.pipeline.audit?.begin({
+    auditId,
+    requestUri: query === "" ? path : `${path}?${query}`,
+    userAgent: headers["user-agent"] ?? "",
+    sourceIPs: () => sourceAddresses(headers, request.remoteAddress),
+  });
+  const audited = { ...exchange, audit, sink: audit ? new AuditedSink(sink, audit) : sink };
+  const upgrade = upgradeOf(request);
+  if (upgrade) upgrade.onTakeOver = () => audit?.started(101);
+  try {
+    await serve(audited);
+  } catch (error) {
+    await fail(audited, error);
+  } finally {
+    if (audit) options.pipeline.audit?.follow(audit.complete());
   }
 }
 
@@ -60,15 +89,18 @@ interface Exchange {
   readonly query: Query;
   /** Also sent with a refusal. */
   readonly warnings: string[];
+  readonly audit: RequestAudit | undefined;
 }
 
 async function serve(exchange: Exchange): Promise<void> {
-  const { options, request, sink, query } = exchange;
+  const { options, request, sink, query, audit } = exchange;
   const { headers, method, path } = request;
   const target = parseTarget(path);
   if (!target) return sink.respond(400, { "content-type": "text/plain; charset=utf-8" }, "400 Bad Request");
-  const found = options.authenticator.authenticate(request);
+  const observer = audit && new AuditObserver({ method, path, target, query, audit });
+  const found = options.authenticator.authenticate(request, observer);
   const user = found instanceof Promise ? await found : found;
+  if (observer) await observer.authenticated(user);
   if (!user) throw statusError.unauthorized();
   const route = await options.pipeline.route({
     method,
@@ -76,6 +108,7 @@ async function serve(exchange: Exchange): Promise<void> {
     target,
     query,
     user,
+    audit,
     accept: headers.accept,
     etag: headers["if-none-match"],
     host: headers[":authority"]?.toString() ?? headers.host ?? "",
@@ -93,12 +126,46 @@ async function serve(exchange: Exchange): Promise<void> {
     }),
   );
   const shape = answer.type === "list" || answer.type === "watch" ? answer.type : "object";
+  if (audit?.wantsResponseObject)
+    await recordAnswer(audit, answer, () =>
+      presenterFor(media, { resource: route.resource, query, now, answer: shape, textOf: options.textOf }),
+    );
   const context = { ...contextOf(exchange, media.format), pretty: media.pretty || isPretty(exchange) };
   await respond(context, answer, () =>
     media.format === "protobuf"
       ? options.protobuf.presenter(route.resource)
-      : presenterFor(media, { resource: route.resource, query, now, answer: shape }),
+      : presenterFor(media, { resource: route.resource, query, now, answer: shape, textOf: options.textOf }),
   );
+}
+
+type Asked = Parameters<typeof auditReceived>[0];
+
+/** The audit log hears who asks as soon as that is known, before impersonation is checked. */
+class AuditObserver implements AuthenticationObserver {
+  readonly #asked: Asked;
+  #told = false;
+
+  constructor(asked: Asked) {
+    this.#asked = asked;
+  }
+
+  async authenticated(user: RequestUser | undefined): Promise<void> {
+    if (this.#told) return;
+    this.#told = true;
+    if (!(await auditReceived(this.#asked, user))) {
+      const { audit } = this.#asked;
+      audit?.rejected();
+      throw new PlainFailure("failed to store audit event");
+    }
+  }
+
+  impersonated(user: RequestUser): void {
+    this.#asked.audit?.impersonated(user);
+  }
+
+  annotate(key: string, value: string): void {
+    this.#asked.audit?.annotate(key, value);
+  }
 }
 
 /** Read when first asked for, and once. */
@@ -146,6 +213,12 @@ async function fail(exchange: Exchange, error: unknown): Promise<void> {
     return sink.respond(500, headers, plainFailureText(uri, error.message));
   }
   const status = statusOf(error, exchange);
+  const { audit } = exchange;
+  if (audit) {
+    if (!(error instanceof StatusError)) audit.panicked(error);
+    audit.failed(status);
+    if (audit.wantsResponseObject) audit.responseObject(JSON.stringify(status));
+  }
   if (sink.started) {
     // Too late to say anything: an answer that was cut off must not look complete.
     sink.abort();

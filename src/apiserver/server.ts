@@ -3,35 +3,39 @@
  * docs/apiserver.md says how a request travels through them.
  */
 import type { AddressInfo } from "node:net";
-import type { Kind, ResourceFacts } from "#api";
+import { creationText, type Kind, type ResourceFacts } from "#api";
 import type { Clock, Logger } from "#base";
 import type { TypeSchema } from "#machinery";
 import type { Store } from "#store";
+import { Aggregation } from "./aggregation/aggregation.ts";
 import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
 import { builtInPlugins } from "./admission/plugins.ts";
 import { resourceQuota } from "./admission/resource-quota.ts";
-import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
 import { createWebhookClient } from "./admission/webhook/client.ts";
+import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
+import type { Auditor } from "./audit/auditor.ts";
 import { bootstrap, ensureKubernetesService, publishEndpoint, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { definitionPatterns } from "./custom/definition-patterns.ts";
 import { Definitions } from "./custom/definitions.ts";
-import { discoveryHandlers } from "./discovery/handlers.ts";
+import { discoveryHandlers, type DiscoverySource } from "./discovery/handlers.ts";
 import { type HealthCheck, healthHandlers, rootHandler, versionHandler } from "./health.ts";
 import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
-import { createHandler } from "./http-server.ts";
+import { createHandler, requestTimeoutMs } from "./http-server.ts";
 import { createLookup } from "./lookup.ts";
 import { keepKubernetesService } from "./kubernetes-service.ts";
-import type { DescriptionFile } from "./openapi/descriptions.ts";
+import { createFieldTexts, type DescriptionFile } from "./openapi/descriptions.ts";
 import { openApiHandler } from "./openapi/handlers.ts";
 import type { PathHandler } from "./paths.ts";
 import { Pipeline } from "./pipeline.ts";
 import { ProtobufOutput } from "./present/protobuf.ts";
+import { defaultColumns, nameColumn } from "./present/table-presenter.ts";
 import type { KindHooks, RegistryCore } from "./registry/core.ts";
 import { specialHandlers, specialHooks } from "./registry/special.ts";
 import { type CallHandlers, Registry } from "./registry/registry.ts";
 import { Storage } from "./registry/storage.ts";
 import { builtInResources, type GroupVersion, type ResourceTable } from "./resource.ts";
+import type { KeyPair } from "./security/certificates.ts";
 import type { Authenticator, Authorizer } from "./security.ts";
 import { upgradeThrough } from "./streaming/upgrade-request.ts";
 
@@ -39,6 +43,8 @@ export interface ApiServerOptions {
   readonly tls: TlsOptions;
   /** Addresses of Services. */
   readonly serviceCidr: string;
+  /** Extension servers are reached by endpoint instead of the cluster address of their Service: no service proxy runs on this machine. */
+  readonly aggregatorRouting?: boolean | undefined;
   /** Where pods reach this server: the endpoint of the `kubernetes` Service. */
   readonly advertiseAddress?: string;
 }
@@ -51,6 +57,10 @@ export interface ApiServerDependencies {
   readonly kinds: readonly Kind[];
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
+  /** Writes down who asked what; absent: nobody does. Closed with the server. */
+  readonly audit?: Auditor | undefined;
+  /** By which extension servers know that this server passes on a request; absent: they believe nothing it says. */
+  readonly frontProxy?: KeyPair | undefined;
   /** Served by others: reviews, tokens, exec… by `group/resource/subresource/verb`. */
   readonly handlers?: CallHandlers;
   /** Beside discovery, health and version; by the first part of the path. */
@@ -125,11 +135,32 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const conversions = createWebhookClient();
   const definitions = new Definitions({ core, clock, log, webhooks: { client: conversions, lookup } });
   let closing = false;
-  const paths = pathHandlers(dependencies, table, () => closing);
-  const pipeline = new Pipeline({ table, registry, authorizer, paths });
+  const aggregation = new Aggregation({
+    core,
+    lookup,
+    client: dependencies.frontProxy,
+    byEndpoints: options.aggregatorRouting ?? false,
+    requestTimeoutMs,
+    clock,
+    log,
+  });
+  const paths = pathHandlers(dependencies, { table, aggregation, closing: () => closing });
+  const pipeline = new Pipeline({ table, registry, authorizer, paths, aggregation, audit: dependencies.audit });
   let listener: Listener | undefined;
   let endKeeping: (() => void) | undefined;
-  const handler = createHandler({ pipeline, authenticator, protobuf: new ProtobufOutput(facts.typeOf), clock, log });
+  const columns = [nameColumn, ...defaultColumns, ...kinds.flatMap((kind) => kind.columns ?? [])];
+  const textOf = createFieldTexts(
+    [...columns, { description: creationText }],
+    dependencies.descriptions ?? (() => undefined),
+  );
+  const handler = createHandler({
+    pipeline,
+    authenticator,
+    protobuf: new ProtobufOutput(facts.typeOf),
+    textOf,
+    clock,
+    log,
+  });
   let tls = options.tls;
   let closed: Promise<void> | undefined;
   const server: ApiServer = {
@@ -140,6 +171,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     async prepare() {
       await bootstrap({ core, clock, serviceCidr: options.serviceCidr, objects: dependencies.objects ?? [] });
       await definitions.start();
+      await aggregation.start();
     },
     async listen(address) {
       listener = createListener({ tls, handler, log, upgrade: upgradeThrough(handler) });
@@ -179,17 +211,19 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     // Ends all watches first: they would never finish by themselves.
     endKeeping?.();
     definitions.close();
+    aggregation.close();
     caches.close();
     await listener?.close(closeGraceMs);
     webhooks.close();
+    await dependencies.audit?.close();
+    conversions.close();
   }
   return server;
 }
 
 function pathHandlers(
   dependencies: ApiServerDependencies,
-  table: ResourceTable,
-  closing: () => boolean,
+  { table, aggregation, closing }: { table: ResourceTable; aggregation: Aggregation; closing: () => boolean },
 ): ReadonlyMap<string, PathHandler> {
   const { store, facts } = dependencies;
   const checks = new Map<string, HealthCheck>([
@@ -202,10 +236,8 @@ function pathHandlers(
     ["shutdown", () => (closing() ? "process is shutting down" : undefined)],
   ]);
   const [major = "", minor = ""] = facts.version.split(".");
-    await dependencies.audit?.close();
-    conversions.close();
   const paths = new Map<string, PathHandler>([
-    ...discoveryHandlers(table),
+    ...discoveryHandlers({ table, aggregation }),
     ...healthHandlers({ checks, readiness }),
     ["version", versionHandler({ major, minor, gitVersion: `v${facts.version}.0` })],
     [
@@ -213,6 +245,7 @@ function pathHandlers(
       openApiHandler({
         version: `${facts.version}.0`,
         table,
+        aggregation,
         typeOf: facts.typeOf,
         descriptions: dependencies.descriptions,
       }),
@@ -221,15 +254,16 @@ function pathHandlers(
   ]);
   paths.set(
     "",
-    rootHandler(() => listPaths(paths, table)),
+    rootHandler(() => listPaths(paths, { table, aggregation })),
   );
   return paths;
 }
 
-function listPaths(paths: ReadonlyMap<string, PathHandler>, table: ResourceTable): string[] {
+function listPaths(paths: ReadonlyMap<string, PathHandler>, source: DiscoverySource): string[] {
   const own = [...paths.keys()].filter((name) => name !== "").map((name) => `/${name}`);
-  const groups = table
-    .groupVersions()
+  const groups = source.aggregation
+    .legacyGroups()
+    .flatMap(({ versions }) => versions)
     .flatMap(({ group, version }) =>
       group === "" ? [`/api/${version}`] : [`/apis/${group}`, `/apis/${group}/${version}`],
     );

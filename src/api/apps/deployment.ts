@@ -45,15 +45,13 @@ const columns: readonly Column<Deployment>[] = [
   {
     name: "Up-to-date",
     type: "string",
-    description:
-      "Total number of non-terminating pods targeted by this deployment that have the desired template spec.",
+    description: { field: "V1DeploymentStatus.updatedReplicas" },
     of: ({ status }) => status?.updatedReplicas ?? 0,
   },
   {
     name: "Available",
     type: "string",
-    description:
-      "Total number of available non-terminating pods (ready for at least minReadySeconds) targeted by this deployment.",
+    description: { field: "V1DeploymentStatus.availableReplicas" },
     of: ({ status }) => status?.availableReplicas ?? 0,
   },
   ageColumn,

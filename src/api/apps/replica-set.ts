@@ -64,21 +64,19 @@ const columns: readonly Column<ReplicaSet>[] = [
   {
     name: "Desired",
     type: "integer",
-    description:
-      "Replicas is the number of desired pods. This is a pointer to distinguish between explicit zero and unspecified. Defaults to 1. More info: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset",
+    description: { field: "V1ReplicaSetSpec.replicas" },
     of: ({ spec }) => spec?.replicas ?? 0,
   },
   {
     name: "Current",
     type: "integer",
-    description:
-      "Replicas is the most recently observed number of non-terminating pods. More info: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset",
+    description: { field: "V1ReplicaSetStatus.replicas" },
     of: ({ status }) => status?.replicas ?? 0,
   },
   {
     name: "Ready",
     type: "integer",
-    description: "The number of non-terminating pods targeted by this ReplicaSet with a Ready Condition.",
+    description: { field: "V1ReplicaSetStatus.readyReplicas" },
     of: ({ status }) => status?.readyReplicas ?? 0,
   },
   ageColumn,

@@ -48,33 +48,31 @@ const columns: readonly Column<CronJob>[] = [
   {
     name: "Schedule",
     type: "string",
-    description: "The schedule in Cron format, see https://en.wikipedia.org/wiki/Cron.",
+    description: { field: "V1CronJobSpec.schedule" },
     of: ({ spec }) => spec.schedule ?? "",
   },
   {
     name: "Timezone",
     type: "string",
-    description:
-      "The time zone name for the given schedule, see https://en.wikipedia.org/wiki/List_of_tz_database_time_zones. If not specified, this will default to the time zone of the kube-controller-manager process. The set of valid time zone names and the time zone offset is loaded from the system-wide time zone database by the API server during CronJob validation and the controller manager during execution. If no system-wide time zone database can be found a bundled version of the database is used instead. If the time zone name becomes invalid during the lifetime of a CronJob or due to a change in host configuration, the controller will stop creating new new Jobs and will create a system event with the reason UnknownTimeZone. More information can be found in https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#time-zones",
+    description: { field: "V1CronJobSpec.timeZone" },
     of: ({ spec }) => spec.timeZone ?? none,
   },
   {
     name: "Suspend",
     type: "boolean",
-    description:
-      "This flag tells the controller to suspend subsequent executions, it does not apply to already started executions.  Defaults to false.",
+    description: { field: "V1CronJobSpec.suspend", gaps: { "17": "  " } },
     of: ({ spec }) => (spec.suspend === undefined ? "<unset>" : spec.suspend ? "True" : "False"),
   },
   {
     name: "Active",
     type: "integer",
-    description: "A list of pointers to currently running jobs.",
+    description: { field: "V1CronJobStatus.active" },
     of: ({ status }) => status?.active?.length ?? 0,
   },
   {
     name: "Last Schedule",
     type: "string",
-    description: "Information when was the last time the job was successfully scheduled.",
+    description: { field: "V1CronJobStatus.lastScheduleTime" },
     of: ({ status }, now) => (status?.lastScheduleTime ? printAge(status.lastScheduleTime, now) : none),
   },
   ageColumn,

@@ -50,8 +50,7 @@ export const leaseKind = defineKind<Lease>({
     {
       name: "Holder",
       type: "string",
-      description:
-        "holderIdentity contains the identity of the holder of a current lease. If Coordinated Leader Election is used, the holder identity must be equal to the elected LeaseCandidate.metadata.name field.",
+      description: { field: "V1LeaseSpec.holderIdentity" },
       of: ({ spec }) => spec?.holderIdentity ?? "",
     },
     ageColumn,

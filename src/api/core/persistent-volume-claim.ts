@@ -61,26 +61,25 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
     {
       name: "Status",
       type: "string",
-      description: "phase represents the current phase of PersistentVolumeClaim.",
+      description: { field: "V1PersistentVolumeClaimStatus.phase" },
       of: ({ metadata, status }) => (metadata.deletionTimestamp ? "Terminating" : (status?.phase ?? "")),
     },
     {
       name: "Volume",
       type: "string",
-      description: "volumeName is the binding reference to the PersistentVolume backing this claim.",
+      description: { field: "V1PersistentVolumeClaimSpec.volumeName" },
       of: ({ spec }) => spec?.volumeName ?? "",
     },
     {
       name: "Capacity",
       type: "string",
-      description: "capacity represents the actual resources of the underlying volume.",
+      description: { field: "V1PersistentVolumeClaimStatus.capacity" },
       of: ({ spec, status }) => (spec?.volumeName ? (status?.capacity?.storage ?? "0") : ""),
     },
     {
       name: "Access Modes",
       type: "string",
-      description:
-        "accessModes contains the actual access modes the volume backing the PVC has. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#access-modes-1",
+      description: { field: "V1PersistentVolumeClaimStatus.accessModes" },
       of: ({ spec, status }) => (spec?.volumeName ? printAccessModes(status?.accessModes) : ""),
     },
     {
@@ -100,8 +99,7 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
       name: "VolumeMode",
       type: "string",
       priority: 1,
-      description:
-        "volumeMode defines what type of volume is required by the claim. Value of Filesystem is implied when not included in claim spec.",
+      description: { field: "V1PersistentVolumeClaimSpec.volumeMode" },
       of: ({ spec }) => spec?.volumeMode ?? "<unset>",
     },
   ],

@@ -107,29 +107,25 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
     {
       name: "Capacity",
       type: "string",
-      description:
-        "capacity is the description of the persistent volume's resources and capacity. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#capacity",
+      description: { field: "V1PersistentVolumeSpec.capacity" },
       of: ({ spec }) => spec?.capacity?.storage ?? "0",
     },
     {
       name: "Access Modes",
       type: "string",
-      description:
-        "accessModes contains all ways the volume can be mounted. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#access-modes",
+      description: { field: "V1PersistentVolumeSpec.accessModes" },
       of: ({ spec }) => printAccessModes(spec?.accessModes),
     },
     {
       name: "Reclaim Policy",
       type: "string",
-      description:
-        "persistentVolumeReclaimPolicy defines what happens to a persistent volume when released from its claim. Valid options are Retain (default for manually created PersistentVolumes), Delete (default for dynamically provisioned PersistentVolumes), and Recycle (deprecated). Recycle must be supported by the volume plugin underlying this PersistentVolume. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#reclaiming",
+      description: { field: "V1PersistentVolumeSpec.persistentVolumeReclaimPolicy" },
       of: ({ spec }) => spec?.persistentVolumeReclaimPolicy ?? "",
     },
     {
       name: "Status",
       type: "string",
-      description:
-        "phase indicates if a volume is available, bound to a claim, or released by a claim. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#phase",
+      description: { field: "V1PersistentVolumeStatus.phase" },
       of: ({ metadata, status }) => (metadata.deletionTimestamp ? "Terminating" : (status?.phase ?? "")),
     },
     {
@@ -154,8 +150,7 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
     {
       name: "Reason",
       type: "string",
-      description:
-        "reason is a brief CamelCase string that describes any failure and is meant for machine parsing and tidy display in the CLI.",
+      description: { field: "V1PersistentVolumeStatus.reason" },
       of: ({ status }) => status?.reason ?? "",
     },
     ageColumn,
@@ -163,8 +158,7 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
       name: "VolumeMode",
       type: "string",
       priority: 1,
-      description:
-        "volumeMode defines if a volume is intended to be used with a formatted filesystem or to remain in raw block state. Value of Filesystem is implied when not included in spec.",
+      description: { field: "V1PersistentVolumeSpec.volumeMode" },
       of: ({ spec }) => spec?.volumeMode ?? "<unset>",
     },
   ],

@@ -96,15 +96,13 @@ export const secretKind = defineKind<Secret>({
     {
       name: "Type",
       type: "string",
-      description:
-        "Used to facilitate programmatic handling of secret data. More info: https://kubernetes.io/docs/concepts/configuration/secret/#secret-types",
+      description: { field: "V1Secret.type" },
       of: ({ type }) => type ?? "",
     },
     {
       name: "Data",
       type: "string",
-      description:
-        "Data contains the secret data. Each key must consist of alphanumeric characters, '-', '_' or '.'. The serialized form of the secret data is a base64 encoded string, representing the arbitrary (possibly non-string) data value here. Described in https://tools.ietf.org/html/rfc4648#section-4",
+      description: { field: "V1Secret.data" },
       of: ({ data = {} }) => Object.keys(data).length,
     },
     ageColumn,

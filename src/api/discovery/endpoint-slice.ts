@@ -70,8 +70,7 @@ const columns: readonly Column<EndpointSlice>[] = [
   {
     name: "Endpoints",
     type: "string",
-    description:
-      "endpoints is a list of unique endpoints in this slice. Each slice may include a maximum of 1000 endpoints.",
+    description: { field: "V1EndpointSlice.endpoints" },
     of: ({ endpoints }) => printSome((endpoints ?? []).flatMap(({ addresses }) => addresses ?? [])),
   },
   ageColumn,

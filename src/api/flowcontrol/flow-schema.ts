@@ -78,14 +78,13 @@ export const flowSchemaKind = defineKind<FlowSchema>({
     {
       name: "PriorityLevel",
       type: "string",
-      description: "`name` is the name of the priority level configuration being referenced Required.",
+      description: { field: "V1PriorityLevelConfigurationReference.name" },
       of: ({ spec }) => spec?.priorityLevelConfiguration?.name ?? "",
     },
     {
       name: "MatchingPrecedence",
       type: "string",
-      description:
-        "`matchingPrecedence` is used to choose among the FlowSchemas that match a given request. The chosen FlowSchema is among those with the numerically lowest (which we take to be logically highest) MatchingPrecedence.  Each MatchingPrecedence value must be ranged in [1,10000]. Note that if the precedence is not specified, it will be set to 1000 as default.",
+      description: { field: "V1FlowSchemaSpec.matchingPrecedence", gaps: { "31": "  " } },
       of: ({ spec }) => spec?.matchingPrecedence ?? 0,
     },
     {

@@ -56,8 +56,7 @@ export const serviceCidrKind = defineKind<ServiceCIDR>({
     {
       name: "CIDRs",
       type: "string",
-      description:
-        'CIDRs defines the IP blocks in CIDR notation (e.g. "192.168.0.0/24" or "2001:db8::/64") from which to assign service cluster IPs. Max of two CIDRs is allowed, one of each IP family. This field is immutable.',
+      description: { field: "V1ServiceCIDRSpec.cidrs" },
       of: ({ spec }) => (spec?.cidrs ?? []).join(","),
     },
     ageColumn,

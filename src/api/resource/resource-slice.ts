@@ -54,22 +54,19 @@ export const resourceSliceKind = defineKind<ResourceSlice>({
     {
       name: "Node",
       type: "string",
-      description:
-        "NodeName identifies the node which provides the resources in this pool. A field selector can be used to list only ResourceSlice objects belonging to a certain node.\n\nThis field can be used to limit access from nodes to ResourceSlices with the same node name. It also indicates to autoscalers that adding new nodes of the same type as some old node might also make new resources available.\n\nExactly one of NodeName, NodeSelector, AllNodes, and PerDeviceNodeSelection must be set. This field is immutable.",
+      description: { field: "V1ResourceSliceSpec.nodeName", gaps: { "27": "\n\n", "67": "\n\n" } },
       of: ({ spec }) => spec.nodeName ?? null,
     },
     {
       name: "Driver",
       type: "string",
-      description:
-        "Driver identifies the DRA driver providing the capacity information. A field selector can be used to list only ResourceSlice objects with a certain driver name.\n\nMust be a DNS subdomain and should end with a DNS domain owned by the vendor of the driver. It should use only lower case characters. This field is immutable.",
+      description: { field: "V1ResourceSliceSpec.driver", gaps: { "25": "\n\n" } },
       of: ({ spec }) => spec.driver,
     },
     {
       name: "Pool",
       type: "string",
-      description:
-        "Name is used to identify the pool. For node-local devices, this is often the node name, but this is not required.\n\nIt must not be longer than 253 characters and must consist of one or more DNS sub-domains separated by slashes. This field is immutable.",
+      description: { field: "V1ResourcePool.name", gaps: { "21": "\n\n" } },
       of: ({ spec }) => spec.pool.name,
     },
     ageColumn,

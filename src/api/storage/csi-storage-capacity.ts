@@ -53,15 +53,13 @@ export const csiStorageCapacityKind = defineKind<CSIStorageCapacity>({
     {
       name: "StorageClassName",
       type: "string",
-      description:
-        "storageClassName represents the name of the StorageClass that the reported capacity applies to. It must meet the same requirements as the name of a StorageClass object (non-empty, DNS subdomain). If that object no longer exists, the CSIStorageCapacity object is obsolete and should be removed by its creator. This field is immutable.",
+      description: { field: "V1CSIStorageCapacity.storageClassName" },
       of: ({ storageClassName }) => storageClassName ?? "",
     },
     {
       name: "Capacity",
       type: "string",
-      description:
-        "capacity is the value reported by the CSI driver in its GetCapacityResponse for a GetCapacityRequest with topology and parameters that match the previous fields.\n\nThe semantic is currently (CSI spec 1.2) defined as: The available capacity, in bytes, of the storage that can be used to provision volumes. If not set, that information is currently unavailable.",
+      description: { field: "V1CSIStorageCapacity.capacity", gaps: { "24": "\n\n" } },
       of: ({ capacity }) => capacity ?? "<unset>",
     },
   ],

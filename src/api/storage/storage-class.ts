@@ -66,34 +66,31 @@ export const storageClassKind = defineKind<StorageClass>({
       name: "Name",
       type: "string",
       format: "name",
-      description:
-        "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: http://kubernetes.io/docs/user-guide/identifiers#names",
+      description: { field: "V1ObjectMeta.name", last: "http://kubernetes.io/docs/user-guide/identifiers#names" },
       of: (storageClass) => `${storageClass.metadata.name}${isDefault(storageClass) ? " (default)" : ""}`,
     },
     {
       name: "Provisioner",
       type: "string",
-      description: "provisioner indicates the type of the provisioner.",
+      description: { field: "V1StorageClass.provisioner" },
       of: ({ provisioner }) => provisioner ?? "",
     },
     {
       name: "ReclaimPolicy",
       type: "string",
-      description:
-        "reclaimPolicy controls the reclaimPolicy for dynamically provisioned PersistentVolumes of this storage class. Defaults to Delete.",
+      description: { field: "V1StorageClass.reclaimPolicy" },
       of: ({ reclaimPolicy }) => reclaimPolicy ?? "Delete",
     },
     {
       name: "VolumeBindingMode",
       type: "string",
-      description:
-        "volumeBindingMode indicates how PersistentVolumeClaims should be provisioned and bound.  When unset, VolumeBindingImmediate is used. This field is only honored by servers that enable the VolumeScheduling feature.",
+      description: { field: "V1StorageClass.volumeBindingMode", gaps: { "9": "  " } },
       of: ({ volumeBindingMode }) => volumeBindingMode ?? "Immediate",
     },
     {
       name: "AllowVolumeExpansion",
       type: "string",
-      description: "allowVolumeExpansion shows whether the storage class allow volume expand.",
+      description: { field: "V1StorageClass.allowVolumeExpansion" },
       of: ({ allowVolumeExpansion }) => allowVolumeExpansion ?? false,
     },
     ageColumn,

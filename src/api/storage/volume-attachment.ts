@@ -106,27 +106,25 @@ export const volumeAttachmentKind = defineKind<VolumeAttachment>({
       name: "Attacher",
       type: "string",
       format: "name",
-      description:
-        "attacher indicates the name of the volume driver that MUST handle this request. This is the name returned by GetPluginName().",
+      description: { field: "V1VolumeAttachmentSpec.attacher" },
       of: ({ spec }) => spec.attacher,
     },
     {
       name: "PV",
       type: "string",
-      description: "persistentVolumeName represents the name of the persistent volume to attach.",
+      description: { field: "V1VolumeAttachmentSource.persistentVolumeName" },
       of: ({ spec }) => spec.source?.persistentVolumeName ?? "",
     },
     {
       name: "Node",
       type: "string",
-      description: "nodeName represents the node that the volume should be attached to.",
+      description: { field: "V1VolumeAttachmentSpec.nodeName" },
       of: ({ spec }) => spec.nodeName,
     },
     {
       name: "Attached",
       type: "boolean",
-      description:
-        "attached indicates the volume is successfully attached. This field must only be set by the entity completing the attach operation, i.e. the external-attacher.",
+      description: { field: "V1VolumeAttachmentStatus.attached" },
       of: ({ status }) => status?.attached ?? false,
     },
     ageColumn,

@@ -39,7 +39,7 @@ export const volumeAttributesClassKind = defineKind<VolumeAttributesClass>({
     {
       name: "DriverName",
       type: "string",
-      description: "Name of the CSI driver This field is immutable.",
+      description: { field: "V1VolumeAttributesClass.driverName" },
       of: ({ driverName }) => driverName ?? "",
     },
     ageColumn,

@@ -1,12 +1,9 @@
 /** Printer columns of a version as table columns. Follows registry/customresource/tableconvertor. */
-import type { Column, CustomResourceDefinitionVersion } from "#api";
+import { type Column, creationText, type CustomResourceDefinitionVersion } from "#api";
 import { goJson, humanDuration, type KubernetesObject } from "#machinery";
 import { compileJsonPath } from "./json-path.ts";
 
-const ageDescription =
-  "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
-
-const age = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp", description: ageDescription };
+const age = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp", description: "" };
 
 type Columns = NonNullable<CustomResourceDefinitionVersion["additionalPrinterColumns"]>;
 
@@ -17,7 +14,9 @@ export function columnsOf(columns: Columns | undefined): Column<KubernetesObject
     return {
       name,
       type,
-      description: description || `Custom resource definition column (in JSONPath format): ${jsonPath}`,
+      description: !columns?.length
+        ? creationText
+        : description || `Custom resource definition column (in JSONPath format): ${jsonPath}`,
       ...(format && { format }),
       ...(priority && { priority }),
       of: (object, now) => cell(type, find(object)[0], now),

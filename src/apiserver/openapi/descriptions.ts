@@ -4,6 +4,8 @@
  * described. They are read when a document is made and forgotten after: a few megabytes for something that is asked for once a day.
  */
 
+import type { FieldText } from "#api";
+
 /** By class name as client generators make it (`V1Pod`, `CoreV1Event`): of the type, then of its fields. */
 export type DescriptionFile = Readonly<
   Record<string, readonly [text: string, fields: Readonly<Record<string, string>>]>
@@ -22,6 +24,34 @@ export class Descriptions {
     const found = this.#file[`${capital(group)}${capital(version)}${kind}`] ?? this.#file[`${capital(version)}${kind}`];
     return found && { text: found[0], fields: found[1] };
   }
+}
+
+/** Texts of columns. All of them are read together, when the first table is shown; without the build's file they are empty. */
+export function createFieldTexts(
+  columns: readonly { readonly description?: string | FieldText }[],
+  load: () => DescriptionFile | undefined,
+): (text: string | FieldText | undefined) => string {
+  let texts: Map<FieldText, string> | undefined;
+  const readAll = () => {
+    const file = load() ?? {};
+    return new Map(
+      columns.flatMap(({ description }) =>
+        typeof description === "object" ? [[description, read(file, description)]] : [],
+      ),
+    );
+  };
+  return (text) => {
+    if (text === undefined || typeof text === "string") return text ?? "";
+    texts ??= readAll();
+    return texts.get(text) ?? "";
+  };
+}
+
+function read(file: DescriptionFile, { field, gaps = {}, last }: FieldText): string {
+  const [type = "", name = ""] = field.split(".");
+  const words = file[type]?.[1][name]?.split(/\s+/) ?? [];
+  if (last && words.length > 0) words[words.length - 1] = last;
+  return words.map((word, index) => word + (index + 1 < words.length ? (gaps[index + 1] ?? " ") : "")).join("");
 }
 
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);

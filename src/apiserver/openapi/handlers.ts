@@ -4,6 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { statusError, type TypeSchema } from "#machinery";
+import type { Aggregation } from "../aggregation/aggregation.ts";
+import { mergeSwagger } from "../aggregation/swagger.ts";
 import type { Answer } from "../answer.ts";
 import type { PathHandler, PathRequest } from "../paths.ts";
 import { printGroupVersion, type ResourceTable } from "../resource.ts";
@@ -16,6 +18,8 @@ export interface OpenApiSource {
   readonly version: string;
   readonly table: ResourceTable;
   typeOf(groupVersion: string, kind: string): TypeSchema | undefined;
+  /** Absent: nobody else serves anything. */
+  readonly aggregation?: Aggregation;
   /** What fields mean, where the build left it. */
   readonly descriptions?: () => DescriptionFile | undefined;
 }
@@ -34,11 +38,14 @@ interface Body {
 }
 
 export function openApiHandler(source: OpenApiSource): PathHandler {
+  const { aggregation } = source;
+  const remote = () => aggregation?.openApi;
   const kept = new Map<string, Promise<Body>>();
-  let keptGeneration = -1;
+  let keptGeneration = "";
   const body = (key: string, make: () => Promise<Buffer>): Promise<Body> => {
-    if (keptGeneration !== source.table.generation) kept.clear();
-    keptGeneration = source.table.generation;
+    const generation = `${source.table.generation} ${remote()?.generation}`;
+    if (keptGeneration !== generation) kept.clear();
+    keptGeneration = generation;
     const found = kept.get(key);
     if (found) return found;
     const made = make().then((bytes) => ({ bytes, etag: `"${hashOf(bytes)}"` }));
@@ -79,18 +86,34 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
   const resourcesOf = (group: string, version: string) =>
     [...source.table.all()].filter((resource) => resource.group === group && resource.version === version);
 
+  /** What extension servers publish: they are asked, or what they said in the old form is told in the new one. */
+  const elsewhere = (request: PathRequest, wanted: string) => {
+    for (const { path, entry } of remote()?.paths() ?? []) {
+      if (path !== wanted) continue;
+      const old = remote()?.converted(entry);
+      if (old) return serve(request, "v3", { key: path, make: () => old });
+      const { user, query } = request;
+      return aggregation?.answer({ entry, user, query, discovery: false, longRunning: false });
+    }
+    return undefined;
+  };
+
   return (request) => {
     if (request.method !== "GET") throw statusError.methodNotAllowed();
     const [, spec, ...rest] = request.parts;
     if (spec === "v2" && rest.length === 0)
       return serve(request, "v2", {
         key: "v2",
-        make: () => documentV2({ ...source, descriptions: describe(), resources: [...source.table.all()] }),
+        make: () => {
+          const own = documentV2({ ...source, descriptions: describe(), resources: [...source.table.all()] });
+          return mergeSwagger(own, remote()?.documentsV2() ?? []);
+        },
       });
     if (spec !== "v3") return undefined;
     if (rest.length === 0) return index(groupVersions(), source);
-    const found = groupVersions().find(({ path }) => path === rest.join("/"));
-    if (!found) return undefined;
+    const wanted = rest.join("/");
+    const found = groupVersions().find(({ path }) => path === wanted);
+    if (!found) return elsewhere(request, wanted);
     const { path, group, version } = found;
     return serve(request, "v3", {
       key: path,
@@ -103,13 +126,17 @@ function index(
   groupVersions: readonly { path: string; group: string; version: string }[],
   source: OpenApiSource,
 ): Answer {
-  const paths = Object.fromEntries(
+  const others = [...(source.aggregation?.openApi.paths() ?? [])].map(
+    ({ path, url }) => [path, { serverRelativeURL: url }] as const,
+  );
+  const own = Object.fromEntries(
     groupVersions.map(({ path, group, version }) => {
       const content = `${source.version} ${source.table.generation} ${printGroupVersion(group, version)}`;
       return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hashOf(content)}` }];
     }),
   );
-  return { type: "raw", status: 200, headers: { "content-type": "application/json" }, body: JSON.stringify({ paths }) };
+  const body = JSON.stringify({ paths: { ...Object.fromEntries(others), ...own } });
+  return { type: "raw", status: 200, headers: { "content-type": "application/json" }, body };
 }
 
 const hashOf = (content: string | Buffer) => createHash("sha512").update(content).digest("hex").toUpperCase();

@@ -5,7 +5,7 @@ import type { Query } from "../query.ts";
 import type { Resource } from "../resource.ts";
 import { MetadataPresenter } from "./metadata-presenter.ts";
 import { ObjectPresenter, type Presenter } from "./presenter.ts";
-import { type IncludeObject, TablePresenter } from "./table-presenter.ts";
+import { type IncludeObject, type TableOptions, TablePresenter } from "./table-presenter.ts";
 
 const shapes = new Set(["Table", "PartialObjectMetadata", "PartialObjectMetadataList"]);
 
@@ -40,12 +40,16 @@ export interface ShapeRequest {
   readonly query: Query;
   readonly now: number;
   readonly answer: "object" | "list" | "watch";
+  readonly textOf: TableOptions["textOf"];
 }
 
-export function presenterFor({ transform }: MediaType, { resource, query, now, answer }: ShapeRequest): Presenter {
+export function presenterFor(
+  { transform }: MediaType,
+  { resource, query, now, answer, textOf }: ShapeRequest,
+): Presenter {
   if (!transform) return new ObjectPresenter(resource);
   const { kind, version } = transform;
-  if (kind === "Table") return new TablePresenter({ resource, version, include: readInclude(query), now });
+  if (kind === "Table") return new TablePresenter({ resource, version, include: readInclude(query), now, textOf });
   const internal = `*${resource.group === "" ? "core" : (resource.group.split(".")[0] ?? "")}.${resource.kind}`;
   if (kind === "PartialObjectMetadata" && answer === "list") {
     throw refuse(`you requested PartialObjectMetadata, but the requested object is a list (${internal}List)`);

@@ -1,5 +1,5 @@
 /** Tables: what `kubectl get` shows. Columns come from the kind; without any, name and age as upstream's default. */
-import type { Column } from "#api";
+import { type Column, creationText } from "#api";
 import type { KubernetesObject } from "#machinery";
 import type { ListMetadata } from "../answer.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
@@ -15,14 +15,12 @@ export interface TableOptions {
   readonly version: string;
   readonly include: IncludeObject;
   readonly now: number;
+  /** The words of a column's description. */
+  readonly textOf: (description: Column<never>["description"]) => string;
 }
 
-const nameDescription =
-  "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: http://kubernetes.io/docs/user-guide/identifiers#names";
-const creationDescription =
-  "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
-
-const nameColumn: Column<KubernetesObject> = {
+const nameDescription = { field: "V1ObjectMeta.name", last: "http://kubernetes.io/docs/user-guide/identifiers#names" };
+export const nameColumn: Column<KubernetesObject> = {
   name: "Name",
   type: "string",
   format: "name",
@@ -30,11 +28,11 @@ const nameColumn: Column<KubernetesObject> = {
   of: (object) => object.metadata?.name ?? "",
 };
 
-const defaultColumns: readonly Column<KubernetesObject>[] = [
+export const defaultColumns: readonly Column<KubernetesObject>[] = [
   {
     name: "Created At",
     type: "date",
-    description: creationDescription,
+    description: creationText,
     of: (object) => object.metadata?.creationTimestamp ?? null,
   },
 ];
@@ -87,11 +85,11 @@ export class TablePresenter implements Presenter {
   }
 
   #definitions() {
-    return this.#columns.map(({ name, type, format = "", description = "", priority = 0 }) => ({
+    return this.#columns.map(({ name, type, format = "", description, priority = 0 }) => ({
       name,
       type,
       format,
-      description,
+      description: this.#options.textOf(description),
       priority,
     }));
   }

@@ -46,8 +46,7 @@ export const daemonSetColumns: readonly Column<DaemonSet>[] = [
   {
     name: "Node Selector",
     type: "string",
-    description:
-      "NodeSelector is a selector which must be true for the pod to fit on a node. Selector which must match a node's labels for the pod to be scheduled on that node. More info: https://kubernetes.io/docs/concepts/configuration/assign-pod-node/",
+    description: { field: "V1PodSpec.nodeSelector" },
     of: ({ spec }) => printLabels(spec?.template?.spec?.nodeSelector),
   },
   ageColumn,

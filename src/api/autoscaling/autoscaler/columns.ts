@@ -70,29 +70,25 @@ export const autoscalerColumns: readonly Column<HorizontalPodAutoscaler>[] = [
   {
     name: "Targets",
     type: "string",
-    description:
-      "metrics contains the specifications for which to use to calculate the desired replica count (the maximum replica count across all metrics will be used).  The desired replica count is calculated multiplying the ratio between the target value and the current value by the current number of pods.  Ergo, metrics used must decrease as the pod count is increased, and vice-versa.  See the individual metric source types for more information about how each type of metric must respond. If not set, the default metric will be set to 80% average CPU utilization.",
+    description: { field: "V2HorizontalPodAutoscalerSpec.metrics", gaps: { "24": "  ", "47": "  ", "60": "  " } },
     of: printMetrics,
   },
   {
     name: "MinPods",
     type: "string",
-    description:
-      "minReplicas is the lower limit for the number of replicas to which the autoscaler can scale down.  It defaults to 1 pod.  minReplicas is allowed to be 0 if the alpha feature gate HPAScaleToZero is enabled and at least one Object or External metric is configured.  Scaling is active as long as at least one metric value is available.",
+    description: { field: "V1HorizontalPodAutoscalerSpec.minReplicas", gaps: { "17": "  ", "22": "  ", "46": "  " } },
     of: ({ spec }) => (spec.minReplicas === undefined ? "<unset>" : String(spec.minReplicas)),
   },
   {
     name: "MaxPods",
     type: "string",
-    description:
-      "maxReplicas is the upper limit for the number of replicas to which the autoscaler can scale up. It cannot be less that minReplicas.",
+    description: { field: "V2HorizontalPodAutoscalerSpec.maxReplicas" },
     of: ({ spec }) => spec.maxReplicas ?? 0,
   },
   {
     name: "Replicas",
     type: "string",
-    description:
-      "currentReplicas is current number of replicas of pods managed by this autoscaler, as last seen by the autoscaler.",
+    description: { field: "V2HorizontalPodAutoscalerStatus.currentReplicas" },
     of: ({ status }) => status?.currentReplicas ?? 0,
   },
   ageColumn,

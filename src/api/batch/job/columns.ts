@@ -38,8 +38,7 @@ export const jobColumns: readonly Column<Job>[] = [
   {
     name: "Completions",
     type: "string",
-    description:
-      "The number of pods which reached phase Succeeded. The value increases monotonically for a given spec. However, it may decrease in reaction to scale down of elastic indexed jobs.",
+    description: { field: "V1JobStatus.succeeded" },
     of: printCompletions,
   },
   { name: "Duration", type: "string", description: "Time required to complete the job.", of: printDuration },

@@ -25,35 +25,32 @@ function printSource({ source, reportingComponent = "", reportingInstance = "" }
   return instance === "" ? component : `${component}, ${instance}`;
 }
 
-const nameDescription =
-  "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+const nameDescription = { field: "V1ObjectMeta.name" };
 
 export const eventColumns: readonly Column<Event>[] = [
   {
     name: "Last Seen",
     type: "string",
-    description: "The time at which the most recent occurrence of this event was recorded.",
+    description: { field: "CoreV1Event.lastTimestamp" },
     of: printLast,
   },
   {
     name: "Type",
     type: "string",
-    description: "Type of this event (Normal, Warning), new types could be added in the future",
+    description: { field: "CoreV1Event.type" },
     of: ({ type }) => type ?? "",
   },
   {
     name: "Reason",
     type: "string",
-    description:
-      "This should be a short, machine understandable string that gives the reason for the transition into the object's current status.",
+    description: { field: "CoreV1Event.reason" },
     of: ({ reason }) => reason ?? "",
   },
   { name: "Object", type: "string", description: "The object that this event is about.", of: printObject },
   {
     name: "Subobject",
     type: "string",
-    description:
-      'If referring to a piece of an object instead of an entire object, this string should contain a valid JSON/Go field access statement, such as desiredState.manifest.containers[2]. For example, if the object reference is to a container within a pod, this would take on a value like: "spec.containers{name}" (where "name" refers to the name of the container that triggered the event) or if no container name is specified "spec.containers[2]" (container with index 2 in this pod). This syntax is chosen only to have some well-defined way of referencing a part of an object.',
+    description: { field: "V1ObjectReference.fieldPath" },
     priority: 1,
     of: ({ involvedObject }) => involvedObject.fieldPath ?? "",
   },
@@ -67,20 +64,20 @@ export const eventColumns: readonly Column<Event>[] = [
   {
     name: "Message",
     type: "string",
-    description: "A human-readable description of the status of this operation.",
+    description: { field: "V1Status.message" },
     of: ({ message }) => (message ?? "").trim(),
   },
   {
     name: "First Seen",
     type: "string",
-    description: "The time at which the event was first recorded. (Time of server receipt is in TypeMeta.)",
+    description: { field: "CoreV1Event.firstTimestamp" },
     priority: 1,
     of: printFirst,
   },
   {
     name: "Count",
     type: "string",
-    description: "The number of times this event has occurred.",
+    description: { field: "CoreV1Event.count" },
     priority: 1,
     of: countOf,
   },

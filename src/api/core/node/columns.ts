@@ -27,8 +27,7 @@ function printRoles({ metadata }: Node): string {
 const addressOf = (node: Node, wanted: string): string =>
   node.status?.addresses?.find(({ type }) => type === wanted)?.address ?? none;
 
-const addressesDescription =
-  "List of addresses reachable to the node. Queried from cloud provider, if available. More info: https://kubernetes.io/docs/reference/node/node-status/#addresses Note: This field is declared as mergeable, but the merge key is not sufficiently unique, which can cause data corruption when it is merged. Callers should instead use a full-replacement patch. See https://pr.k8s.io/79391 for an example. Consumers should assume that addresses can change during the lifetime of a Node. However, there are some exceptions where this may not be possible, such as Pods that inherit a Node's address in its own status or consumers of the downward API (status.hostIP).";
+const addressesDescription = { field: "V1NodeStatus.addresses" };
 
 export const nodeColumns: readonly Column<Node>[] = [
   { name: "Status", type: "string", description: "The status of the node", of: printStatus },
@@ -37,7 +36,7 @@ export const nodeColumns: readonly Column<Node>[] = [
   {
     name: "Version",
     type: "string",
-    description: "Kubelet Version reported by the node.",
+    description: { field: "V1NodeSystemInfo.kubeletVersion" },
     of: ({ status }) => status?.nodeInfo?.kubeletVersion ?? "",
   },
   {
@@ -57,21 +56,21 @@ export const nodeColumns: readonly Column<Node>[] = [
   {
     name: "OS-Image",
     type: "string",
-    description: "OS Image reported by the node from /etc/os-release (e.g. Debian GNU/Linux 7 (wheezy)).",
+    description: { field: "V1NodeSystemInfo.osImage" },
     priority: 1,
     of: ({ status }) => status?.nodeInfo?.osImage || unknown,
   },
   {
     name: "Kernel-Version",
     type: "string",
-    description: "Kernel Version reported by the node from 'uname -r' (e.g. 3.16.0-0.bpo.4-amd64).",
+    description: { field: "V1NodeSystemInfo.kernelVersion" },
     priority: 1,
     of: ({ status }) => status?.nodeInfo?.kernelVersion || unknown,
   },
   {
     name: "Container-Runtime",
     type: "string",
-    description: "ContainerRuntime Version reported by the node through runtime remote API (e.g. containerd://1.4.2).",
+    description: { field: "V1NodeSystemInfo.containerRuntimeVersion" },
     priority: 1,
     of: ({ status }) => status?.nodeInfo?.containerRuntimeVersion || unknown,
   },

@@ -7,21 +7,19 @@ export const replicationControllerColumns: readonly Column<ReplicationController
   {
     name: "Desired",
     type: "integer",
-    description:
-      "Replicas is the number of desired replicas. This is a pointer to distinguish between explicit zero and unspecified. Defaults to 1. More info: https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller#what-is-a-replicationcontroller",
+    description: { field: "V1ReplicationControllerSpec.replicas" },
     of: ({ spec }) => spec?.replicas ?? 0,
   },
   {
     name: "Current",
     type: "integer",
-    description:
-      "Replicas is the most recently observed number of replicas. More info: https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller#what-is-a-replicationcontroller",
+    description: { field: "V1ReplicationControllerStatus.replicas" },
     of: ({ status }) => status?.replicas ?? 0,
   },
   {
     name: "Ready",
     type: "integer",
-    description: "The number of ready replicas for this replication controller.",
+    description: { field: "V1ReplicationControllerStatus.readyReplicas" },
     of: ({ status }) => status?.readyReplicas ?? 0,
   },
   ageColumn,
@@ -42,8 +40,7 @@ export const replicationControllerColumns: readonly Column<ReplicationController
   {
     name: "Selector",
     type: "string",
-    description:
-      "Selector is a label query over pods that should match the Replicas count. If Selector is empty, it is defaulted to the labels present on the Pod template. Label keys and values that must match in order to be controlled by this replication controller, if empty defaulted to labels on Pod template. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
+    description: { field: "V1ReplicationControllerSpec.selector" },
     priority: 1,
     of: ({ spec }) => printLabels(spec?.selector),
   },
