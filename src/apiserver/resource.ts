@@ -27,6 +27,8 @@ export interface StoredKind extends GroupResource {
 
 /** Between what is stored and one version of a custom kind. All may throw or reject with a StatusError. */
 export interface StoredForm {
+  /** The one that is stored. */
+  readonly version: string;
   /** The start of a stored value. */
   readonly head: string;
   /** Stored objects as this version shows them, one for each; those that need no change are the same. */

@@ -26,6 +26,7 @@ export function storedForm({ group, kind, version, storageVersion, schemas, conv
   const storage = `${group}/${storageVersion}`;
   const schemaOf = (apiVersion: string): CustomSchema | undefined => schemas.get(apiVersion.slice(group.length + 1));
   return {
+    version: storageVersion,
     head: headOf(kind, storage),
     read(stored) {
       const fresh = stored.map((object) => schemaOf(object.apiVersion ?? "")?.refreshed(object) ?? object);

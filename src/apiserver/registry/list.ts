@@ -39,7 +39,10 @@ export async function selectForRequest(core: RegistryCore, call: Call, options: 
   const asked = askedRevision(options, token);
   if (token || asked.exact)
     return exactList(core, { kind, selection, unfiltered, options, token, revision: asked.revision });
-  const cache = await cacheAt(core, kind, asked.revision);
+  const cache = await cacheAt(core, kind, asked.revision).catch((error: unknown) => {
+    // Upstream reads pages from the store, and everything else from a cache that never gets ready.
+    throw options.limit > 0 && unfiltered ? error : notReady(error);
+  });
   // From here on nothing waits: objects and revision belong together.
   const revision = core.storage.caches.revisionOf(cache);
   if (options.limit === 0) return { objects: cache.select(selection), metadata: { resourceVersion: String(revision) } };
@@ -66,6 +69,12 @@ function askedRevision({ resourceVersion, match, limit }: ListOptions, token: Co
   if (revision === undefined) throw badRevision(resourceVersion, "resourceVersion");
   // Before resourceVersionMatch existed, a page asked for exactly this revision.
   return { revision, exact: match === "Exact" || (match === "" && limit > 0 && revision > 0) };
+}
+
+/** What a cache failed with whose objects can't be converted. */
+export function notReady(error: unknown): unknown {
+  if (!(error instanceof StatusError) || error.status.code !== 500) return error;
+  return statusError.tooManyRequests(`storage is (re)initializing: ${error.message}`, 1);
 }
 
 /** The cache, not older than asked. */

@@ -9,7 +9,7 @@ import { type Replayed, type WatchStart, WatchStream } from "../cache/watch-stre
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
-import { cacheAt } from "./list.ts";
+import { cacheAt, notReady } from "./list.ts";
 import { badRevision, type ListOptions, parseRevision, readListOptions } from "./options.ts";
 import { readSelection } from "./selectors.ts";
 import { objectKey } from "./storage.ts";
@@ -40,7 +40,10 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
   if (options.resourceVersion !== "" && revision === undefined)
     throw badRevision(options.resourceVersion, "resourceVersion");
   const fromState = startsFromState(options, revision);
-  const cache = fromState ? await cacheAt(core, kind, revision) : await core.storage.caches.of(kind);
+  const loaded = async () => (fromState ? cacheAt(core, kind, revision) : core.storage.caches.of(kind));
+  const cache = await loaded().catch((error: unknown) => {
+    throw notReady(error);
+  });
   const { caches } = core.storage;
   const since = revision || caches.revisionOf(cache);
   const start: WatchStart = fromState
