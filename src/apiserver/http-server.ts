@@ -98,7 +98,7 @@ async function serve(exchange: Exchange): Promise<void> {
   const target = parseTarget(path);
   if (!target) return sink.respond(400, { "content-type": "text/plain; charset=utf-8" }, "400 Bad Request");
   const observer = audit && new AuditObserver({ method, path, target, query, audit });
-  const found = options.authenticator.authenticate(request, observer);
+  const found = options.authenticator.authenticate(request, observer && { observer });
   const user = found instanceof Promise ? await found : found;
   if (observer) await observer.authenticated(user);
   if (!user) throw statusError.unauthorized();
@@ -159,8 +159,8 @@ class AuditObserver implements AuthenticationObserver {
     }
   }
 
-  impersonated(user: RequestUser): void {
-    this.#asked.audit?.impersonated(user);
+  impersonated(user: RequestUser, constraint?: string): void {
+    this.#asked.audit?.impersonated(user, constraint);
   }
 
   annotate(key: string, value: string): void {

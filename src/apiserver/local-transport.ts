@@ -2,11 +2,13 @@
  * Parts in the same process talk to the server through this: the same authorization, admission and errors as over HTTP, without sockets
  * and without bytes. Answers hand out the cache's own decoded objects, which are shared and read-only; bodies are copied on the way in.
  */
+import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Clock } from "#base";
 import type { RequestUser } from "#api";
 import {
   type ApiRequest,
+  isStatusError,
   type KubernetesObject,
   type Status,
   statusError,
@@ -14,10 +16,13 @@ import {
   type WatchEvent,
 } from "#machinery";
 import type { Answer } from "./answer.ts";
+import { recordAnswer } from "./audit/record-answer.ts";
+import type { RequestAudit } from "./audit/request-audit.ts";
 import type { StoredObject } from "./cache/stored-object.ts";
 import type { WatchConsumer } from "./cache/watch-stream.ts";
 import { contentTypeOf } from "./http/media-type.ts";
-import type { Pipeline, Route } from "./pipeline.ts";
+import { auditReceived, type Pipeline, type Route } from "./pipeline.ts";
+import { ObjectPresenter } from "./present/presenter.ts";
 import { Query } from "./query.ts";
 import type { RequestBody } from "./registry/call.ts";
 import { fromStored } from "./registry/versions.ts";
@@ -37,37 +42,91 @@ export interface LocalTransportOptions {
 export function createLocalTransport(options: LocalTransportOptions): Transport {
   const closing = new AbortController();
   return {
-    async request(request) {
-      const route = await openRoute(options, request);
-      const answer = route.type === "answer" ? route.answer : await run(options, route, request);
-      return decode(answer);
-    },
-    async watch(request, onEvent) {
-      const route = await openRoute(options, { ...request, query: { ...request.query, watch: true } });
-      if (route.type === "answer") throw statusError.badRequest(`${request.path} can't be watched`);
-      const answer = await run(options, route, request);
-      if (answer.type !== "watch") throw statusError.badRequest(`${request.path} can't be watched`);
-      const stream = answer.open(new LocalConsumer(answer.resource, onEvent));
-      const stop = () => stream.cancel();
-      for (const signal of [request.signal, closing.signal]) {
-        if (signal?.aborted) stop();
-        signal?.addEventListener("abort", stop, { once: true });
-      }
-      await stream.done;
-      for (const signal of [request.signal, closing.signal]) signal?.removeEventListener("abort", stop);
+    request: (request) =>
+      audited(options, request, async (audit) => {
+        const route = await openRoute(options, request, audit);
+        const answer = route.type === "answer" ? route.answer : await run(options, route, request);
+        if (audit) await recordLocal(audit, route, answer);
+        return decode(answer);
+      }),
+    watch: (asked, onEvent) => {
+      const request = { ...asked, query: { ...asked.query, watch: true } };
+      return audited(options, request, (audit) => watch(request, onEvent, audit));
     },
     close: () => closing.abort(),
   };
+
+  async function watch(
+    request: ApiRequest,
+    onEvent: (event: WatchEvent) => void,
+    audit: RequestAudit | undefined,
+  ): Promise<void> {
+    const route = await openRoute(options, request, audit);
+    if (route.type === "answer") throw statusError.badRequest(`${request.path} can't be watched`);
+    const answer = await run(options, route, request);
+    if (answer.type !== "watch") throw statusError.badRequest(`${request.path} can't be watched`);
+    audit?.started(200);
+    const stream = answer.open(new LocalConsumer(answer.resource, onEvent));
+    const stop = () => stream.cancel();
+    for (const signal of [request.signal, closing.signal]) {
+      if (signal?.aborted) stop();
+      signal?.addEventListener("abort", stop, { once: true });
+    }
+    await stream.done;
+    for (const signal of [request.signal, closing.signal]) signal?.removeEventListener("abort", stop);
+  }
 }
 
 type ResourceRoute = Extract<Route, { type: "resource" }>;
 
-async function openRoute({ pipeline, user }: LocalTransportOptions, request: ApiRequest): Promise<Route> {
+async function openRoute(
+  { pipeline, user }: LocalTransportOptions,
+  request: ApiRequest,
+  audit?: RequestAudit,
+): Promise<Route> {
   const { method, path } = request;
   const target = parseTarget(path);
   if (!target) throw statusError.badRequest(`malformed path ${JSON.stringify(path)}`);
   const query = new Query(queryText(request.query));
-  return pipeline.route({ method, path, target, query, user });
+  const asked = { method, path, target, query, audit };
+  if (audit && !(await auditReceived(asked, user))) {
+    audit.rejected();
+    throw statusError.internal("failed to store audit event");
+  }
+  return pipeline.route({ ...asked, user });
+}
+
+/** With an audit log, the parts of this process are written down like everyone else. */
+async function audited<T>(
+  { pipeline, userAgent }: LocalTransportOptions,
+  request: ApiRequest,
+  work: (audit: RequestAudit | undefined) => Promise<T>,
+): Promise<T> {
+  if (!pipeline.audit) return work(undefined);
+  const query = queryText(request.query);
+  const audit = pipeline.audit.begin({
+    auditId: randomUUID(),
+    requestUri: query === "" ? request.path : `${request.path}?${query}`,
+    userAgent,
+    sourceIPs: () => ["127.0.0.1"],
+  });
+  try {
+    return await work(audit);
+  } catch (error) {
+    if (isStatusError(error)) {
+      audit.failed(error.status);
+      if (audit.wantsResponseObject) audit.responseObject(JSON.stringify(error.status));
+    } else audit.panicked(error);
+    throw error;
+  } finally {
+    await audit.complete();
+  }
+}
+
+async function recordLocal(audit: RequestAudit, route: Route, answer: Answer): Promise<void> {
+  audit.started("status" in answer ? answer.status : 200);
+  if (audit.wantsResponseObject && route.type === "resource")
+    await recordAnswer(audit, answer, () => new ObjectPresenter(route.resource));
 }
 
 function queryText(query: ApiRequest["query"]): string {

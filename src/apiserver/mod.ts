@@ -1,6 +1,14 @@
 export type { DescriptionFile } from "./openapi/descriptions.ts";
 export { createLocalTransport, type LocalTransportOptions } from "./local-transport.ts";
 export { type ApiServer, type ApiServerDependencies, type ApiServerOptions, createApiServer } from "./server.ts";
+export {
+  type AuditDelivery,
+  type AuditOptions,
+  createAuditor,
+  validateAuditOptions,
+} from "./audit/options.ts";
+export { parseAuditPolicy } from "./audit/policy.ts";
+export type { PostAudit } from "./audit/webhook-sink.ts";
 export type { KeyPair, LeafRequest } from "./security/certificates.ts";
 export { bootstrapWanted } from "./security/bootstrap.ts";
 export { createSecurity, type Security, type SecurityOptions } from "./security/create-security.ts";

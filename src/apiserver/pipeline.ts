@@ -4,7 +4,10 @@
  */
 import type { RequestUser } from "#api";
 import { type FieldRequirement, parseFieldSelector, SelectorError, statusError } from "#machinery";
+import type { Aggregation } from "./aggregation/aggregation.ts";
 import type { Answer } from "./answer.ts";
+import type { Auditor } from "./audit/auditor.ts";
+import type { RequestAudit } from "./audit/request-audit.ts";
 import { attributesOf } from "./authorize.ts";
 import { type PathHandlers, pageNotFound, textAnswer } from "./paths.ts";
 import { plainFailureText } from "./plain-failure.ts";
@@ -21,6 +24,9 @@ export interface PipelineOptions {
   readonly registry: Registry;
   readonly authorizer: Authorizer;
   readonly paths: PathHandlers;
+  readonly aggregation: Aggregation;
+  /** Absent: no audit log. */
+  readonly audit?: Auditor | undefined;
 }
 
 export interface PipelineRequest {
@@ -33,6 +39,7 @@ export interface PipelineRequest {
   readonly accept?: string | undefined;
   readonly etag?: string | undefined;
   readonly host?: string;
+  readonly audit?: RequestAudit | undefined;
 }
 
 export interface CallInput {
@@ -63,17 +70,17 @@ export class Pipeline {
     this.#options = options;
   }
 
+  get audit(): Auditor | undefined {
+    return this.#options.audit;
+  }
+
   /** Throws a StatusError: forbidden, not found, method not allowed. */
   async route(request: PipelineRequest): Promise<Route> {
-    const { target, query, user, path, method } = request;
+    const { target, query, user, method, audit } = request;
     const verb = verbOf(method, target, query);
-    await this.#authorize({
-      target: selectedTarget(target, verb, query),
-      user,
-      path,
-      verb,
-      fieldSelector: selectorOf(verb, query),
-    });
+    await this.#authorize(questionOf(request, user), audit);
+    const elsewhere = this.#elsewhere(request, verb);
+    if (elsewhere) return { type: "answer", answer: await elsewhere };
     if (target.type !== "resource") return { type: "answer", answer: await this.#servePath(request, target) };
     const resource = this.#find(target);
     if (!resource) return { type: "answer", answer: this.#nowhere(target.group) };
@@ -83,17 +90,37 @@ export class Pipeline {
       type: "resource",
       resource,
       verb,
-      longRunning: verb === "watch" || streams.has(target.subresource),
+      longRunning: isLongRunning(verb, target),
       streams: streams.has(target.subresource),
-      run: (input) => this.#options.registry.serve({ ...input, user, verb, resource, target, query }),
+      run: (input) => this.#options.registry.serve({ ...input, user, verb, resource, target, query, audit }),
     };
   }
 
-  async #authorize(question: Parameters<typeof attributesOf>[0]): Promise<void> {
+  async #authorize(question: Parameters<typeof attributesOf>[0], audit: RequestAudit | undefined): Promise<void> {
     const attributes = attributesOf(question);
     const decision = this.#options.authorizer.authorize(attributes);
     const { allowed, reason } = decision instanceof Promise ? await decision : decision;
+    if (audit) {
+      audit.annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
+      audit.annotate("authorization.k8s.io/reason", reason);
+    }
     if (!allowed) throw forbiddenError(attributes, reason);
+  }
+
+  /** Undefined: served here. */
+  #elsewhere({ target, user, query }: PipelineRequest, verb: string): Promise<Answer> | undefined {
+    const { aggregation } = this.#options;
+    let group: string;
+    let version: string;
+    if (target.type === "resource") ({ group, version } = target);
+    else {
+      const [root, first = "", second = "", ...more] = target.parts;
+      if (target.type === "odd" || root !== "apis" || second === "" || more.length > 0) return undefined;
+      [group, version] = [first, second];
+    }
+    const entry = aggregation.find(group, version);
+    const discovery = target.type === "path";
+    return entry && aggregation.answer({ entry, user, query, discovery, longRunning: isLongRunning(verb, target) });
   }
 
   #find({ group, version, resource }: ResourceTarget): Resource | undefined {
@@ -129,6 +156,29 @@ function unfinishedPath(parts: readonly string[]): Answer {
   const why = `failed to create RequestInfo: unable to determine kind and namespace from url, ${path}`;
   return textAnswer(500, plainFailureText(path, why));
 }
+
+/** What a request asks of the authorizer. */
+function questionOf({ method, target, query, path }: Omit<PipelineRequest, "user">, user: RequestUser) {
+  const verb = verbOf(method, target, query);
+  return { target: selectedTarget(target, verb, query), user, path, verb, fieldSelector: selectorOf(verb, query) };
+}
+
+/** Tells the audit log what is asked for, and by whom if that is known; false: the request must not go on. */
+export function auditReceived(
+  request: Omit<PipelineRequest, "user">,
+  user: RequestUser | undefined,
+): boolean | Promise<boolean> {
+  const { audit, target } = request;
+  if (!audit) return true;
+  const question = questionOf(request, nobody);
+  const attributes = { ...attributesOf(question), user };
+  return audit.received(attributes, { longRunning: isLongRunning(question.verb, target) });
+}
+
+const nobody: RequestUser = { name: "", uid: "", groups: [], extra: {} };
+
+const isLongRunning = (verb: string, target: Target): boolean =>
+  verb === "watch" || (target.type === "resource" && streams.has(target.subresource));
 
 const streams = new Set(["exec", "attach", "portforward", "proxy", "log"]);
 

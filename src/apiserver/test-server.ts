@@ -3,10 +3,11 @@ import { facts, kinds, type RequestUser } from "#api";
 import { type Clock, realClock, silentLogger } from "#base";
 import type { ApiRequest, KubernetesObject, Transport } from "#machinery";
 import { openSqliteStore, type Store } from "#store";
+import type { Auditor } from "./audit/auditor.ts";
 import { createLocalTransport } from "./local-transport.ts";
 import type { CallHandlers } from "./registry/registry.ts";
 import { createAuthority, issueCertificate, type KeyPair } from "./security/certificates.ts";
-import { allowAll, type Authorizer } from "./security.ts";
+import { allowAll, type Authenticator, type Authorizer } from "./security.ts";
 import { type ApiServer, createApiServer } from "./server.ts";
 
 export interface TestServer {
@@ -33,12 +34,17 @@ export interface TestServerOptions {
   readonly tls?: KeyPair;
   /** Beside the server's own. */
   readonly handlers?: CallHandlers;
+  /** Without one there is only `Bearer admin`. */
+  readonly authenticator?: Authenticator;
+  readonly audit?: Auditor;
+  /** What extension servers are shown. */
+  readonly frontProxy?: KeyPair;
 }
 
 export const admin: RequestUser = { name: "admin", uid: "1", groups: ["system:masters"], extra: {} };
 
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const { clock = realClock, authorizer = allowAll, tls, handlers } = options;
+  const { clock = realClock, authorizer = allowAll, tls, handlers, audit } = options;
   const store = await openSqliteStore({ path: ":memory:", clock });
   const server = createApiServer(
     { tls: { key: tls?.key ?? "", cert: tls?.certificate ?? "" }, serviceCidr: "10.96.0.0/16" },
@@ -50,7 +56,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       kinds,
       authorizer,
       ...(handlers && { handlers }),
-      authenticator: {
+      audit,
+      frontProxy: options.frontProxy,
+      authenticator: options.authenticator ?? {
         authenticate: ({ headers }) => (headers.authorization === "Bearer admin" ? admin : undefined),
       },
     },

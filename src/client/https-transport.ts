@@ -48,6 +48,12 @@ const metadataAccept = ["PartialObjectMetadataList", "PartialObjectMetadata"]
   .concat("application/json")
   .join(",");
 
+/** Bytes are JSON already. */
+function bytesOf(body: unknown): Buffer | undefined {
+  if (body === undefined || Buffer.isBuffer(body)) return body;
+  return Buffer.from(JSON.stringify(body));
+}
+
 const retriesMax = 10;
 const resendsMax = 3;
 const connectMsMax = 30_000;
@@ -84,7 +90,7 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
 
   /** The head of an answer that is not a failure. */
   async function exchange(request: ApiRequest): Promise<Exchange> {
-    const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
+    const body = bytesOf(request.body);
     const path = prefix + request.path + printQuery(request.query);
     const { method, signal } = request;
     let resends = 0;

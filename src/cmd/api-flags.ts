@@ -2,7 +2,9 @@
  * What an administrator may set of the API server, under upstream's names: one list for every command that runs one
  * (`up`, `apiserver`, `server`). Files are read at the start, so that a mistake in one is told before anything runs.
  */
-import type { FlagSpecs, FlagValues } from "#base";
+import type { FlagSpecs, FlagValues, Logger } from "#base";
+import { aggregatorFlags, readAggregatorFlags } from "./aggregator-flags.ts";
+import { auditFlags, readAuditFlags } from "./audit-flags.ts";
 import { parseTokenFile } from "#apiserver";
 import { readConfigFile } from "./config-file.ts";
 import type { ControlPlaneOptions } from "./control-plane.ts";
@@ -13,12 +15,17 @@ export const apiFlags = {
     value: "FILE",
     help: 'Static tokens: CSV lines token,user,uid,"group1,group2".',
   },
+  ...auditFlags,
+  ...aggregatorFlags,
 } as const satisfies FlagSpecs;
 
 export async function readApiFlags(
   values: FlagValues<typeof apiFlags>,
-): Promise<Pick<ControlPlaneOptions, "staticTokens">> {
+  log: Logger,
+): Promise<Pick<ControlPlaneOptions, "staticTokens" | "audit" | "aggregator">> {
   return {
     staticTokens: (await readConfigFile("token-auth-file", values["token-auth-file"], parseTokenFile)) ?? new Map(),
+    aggregator: await readAggregatorFlags(values),
+    audit: await readAuditFlags(values, (text) => log.warn(text)),
   };
 }

@@ -47,7 +47,7 @@ export const command = defineCommand({
       bindAddress: bind,
       port: values["secure-port"],
       advertiseAddress,
-      ...(await readApiFlags(values)),
+      ...(await readApiFlags(values, log)),
       clock: realClock,
       log,
     });

@@ -6,8 +6,10 @@ import path from "node:path";
 import { facts, kinds, type RequestUser } from "#api";
 import {
   type ApiServer,
+  type AuditOptions,
   bootstrapWanted,
   createApiServer,
+  createAuditor,
   createKubeletConnector,
   createLocalTransport,
   createSecurity,
@@ -19,6 +21,7 @@ import {
 import type { Clock, Logger } from "#base";
 import { type Client, createClient } from "#client";
 import { openSqliteStore, runCompaction, type Store } from "#store";
+import type { AggregatorSettings } from "./aggregator-flags.ts";
 import { addressIn } from "./network.ts";
 import type { dataLayout } from "./settings.ts";
 
@@ -31,7 +34,10 @@ export interface ControlPlaneOptions {
   readonly port: number;
   /** Where others reach the server; in its certificate, and the endpoint of the `kubernetes` Service. */
   readonly advertiseAddress: string;
+  readonly aggregator: AggregatorSettings;
   readonly staticTokens: ReadonlyMap<string, RequestUser>;
+  /** Absent: no audit log. */
+  readonly audit?: AuditOptions | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -48,6 +54,8 @@ export interface ControlPlane {
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { layout, serviceCidr, clusterDomain, advertiseAddress, clock, log } = options;
+  const audit =
+    options.audit && createAuditor(options.audit, { clock, log, stdout: (text) => process.stdout.write(text) });
   await mkdir(path.dirname(layout.database), { recursive: true, mode: 0o700 });
   const [pki, store] = await Promise.all([
     openPki({
@@ -75,6 +83,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       tls: { cert: pki.server.certificate, key: pki.server.key, clientCa: pki.authority.certificate },
       serviceCidr,
       advertiseAddress,
+      aggregatorRouting: options.aggregator.byEndpoints,
     },
     {
       store,
@@ -82,6 +91,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
       facts,
       kinds,
+      audit,
+      frontProxy: options.aggregator.client ?? pki.frontProxy.client,
       authenticator: security.authenticator,
       authorizer: security.authorizer,
       handlers: new Map([...security.handlers, ...streaming.handlers]),

@@ -46,7 +46,7 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
   const layout = dataLayout(values["data-dir"]);
   const nodeName = values["node-name"] ?? hostname().toLowerCase();
   checkPlace(values, nodeName);
-  const apiOptions = await readApiFlags(values);
+  const apiOptions = await readApiFlags(values, log);
   await refuseSecond(layout);
   await preflight(values);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });

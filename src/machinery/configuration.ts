@@ -76,6 +76,8 @@ export interface ConfigurationKind<F extends ShapeFields = ShapeFields> {
   /** `apiserver.config.k8s.io/v1`: those that this shape is of. */
   readonly apiVersions: readonly string[];
   readonly shape: ObjectShape<F>;
+  /** Told about unknown and repeated fields, which are then no errors. */
+  readonly lenient?: (complaint: string) => void;
 }
 
 /** As declared, with the version that was given. */
@@ -91,7 +93,7 @@ export class ConfigurationError extends Error {
 /** Throws ConfigurationError. Text that begins like a JSON object is JSON, everything else YAML, which is loaded then. */
 export async function decodeConfiguration<F extends ShapeFields>(
   text: string,
-  { kind, apiVersions, shape }: ConfigurationKind<F>,
+  { kind, apiVersions, shape, lenient }: ConfigurationKind<F>,
 ): Promise<Configuration<F>> {
   const strict: string[] = [];
   const source = /^\s*\{/.test(text) ? readJson(text) : undefined;
@@ -111,7 +113,11 @@ export async function decodeConfiguration<F extends ShapeFields>(
   try {
     const { strictErrors } = checkTyped(value, typeOf(shape), source ? { source } : {});
     strict.push(...strictErrors);
-    if (strict.length > 0) throw new ConfigurationError(`strict decoding error: ${strict.join(", ")}`);
+    if (strict.length > 0) {
+      const complaint = `strict decoding error: ${strict.join(", ")}`;
+      if (!lenient) throw new ConfigurationError(complaint);
+      lenient(complaint);
+    }
     const filled: unknown = Object.assign(fill(value, shape) as Json, { apiVersion });
     return filled as Configuration<F>; // checked and filled to that shape
   } catch (error) {

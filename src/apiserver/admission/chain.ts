@@ -4,6 +4,7 @@
  */
 import type { RequestUser } from "#api";
 import type { DeepReadonly, KubernetesObject } from "#machinery";
+import type { RequestAudit } from "../audit/request-audit.ts";
 import type { Resource, StoredKind } from "../resource.ts";
 
 export type AdmissionOperation = "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
@@ -26,6 +27,8 @@ export interface AdmissionRequest {
   readonly options: object;
   /** Texts for Warning headers. */
   readonly warnings: string[];
+  /** `annotate` puts what is worth knowing into the audit log, if there is one. */
+  readonly audit?: RequestAudit | undefined;
 }
 
 export interface AdmissionPlugin {

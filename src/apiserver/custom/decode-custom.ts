@@ -40,6 +40,7 @@ export async function decodeCustom(call: Call, custom: CustomVersion, fieldValid
   if (fieldValidation === "Warn") warnings.push(...strictErrors);
   checkKind(object, resource);
   custom.schema.applyDefaults(object);
+  call.audit?.requestObject(object);
   return object;
 }
 

@@ -25,7 +25,7 @@ async function admit(
   call: Call,
   { object, options, operation }: Admitted & { operation: AdmissionOperation },
 ): Promise<void> {
-  const { resource, target, user, now, warnings } = call;
+  const { resource, target, user, now, warnings, audit } = call;
   const request = {
     operation,
     resource,
@@ -42,6 +42,7 @@ async function admit(
         ? { kind: "CreateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager }
         : {},
     warnings,
+    audit,
   };
   await admission.mutate(request);
   await admission.validate(request);

@@ -1,5 +1,6 @@
 /** One request to a resource, as the registry sees it: parsed, authenticated and authorized. */
 import type { RequestUser } from "#api";
+import type { RequestAudit } from "../audit/request-audit.ts";
 import type { Query } from "../query.ts";
 import type { ResourceTarget } from "../request-target.ts";
 import type { Resource } from "../resource.ts";
@@ -25,4 +26,6 @@ export interface Call {
   readonly warnings: string[];
   /** Milliseconds since the epoch, the same for the whole request. */
   readonly now: number;
+  /** If there is an audit log and it wants to know of this request. */
+  readonly audit?: RequestAudit | undefined;
 }

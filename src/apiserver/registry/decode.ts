@@ -41,6 +41,7 @@ export async function decodeBody(call: Call, request: DecodeRequest): Promise<Ku
   const { kind = "", apiVersion = "" } = object;
   const schema = request.keepEmpty ? undefined : request.schemaOf(apiVersion, kind);
   if (schema) omitEmpty(object, schema);
+  call.audit?.requestObject(object);
   return object;
 }
 

@@ -128,6 +128,7 @@ function admissionOf(
     old: object,
     options: { ...options, kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1" },
     warnings: call.warnings,
+    audit: call.audit,
   };
 }
 

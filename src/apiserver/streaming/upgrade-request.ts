@@ -17,6 +17,8 @@ export interface TakenConnection {
 export class UpgradeRequest extends Http1Request {
   readonly #connection: TakenConnection;
   readonly #response: ServerResponse;
+  /** Whoever wants to know when that happens. */
+  onTakeOver: (() => void) | undefined;
 
   constructor(connection: TakenConnection, response: ServerResponse) {
     super(connection.message, response);
@@ -37,6 +39,7 @@ export class UpgradeRequest extends Http1Request {
 
   /** From then on nobody answers but the caller. */
   takeOver(): TakenConnection {
+    this.onTakeOver?.();
     this.#response.detachSocket(this.#connection.message.socket);
     return this.#connection;
   }

@@ -3,7 +3,7 @@
  * for warnings is let through with a warning, workloads too. Upstream's pod-security-admission without exemptions.
  */
 import type { CronJob, Deployment, Namespace, Pod, PodTemplate, PodTemplateSpec } from "#api";
-import { type DeepReadonly, statusError } from "#machinery";
+import { type DeepReadonly, printFieldErrors, statusError } from "#machinery";
 import type { AdmissionPlugin, AdmissionRequest, Lookup } from "../chain.ts";
 import { refuse } from "../refuse.ts";
 import { type CheckedPod, printDetails, printReasons, violations } from "./checks.ts";
@@ -109,18 +109,29 @@ function printNames(names: readonly string[]): string {
   return `${first} (and ${more} other ${more === 1 ? "pod" : "pods"})`;
 }
 
-async function policyFor({ namespace }: AdmissionRequest, lookup: Lookup): Promise<Policy> {
+async function policyFor({ namespace, audit }: AdmissionRequest, lookup: Lookup): Promise<Policy> {
   const found = await lookup.get<Namespace>(lookup.kind("", "namespaces"), "", namespace);
   if (!found) throw statusError.internal(`failed to lookup namespace ${namespace}`);
-  return policyOf(found.metadata.labels).policy;
+  const { policy, errors } = policyOf(found.metadata.labels);
+  if (errors.length > 0) audit?.annotate(`${auditPrefix}error`, `Failed to parse policy: ${printFieldErrors(errors)}`);
+  return policy;
 }
+
+const auditPrefix = "pod-security.kubernetes.io/";
 
 async function checkPod(request: AdmissionRequest, lookup: Lookup): Promise<void> {
   const policy = await policyFor(request, lookup);
-  if (policy.enforce.level === "privileged" && policy.warn.level === "privileged") return;
+  const { audit } = request;
+  const modes = [policy.enforce, policy.warn, ...(audit ? [policy.audit] : [])];
+  if (modes.every(({ level }) => level === "privileged")) {
+    audit?.annotate(`${auditPrefix}enforce-policy`, printLevel(policy.enforce));
+    return;
+  }
   const [pod, old] = [request.object as Pod, request.old as DeepReadonly<Pod> | undefined]; // pods only
   if (!pod.spec || (old && !isSignificant(pod, old))) return;
   const checked = { metadata: pod.metadata, spec: pod.spec };
+  audit?.annotate(`${auditPrefix}enforce-policy`, printLevel(policy.enforce));
+  noteViolations(request, checked, policy.audit);
   const found = violations(checked, policy.enforce);
   if (found.length > 0)
     throw refuse(request, `violates PodSecurity ${JSON.stringify(printLevel(policy.enforce))}: ${printDetails(found)}`);
@@ -128,16 +139,30 @@ async function checkPod(request: AdmissionRequest, lookup: Lookup): Promise<void
 }
 
 async function checkWorkload(request: AdmissionRequest, lookup: Lookup): Promise<void> {
-  const { warn: level } = await policyFor(request, lookup);
-  if (level.level === "privileged") return;
+  const { warn: level, audit } = await policyFor(request, lookup);
+  if (level.level === "privileged" && !(request.audit && audit.level !== "privileged")) return;
   const template = templates[routeOf(request)]?.(request.object);
-  if (template?.spec) warn(request, { metadata: template.metadata, spec: template.spec }, level);
+  if (!template?.spec) return;
+  const checked = { metadata: template.metadata, spec: template.spec };
+  noteViolations(request, checked, audit);
+  warn(request, checked, level);
 }
 
 function warn({ warnings }: AdmissionRequest, pod: CheckedPod, level: LevelVersion): void {
+  const text = wouldViolate(pod, level);
+  if (text !== undefined) warnings.push(text);
+}
+
+/** The mode `audit`: only the log hears of it. */
+function noteViolations({ audit }: AdmissionRequest, pod: CheckedPod, level: LevelVersion): void {
+  const text = audit && wouldViolate(pod, level);
+  if (text !== undefined) audit?.annotate(`${auditPrefix}audit-violations`, text);
+}
+
+function wouldViolate(pod: CheckedPod, level: LevelVersion): string | undefined {
   const found = violations(pod, level);
-  if (found.length > 0)
-    warnings.push(`would violate PodSecurity ${JSON.stringify(printLevel(level))}: ${printDetails(found)}`);
+  if (found.length === 0) return undefined;
+  return `would violate PodSecurity ${JSON.stringify(printLevel(level))}: ${printDetails(found)}`;
 }
 
 const seccompPod = "seccomp.security.alpha.kubernetes.io/pod";

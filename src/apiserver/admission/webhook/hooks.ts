@@ -15,6 +15,7 @@ import type { ResourceTable } from "../../resource.ts";
 export interface Hook {
   /** Of this webhook in its configuration, for as long as neither is renamed. */
   readonly id: string;
+  readonly configuration: string;
   readonly webhook: DeepReadonly<ValidatingWebhook & Pick<MutatingWebhook, "reinvocationPolicy">>;
   readonly namespaces: LabelMatcher;
   readonly objects: LabelMatcher;
@@ -55,6 +56,7 @@ export function createHookSource(
 function compileConfiguration({ metadata, webhooks = [] }: Configuration): Hook[] {
   return webhooks.map((webhook, position) => ({
     id: `${metadata.name}/${webhook.name}/${position}`,
+    configuration: metadata.name ?? "",
     webhook,
     namespaces: compileLabelSelector(webhook.namespaceSelector ?? {}),
     objects: compileLabelSelector(webhook.objectSelector ?? {}),

@@ -61,6 +61,8 @@ export interface ReviewAnswer {
   readonly result: Partial<Status> | undefined;
   readonly warnings: readonly string[];
   readonly patch: readonly JsonPatchOperation[];
+  /** For the audit log, without the webhook's name. */
+  readonly auditAnnotations: Readonly<Record<string, string>>;
 }
 
 /** The webhook's fault, told in upstream's words. */
@@ -80,6 +82,7 @@ interface WireResponse {
   patch?: string;
   patchType?: string;
   warnings?: string[];
+  auditAnnotations?: Record<string, string>;
 }
 
 export interface Expectation {
@@ -106,6 +109,7 @@ export function readReview(text: string, { uid, version, mutating }: Expectation
     result: response.status,
     warnings: response.warnings ?? [],
     patch: mutating && patch !== "" ? readPatchText(patch) : [],
+    auditAnnotations: response.auditAnnotations ?? {},
   };
 }
 
