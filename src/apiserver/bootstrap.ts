@@ -2,7 +2,7 @@
 import type { Clock } from "#base";
 import { type DeepReadonly, isStatusError, type KubernetesObject } from "#machinery";
 import type { RegistryCore } from "./registry/core.ts";
-import { localApiServices } from "./api-services.ts";
+import { localApiServices, reconcileApiService } from "./api-services.ts";
 import { create } from "./registry/create.ts";
 import { remove } from "./registry/delete.ts";
 import { internalCall } from "./registry/internal-call.ts";
@@ -30,7 +30,9 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
   await Promise.all(priorityClasses.map((object) => ensure(options, { path: classes, object })));
   const services = ["apiregistration.k8s.io", "v1", "apiservices", ""] as const;
   const wanted = localApiServices(options.core.table.groupVersions());
-  await Promise.all(wanted.map((object) => ensure(options, { path: services, object })));
+  await Promise.all(
+    wanted.map((object) => ensure(options, { path: services, object, reconcile: reconcileApiService(object) })),
+  );
   await ensureKubernetesService(options);
 }
 

@@ -21,6 +21,7 @@ import type { RequestAudit } from "./audit/request-audit.ts";
 import type { StoredObject } from "./cache/stored-object.ts";
 import type { WatchConsumer } from "./cache/watch-stream.ts";
 import { contentTypeOf } from "./http/media-type.ts";
+import { type LocalRequest, readLocally, watchLocally } from "./local-exchange.ts";
 import { auditReceived, type Pipeline, type Route } from "./pipeline.ts";
 import { ObjectPresenter } from "./present/presenter.ts";
 import { Query } from "./query.ts";
@@ -47,6 +48,7 @@ export function createLocalTransport(options: LocalTransportOptions): Transport 
         const route = await openRoute(options, request, audit);
         const answer = route.type === "answer" ? route.answer : await run(options, route, request);
         if (audit) await recordLocal(audit, route, answer);
+        if (answer.type === "stream") return readLocally(answer.run, localRequest(request, closing.signal));
         return decode(answer);
       }),
     watch: (asked, onEvent) => {
@@ -62,8 +64,11 @@ export function createLocalTransport(options: LocalTransportOptions): Transport 
     audit: RequestAudit | undefined,
   ): Promise<void> {
     const route = await openRoute(options, request, audit);
-    if (route.type === "answer") throw statusError.badRequest(`${request.path} can't be watched`);
-    const answer = await run(options, route, request);
+    const answer = route.type === "answer" ? route.answer : await run(options, route, request);
+    if (answer.type === "stream") {
+      audit?.started(200);
+      return watchLocally(answer.run, localRequest(request, closing.signal), onEvent);
+    }
     if (answer.type !== "watch") throw statusError.badRequest(`${request.path} can't be watched`);
     audit?.started(200);
     const stream = answer.open(new LocalConsumer(answer.resource, onEvent));
@@ -74,6 +79,12 @@ export function createLocalTransport(options: LocalTransportOptions): Transport 
     }
     await stream.done;
     for (const signal of [request.signal, closing.signal]) signal?.removeEventListener("abort", stop);
+  }
+
+  function localRequest(request: ApiRequest, end: AbortSignal): LocalRequest {
+    const signal = request.signal ? AbortSignal.any([request.signal, end]) : end;
+    const headers = { "audit-id": randomUUID() };
+    return { ...request, queryText: queryText(request.query), userAgent: options.userAgent, signal, headers };
   }
 }
 

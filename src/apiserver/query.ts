@@ -27,10 +27,24 @@ export class Query {
     return this.has(name) && !/^(0|false)$/i.test(this.get(name));
   }
 
+  /** As Go prints what it has read: by name, without what couldn't be read. */
+  encode(): string {
+    if (!this.#values) return "";
+    const names = [...this.#values.keys()].sort();
+    return names
+      .flatMap((name) => this.all(name).map((value) => `${escapeQuery(name)}=${escapeQuery(value)}`))
+      .join("&");
+  }
+
   optionalBoolean(name: string): boolean | undefined {
     return this.has(name) ? this.boolean(name) : undefined;
   }
 }
+
+const escapeQuery = (text: string): string =>
+  encodeURIComponent(text.toWellFormed())
+    .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll("%20", "+");
 
 function parse(text: string): ReadonlyMap<string, readonly string[]> {
   const values = new Map<string, string[]>();

@@ -12,12 +12,3 @@ export function compareVersions(a: string, b: string): number {
     stage(right) - stage(left) || Number(right[1]) - Number(left[1]) || Number(right[3] ?? 0) - Number(left[3] ?? 0)
   );
 }
-
-/** A number that grows with precedence, for versions of one group. */
-export function versionPriority(version: string): number {
-  const match = pattern.exec(version);
-  if (!match) return 0;
-  const [, major, name, minor = "0"] = match;
-  const stage = name === undefined ? 2 : (stages[name] ?? 0);
-  return 1 + stage * 1e12 + Math.min(Number(major), 1e6 - 1) * 1e6 + Math.min(Number(minor), 1e6 - 1);
-}

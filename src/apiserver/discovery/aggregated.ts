@@ -1,30 +1,38 @@
 /** Discovery in one document for each of /api and /apis: APIGroupDiscoveryList, which kubectl since 1.26 asks for. */
+import type { Aggregation, ShownVersion } from "../aggregation/aggregation.ts";
 import type { Resource, ResourceTable } from "../resource.ts";
 
 /** `core`: of /api, else of /apis. */
-export function aggregated(table: ResourceTable, core: boolean, version: string): object {
-  const groupVersions = table.groupVersions();
-  const groups = [...new Set(groupVersions.map(({ group }) => group))].filter((group) => (group === "") === core);
-  const items = groups.map((group) => ({
-    metadata: { ...(group !== "" && { name: group }), creationTimestamp: null },
-    versions: groupVersions
-      .filter((each) => each.group === group)
-      .map((each) => ({
-        version: each.version,
-        resources: [...table.all()]
-          .filter((resource) => resource.group === group && resource.version === each.version)
-          .map(describe),
-        freshness: "Current",
-      })),
+export function aggregated(
+  { table, aggregation }: { table: ResourceTable; aggregation: Aggregation },
+  { core, version }: { core: boolean; version: string },
+): object {
+  const groups = aggregation.aggregatedGroups().filter(({ group }) => (group === "") === core);
+  const versionOf = ({ group, version: name, remote }: ShownVersion) =>
+    remote
+      ? aggregation.discovered(remote)
+      : {
+          version: name,
+          resources: [...table.all()].filter((each) => each.group === group && each.version === name).map(describe),
+          freshness: "Current",
+        };
+  const items = groups.map(({ group, versions }) => ({
+    metadata: { ...(group !== "" && { name: group }) },
+    versions: versions.map(versionOf),
   }));
   return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items };
 }
 
 function describe(resource: Resource): object {
-  const { group, version, kind, namespaced, singular, verbs, shortNames, categories, subresources } = resource;
+  const { kind, namespaced, singular, verbs, shortNames, categories, subresources } = resource;
+  const responseKind = (of: { group: string; version: string; kind: string }) => {
+    // Upstream says it of custom kinds, and of built-in ones only where it isn't the document's own.
+    const said = resource.custom || of.group !== resource.group || of.version !== resource.version;
+    return { group: said ? of.group : "", version: said ? of.version : "", kind: of.kind };
+  };
   return {
     resource: resource.resource,
-    responseKind: { group, version, kind },
+    responseKind: responseKind({ ...resource, kind }),
     scope: namespaced ? "Namespaced" : "Cluster",
     singularResource: singular,
     verbs,
@@ -33,7 +41,7 @@ function describe(resource: Resource): object {
     ...(subresources.length > 0 && {
       subresources: subresources.map((each) => ({
         subresource: each.name,
-        responseKind: { group: each.group, version: each.version, kind: each.kind },
+        responseKind: responseKind(each),
         verbs: each.verbs,
       })),
     }),

@@ -1,6 +1,7 @@
 /** Discovery over HTTP. Documents are made once and kept until what is served changes. */
 import { createHash } from "node:crypto";
 import { statusError } from "#machinery";
+import type { Aggregation } from "../aggregation/aggregation.ts";
 import type { Answer } from "../answer.ts";
 import { acceptedMediaTypes, negotiate, type Transform } from "../http/media-type.ts";
 import { type PathHandler, type PathRequest, pageNotFound } from "../paths.ts";
@@ -12,19 +13,26 @@ const isAggregated = ({ kind, group, version }: Transform): boolean =>
   kind === "APIGroupDiscoveryList" && group === "apidiscovery.k8s.io" && (version === "v2" || version === "v2beta1");
 
 interface Kept {
-  readonly generation: number;
+  readonly generation: string;
   readonly body: string;
   readonly etag: string;
 }
 
-export function discoveryHandlers(table: ResourceTable): ReadonlyMap<string, PathHandler> {
+export interface DiscoverySource {
+  readonly table: ResourceTable;
+  readonly aggregation: Aggregation;
+}
+
+export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, PathHandler> {
+  const { table, aggregation } = source;
   const kept = new Map<string, Kept>();
   const document = (key: string, make: () => object): Kept => {
+    const { generation } = aggregation;
     const found = kept.get(key);
-    if (found?.generation === table.generation) return found;
+    if (found?.generation === generation) return found;
     const body = JSON.stringify(make());
     const etag = `"${createHash("sha512").update(body).digest("hex").toUpperCase()}"`;
-    const made = { generation: table.generation, body, etag };
+    const made = { generation, body, etag };
     kept.set(key, made);
     return made;
   };
@@ -33,13 +41,16 @@ export function discoveryHandlers(table: ResourceTable): ReadonlyMap<string, Pat
     if (!media) throw statusError.notAcceptable(acceptedMediaTypes);
     if (!media.transform) return { type: "value", status: 200, value: plain() };
     const { version } = media.transform;
-    const { body, etag } = document(`${core}/${version}`, () => aggregated(table, core, version));
+    const { body, etag } = document(`${core}/${version}`, () => aggregated(source, { core, version }));
     const headers = {
       "content-type": `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`,
       etag,
       vary: "Accept",
+      // May be kept, as long as it is asked for again by its tag.
+      "cache-control": "public",
     };
-    if (request.etag === etag) return { type: "raw", status: 304, headers: { etag, vary: "Accept" }, body: "" };
+    if (request.etag === etag)
+      return { type: "raw", status: 304, headers: { etag, vary: "Accept", "cache-control": "public" }, body: "" };
     return { type: "raw", status: 200, headers, body };
   };
   const resources = (request: PathRequest, group: string, version: string): Answer => {
@@ -61,11 +72,11 @@ export function discoveryHandlers(table: ResourceTable): ReadonlyMap<string, Pat
       "apis",
       (request) => {
         const [, group, version] = request.parts;
-        if (group === undefined) return whole(request, false, () => groupList(table));
-        if (!table.hasGroup(group) || group === "") return pageNotFound();
-        if (version !== undefined) return resources(request, group, version);
-        const value = groupDocument(table, group);
-        return value && { type: "value", status: 200, value };
+        if (group === undefined) return whole(request, false, () => groupList(aggregation.legacyGroups()));
+        if (group === "") return pageNotFound();
+        if (version !== undefined) return table.hasGroup(group) ? resources(request, group, version) : pageNotFound();
+        const found = aggregation.legacyGroups().find((each) => each.group === group);
+        return found ? { type: "value", status: 200, value: groupDocument(found) } : pageNotFound();
       },
     ],
   ]);

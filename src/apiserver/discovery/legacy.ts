@@ -1,6 +1,7 @@
 /** Discovery one document at a time: /api, /apis, /apis/<group>, /api/v1, /apis/<group>/<version>. */
 import { createHash } from "node:crypto";
 import type { SubresourceFacts } from "#api";
+import type { ServedGroup } from "../aggregation/group-order.ts";
 import { type GroupVersion, printGroupVersion, type Resource, type ResourceTable } from "../resource.ts";
 
 export function apiVersions(table: ResourceTable, host: string): object {
@@ -15,24 +16,20 @@ export function apiVersions(table: ResourceTable, host: string): object {
   };
 }
 
-export function groupList(table: ResourceTable): object {
-  const groups = [...new Set(table.groupVersions().map(({ group }) => group))].filter((group) => group !== "");
-  return { kind: "APIGroupList", apiVersion: "v1", groups: groups.map((group) => describeGroup(table, group)) };
+export function groupList(groups: readonly ServedGroup[]): object {
+  const shown = groups.filter(({ group }) => group !== "");
+  return { kind: "APIGroupList", apiVersion: "v1", groups: shown.map(describeGroup) };
 }
 
-/** Undefined: no such group. */
-export function groupDocument(table: ResourceTable, group: string): object | undefined {
-  return table.hasGroup(group) && group !== ""
-    ? { kind: "APIGroup", apiVersion: "v1", ...describeGroup(table, group) }
-    : undefined;
-}
+export const groupDocument = (group: ServedGroup): object => ({
+  kind: "APIGroup",
+  apiVersion: "v1",
+  ...describeGroup(group),
+});
 
-function describeGroup(table: ResourceTable, name: string) {
-  const versions = table
-    .groupVersions()
-    .filter(({ group }) => group === name)
-    .map(describeVersion);
-  return { name, versions, preferredVersion: versions[0] };
+function describeGroup({ group: name, versions }: ServedGroup) {
+  const described = versions.map(describeVersion);
+  return { name, versions: described, preferredVersion: described[0] };
 }
 
 const describeVersion = ({ group, version }: GroupVersion) => ({

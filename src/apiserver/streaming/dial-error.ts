@@ -18,3 +18,19 @@ export function printDialError(error: unknown, host: string): string {
   const text = texts[code] ?? message;
   return text.startsWith("tls: ") ? text : `dial tcp ${host}: ${text}`;
 }
+
+/** The same for a request over TLS to someone with a name. `host`: with the port. */
+export function printRequestError(error: unknown, { host, serverName }: { host: string; serverName: string }): string {
+  const { code, message, cert } = error as NodeJS.ErrnoException & { cert?: { subjectaltname?: string } }; // from a socket
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    const names = (cert?.subjectaltname ?? "").replace(/(DNS|IP Address):/g, "");
+    const why =
+      names === ""
+        ? `certificate is not valid for any names, but wanted to match ${serverName}`
+        : `certificate is valid for ${names}, not ${serverName}`;
+    return `tls: failed to verify certificate: x509: ${why}`;
+  }
+  if (code === "ENOTFOUND") return `dial tcp: lookup ${host.replace(/:\d+$/, "")}: no such host`;
+  if (code === "ECONNRESET" && message === "socket hang up") return "EOF";
+  return printDialError(error, host);
+}

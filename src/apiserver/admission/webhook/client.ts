@@ -7,7 +7,7 @@ import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import type { Service, WebhookClientConfig } from "#api";
 import { type DeepReadonly, statusError } from "#machinery";
-import { printDialError } from "../../streaming/dial-error.ts";
+import { printRequestError } from "../../streaming/dial-error.ts";
 import type { Lookup } from "../chain.ts";
 
 /** Idle connections to one webhook: more than this only come from a burst. */
@@ -141,17 +141,6 @@ async function readAll(response: IncomingMessage): Promise<string> {
 
 function printFailure(error: unknown, { destination, signal }: Pick<Sending, "destination" | "signal">): string {
   if (signal.aborted) return "context deadline exceeded";
-  const { code, message, cert } = error as NodeJS.ErrnoException & { cert?: { subjectaltname?: string } }; // from a socket
   const { host, port, serverName } = destination;
-  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
-    const names = (cert?.subjectaltname ?? "").replace(/(DNS|IP Address):/g, "");
-    const why =
-      names === ""
-        ? `certificate is not valid for any names, but wanted to match ${serverName}`
-        : `certificate is valid for ${names}, not ${serverName}`;
-    return `tls: failed to verify certificate: x509: ${why}`;
-  }
-  if (code === "ENOTFOUND") return `dial tcp: lookup ${host}: no such host`;
-  if (code === "ECONNRESET" && message === "socket hang up") return "EOF";
-  return printDialError(error, isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`);
+  return printRequestError(error, { host: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`, serverName });
 }
