@@ -36,7 +36,7 @@ export async function probeHttp({ scheme, host, port, path, headers, timeoutMs }
     } catch (error) {
       const cause = signal.aborted
         ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-        : printSocketError(error as NodeJS.ErrnoException, joinHostPort(url.hostname, Number(url.port))); // from the socket
+        : printSocketError(error as NodeJS.ErrnoException, withPort(url)); // from the socket
       return failure(`Get ${JSON.stringify(printUrl(url))}: ${cause}`);
     }
     if (answer.status >= 300 && answer.status < 400 && answer.location) {
@@ -54,10 +54,8 @@ export async function probeHttp({ scheme, host, port, path, headers, timeoutMs }
 }
 
 /** As Go writes it: no default port is dropped, because the host was given with one. */
-const printUrl = (url: URL): string => {
-  const port = url.port || (url.protocol === "https:" ? "443" : "80");
-  return `${url.protocol}//${url.hostname}:${port}${url.pathname}${url.search}`;
-};
+const withPort = (url: URL): string => `${url.hostname}:${url.port || (url.protocol === "https:" ? "443" : "80")}`;
+const printUrl = (url: URL): string => `${url.protocol}//${withPort(url)}${url.pathname}${url.search}`;
 
 export function get(
   url: URL,

@@ -12,9 +12,10 @@ export function printSocketError(error: NodeJS.ErrnoException, address: string):
     ECONNREFUSED: "connect: connection refused",
     EHOSTUNREACH: "connect: no route to host",
     ENETUNREACH: "connect: network is unreachable",
-    ECONNRESET: "connect: connection reset by peer",
     ETIMEDOUT: "connect: connection timed out",
   };
+  if (error.code === "ECONNRESET")
+    return error.syscall === "read" ? `read tcp ${address}: read: connection reset by peer` : "EOF";
   return `dial tcp ${address}: ${texts[error.code ?? ""] ?? error.message}`;
 }
 

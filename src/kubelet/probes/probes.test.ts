@@ -55,6 +55,20 @@ test("HTTP: statuses, redirects, headers, refused connections", async (t) => {
   });
 });
 
+test("HTTP: a failure names the port, default or not, and tells an end from a refusal", async (t) => {
+  const server = createTcpServer((socket) => socket.end()).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo; // a TCP server
+  const ask = async (scheme: string, host: string, number: number) =>
+    (await probeHttp({ scheme, host, port: number, path: "/x", headers: [], timeoutMs: 5000 })) as { output: string };
+  assert.equal(
+    (await ask("HTTPS", "127.77.77.77", 443)).output,
+    'Get "https://127.77.77.77:443/x": dial tcp 127.77.77.77:443: connect: connection refused',
+  );
+  assert.match((await ask("HTTP", "127.0.0.1", port)).output, /^Get "http:\/\/127\.0\.0\.1:\d+\/x": EOF$/);
+});
+
 test("TCP: open or refused", async (t) => {
   const server = createTcpServer((socket) => socket.end()).listen(0, "127.0.0.1");
   await once(server, "listening");
