@@ -2,20 +2,24 @@
  * What requests cost the API server. `node bench/api.ts [--tiny]`, after `node tools/bundle.ts`
  * The bundled `sampan apiserver` over TLS, asked by a client in this process; beside it the same questions to a bare Node.js server that
  * answers constant bytes of the same size: what TLS and HTTP cost whoever answers. CPU is the server's, all threads, for one operation.
+ * With `--kube-apiserver PROGRAM --etcd PROGRAM` those two are asked as well, and count together.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { startKubeApiServer } from "./api/kube-apiserver.ts";
 import { type Load, type Measured, runLoad } from "./api/load.ts";
 import { printTable } from "./process-usage.ts";
 
 const { values: flags } = parseArgs({
   options: {
     tiny: { type: "boolean", default: false },
+    "kube-apiserver": { type: "string" },
+    etcd: { type: "string", default: "etcd" },
     program: { type: "string", default: resolve(import.meta.dirname, "../dist/sampan.js") },
   },
 });
@@ -42,7 +46,7 @@ try {
     ]),
   );
   const authority = readFileSync(join(dataDir, "pki/ca.crt"));
-  const ours = await runLoad({ port, token, authority, pid }, load);
+  const ours = await runLoad({ port, token, authority, pids: [pid] }, load);
   // The same objects, as constant bytes, under the same certificate.
   const sample = join(folder, "pod.json");
   writeFileSync(sample, ours.pod);
@@ -54,14 +58,29 @@ try {
       join(dataDir, "pki/apiserver.crt"),
     ]),
   );
-  const floor = await runLoad({ port: floorPort, token, authority, pid: floorPid }, load);
+  const floor = await runLoad({ port: floorPort, token, authority, pids: [floorPid] }, load);
   process.stdout.write(
     `${load.pods} pods of ${Buffer.byteLength(ours.pod)} bytes, ${load.parallel} requests at a time, ${load.watchers} watchers\n\n`,
   );
-  print(ours.measured, floor.measured);
+  print(ours.measured, floor.measured, await upstream());
 } finally {
   for (const child of children) await end(child);
   rmSync(folder, { recursive: true, force: true });
+}
+
+async function upstream(): Promise<readonly Measured[]> {
+  const apiserver = flags["kube-apiserver"];
+  if (!apiserver) return [];
+  for (const child of children) await end(child);
+  const output = openSync(join(folder, "upstream.log"), "a");
+  const run = (program: string, args: readonly string[]) => {
+    const child = spawn(program, args, { stdio: ["ignore", output, output] });
+    children.push(child);
+    return child.pid ?? 0;
+  };
+  const tokens = join(folder, "tokens.csv");
+  const server = await startKubeApiServer({ apiserver, etcd: flags.etcd, folder, tokens, token, start: run, freePort });
+  return (await runLoad({ ...server, token }, load)).measured;
 }
 
 /** Answers the process's pid once it has said that it is ready. */
@@ -99,18 +118,23 @@ async function freePort(): Promise<number> {
   return typeof address === "object" ? (address?.port ?? 0) : 0;
 }
 
-function print(ours: readonly Measured[], floor: readonly Measured[]): void {
-  const rows = [["", "CPU", "bare", "a second", "bare", "p50", "p99", "RSS", "bare"]];
-  for (const [at, each] of ours.entries()) {
-    const bare = floor[at]!; // the same load has the same rows
-    const cpu = ({ cpuMs }: Measured) => (cpuMs < 0.1 ? `${(cpuMs * 1000).toFixed(1)} µs` : `${cpuMs.toFixed(3)} ms`);
-    const ms = (value: number) => `${value.toFixed(1)} ms`;
-    const speed = ({ perSecond }: Measured) => Math.round(perSecond).toLocaleString("en");
-    const memory = ({ residentMiB }: Measured) => `${residentMiB.toFixed(0)} MiB`;
-    rows.push([
-      ...[each.what, cpu(each), cpu(bare), speed(each), speed(bare)],
-      ...[ms(each.p50Ms), ms(each.p99Ms), memory(each), memory(bare)],
-    ]);
-  }
-  printTable(rows);
+function print(ours: readonly Measured[], floor: readonly Measured[], upstream: readonly Measured[]): void {
+  const sides = [
+    ["", ours],
+    ["bare", floor],
+    ...(upstream.length > 0 ? ([["upstream", upstream]] as const) : []),
+  ] as const;
+  const measures: readonly [name: string, print: (each: Measured) => string][] = [
+    ["CPU", ({ cpuMs }) => (cpuMs < 0.1 ? `${(cpuMs * 1000).toFixed(1)} µs` : `${cpuMs.toFixed(3)} ms`)],
+    ["a second", ({ perSecond }) => Math.round(perSecond).toLocaleString("en")],
+    ["p99", ({ p99Ms }) => `${p99Ms.toFixed(1)} ms`],
+    ["RSS", (each) => `${each.residentMiB.toFixed(0)} MiB`],
+  ];
+  const head = measures.flatMap(([name]) => sides.map(([side]) => side || name));
+  const rows = ours.map(({ what }, at) => [
+    what,
+    // The same load has the same rows.
+    ...measures.flatMap(([, print]) => sides.map(([, measured]) => print(measured[at]!))),
+  ]);
+  printTable([["", ...head], ...rows]);
 }

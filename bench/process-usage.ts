@@ -4,7 +4,12 @@ import { readFileSync } from "node:fs";
 /** /proc counts in hundredths of a second on every Linux. */
 const tickMs = 10;
 
-export function cpuMsOf(pid: number): number {
+/** Several processes count together. */
+export const cpuMsOf = (...pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuMsOfOne(pid), 0);
+export const residentMiB = (...pids: readonly number[]): number =>
+  pids.reduce((sum, pid) => sum + residentMiBOfOne(pid), 0);
+
+function cpuMsOfOne(pid: number): number {
   // The name comes in parentheses and may hold anything.
   const [, rest = ""] = readFileSync(`/proc/${pid}/stat`, "utf8").split(/\) (?=[^)]*$)/);
   const fields = rest.split(" ");
@@ -12,7 +17,7 @@ export function cpuMsOf(pid: number): number {
   return (user + system) * tickMs;
 }
 
-export function residentMiB(pid: number): number {
+function residentMiBOfOne(pid: number): number {
   const found = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
   return Number(found?.[1] ?? Number.NaN) / 1024;
 }
