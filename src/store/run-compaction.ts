@@ -15,7 +15,7 @@ export interface CompactionOptions {
 const defaultIntervalMs = 5 * 60_000;
 
 /**
- * Compacts the store regularly until the signal aborts. Remembers which revision was current when; history older than what it saw since
+ * Compacts the store regularly until the signal aborts. Remembers which revision was current at which turn; history older than what it saw since
  * its start stays for one interval longer. A failure is logged and the next turn tries again: compaction never switches itself off.
  */
 export function runCompaction(store: Store, options: CompactionOptions): Promise<void> {
@@ -26,13 +26,13 @@ export function runCompaction(store: Store, options: CompactionOptions): Promise
     log = silentLogger,
     signal,
   } = options;
-  const seen: { at: number; revision: number }[] = [{ at: clock.now(), revision: store.revision() }];
+  // Turns are counted, not times compared: timers may fire a hair early and clocks be set, which would skip a whole turn.
+  const keepTurns = Math.max(1, Math.ceil(keepMs / intervalMs));
+  const seen: number[] = [store.revision()];
 
   async function turn(): Promise<void> {
-    const now = clock.now();
-    let target = 0;
-    while (seen[0] && seen[0].at <= now - keepMs) target = seen.shift()!.revision; // Just looked at it.
-    seen.push({ at: now, revision: store.revision() });
+    const target = seen.length >= keepTurns ? seen.shift()! : 0; // Just looked at it.
+    seen.push(store.revision());
     if (target === 0) return;
     try {
       await store.compact(target);
