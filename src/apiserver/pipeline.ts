@@ -3,20 +3,27 @@
  * present the answer after; HTTP and the in-memory transport both come through here.
  */
 import type { RequestUser } from "#api";
-import { type FieldRequirement, parseFieldSelector, SelectorError, statusError } from "#machinery";
+import {
+  type FieldRequirement,
+  type LabelRequirement,
+  parseFieldSelector,
+  parseLabelSelector,
+  SelectorError,
+  statusError,
+} from "#machinery";
 import type { Aggregation } from "./aggregation/aggregation.ts";
 import type { Answer } from "./answer.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import type { RequestAudit } from "./audit/request-audit.ts";
 import { attributesOf } from "./authorize.ts";
 import { type PathHandlers, pageNotFound, textAnswer } from "./paths.ts";
-import { plainFailureText } from "./plain-failure.ts";
+import { PlainFailure, plainFailureText } from "./plain-failure.ts";
 import type { Query } from "./query.ts";
 import type { RequestBody } from "./registry/call.ts";
 import type { Registry } from "./registry/registry.ts";
 import type { OddTarget, PathTarget, ResourceTarget, Target } from "./request-target.ts";
 import type { Resource, ResourceTable } from "./resource.ts";
-import type { Authorizer } from "./security.ts";
+import type { Attributes, Authorizer } from "./security.ts";
 import { forbiddenError } from "./security/forbidden.ts";
 
 export interface PipelineOptions {
@@ -99,11 +106,13 @@ export class Pipeline {
   async #authorize(question: Parameters<typeof attributesOf>[0], audit: RequestAudit | undefined): Promise<void> {
     const attributes = attributesOf(question);
     const decision = this.#options.authorizer.authorize(attributes);
-    const { allowed, reason } = decision instanceof Promise ? await decision : decision;
+    const { allowed, reason, error } = decision instanceof Promise ? await decision : decision;
+    const broken = !allowed && error !== undefined;
     if (audit) {
-      audit.annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
-      audit.annotate("authorization.k8s.io/reason", reason);
+      if (!broken) audit.annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
+      audit.annotate("authorization.k8s.io/reason", broken ? "internal error" : reason);
     }
+    if (broken) throw new PlainFailure(error);
     if (!allowed) throw forbiddenError(attributes, reason);
   }
 
@@ -130,7 +139,9 @@ export class Pipeline {
   async #servePath(request: PipelineRequest, target: PathTarget | OddTarget): Promise<Answer> {
     const { method, query, user, accept, etag, host = "" } = request;
     const { parts } = target;
-    if (parts[0] === "api" && parts.length === 3 && unfinished.has(parts[2] ?? "")) return unfinishedPath(parts);
+    const first = parts[0] === "api" ? 2 : 3;
+    if (rooted.has(parts[0] ?? "") && parts.length === first + 1 && unfinished.has(parts[first] ?? ""))
+      return unfinishedPath(parts);
     if (target.type === "path") {
       const handler = this.#options.paths.get(parts[0] ?? "");
       const answer = await handler?.({ method, parts, query, user, accept, etag, host });
@@ -150,6 +161,7 @@ export class Pipeline {
 
 /** Prefixes of old that need something behind them; upstream's complaint. */
 const unfinished = new Set(["watch", "proxy"]);
+const rooted = new Set(["api", "apis"]);
 
 function unfinishedPath(parts: readonly string[]): Answer {
   const path = `/${parts.join("/")}`;
@@ -157,11 +169,22 @@ function unfinishedPath(parts: readonly string[]): Answer {
   return textAnswer(500, plainFailureText(path, why));
 }
 
-/** What a request asks of the authorizer. */
+/** What a request asks of the authorizer. Of a path what it means, however it is written. */
 function questionOf({ method, target, query, path }: Omit<PipelineRequest, "user">, user: RequestUser) {
   const verb = verbOf(method, target, query);
-  return { target: selectedTarget(target, verb, query), user, path, verb, fieldSelector: selectorOf(verb, query) };
+  return {
+    target: selectedTarget(target, verb, query),
+    user,
+    path: target.type === "resource" || !path.includes("%") ? path : decodeURIComponent(path),
+    verb,
+    fieldSelector: selectorOf(verb, query),
+    labelSelector: labelSelectorOf(verb, query),
+  };
 }
+
+/** The same for whoever has to ask before the request is on its way (impersonation). */
+export const askedAttributes = (request: Omit<PipelineRequest, "user">, user: RequestUser): Attributes =>
+  attributesOf(questionOf(request, user));
 
 /** Tells the audit log what is asked for, and by whom if that is known; false: the request must not go on. */
 export function auditReceived(
@@ -218,6 +241,17 @@ function selectorOf(verb: string, query: Query): readonly FieldRequirement[] | u
     return parseFieldSelector(query.get("fieldSelector")).requirements;
   } catch (error) {
     // The registry refuses it in its own words.
+    if (error instanceof SelectorError) return undefined;
+    throw error;
+  }
+}
+
+function labelSelectorOf(verb: string, query: Query): readonly LabelRequirement[] | undefined {
+  if (!collectionVerbs.has(verb) || !query.has("labelSelector")) return undefined;
+  try {
+    return parseLabelSelector(query.get("labelSelector")).requirements;
+  } catch (error) {
+    // As above.
     if (error instanceof SelectorError) return undefined;
     throw error;
   }

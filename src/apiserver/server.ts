@@ -14,6 +14,7 @@ import { resourceQuota } from "./admission/resource-quota.ts";
 import { createWebhookClient } from "./admission/webhook/client.ts";
 import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
 import type { Auditor } from "./audit/auditor.ts";
+import { printAddress } from "./aggregation/service-address.ts";
 import { bootstrap, ensureKubernetesService, publishEndpoint, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { definitionPatterns } from "./custom/definition-patterns.ts";
@@ -144,10 +145,17 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     clock,
     log,
   });
-  const paths = pathHandlers(dependencies, { table, aggregation, closing: () => closing });
+  const paths = pathHandlers(dependencies, {
+    table,
+    aggregation,
+    closing: () => closing,
+    serverAddress: () => servedAt,
+  });
   const pipeline = new Pipeline({ table, registry, authorizer, paths, aggregation, audit: dependencies.audit });
   let listener: Listener | undefined;
   let endKeeping: (() => void) | undefined;
+  /** As discovery tells it. */
+  let servedAt: string | undefined;
   const columns = [nameColumn, ...defaultColumns, ...kinds.flatMap((kind) => kind.columns ?? [])];
   const textOf = createFieldTexts(
     [...columns, { description: creationText }],
@@ -177,6 +185,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
       listener = createListener({ tls, handler, log, upgrade: upgradeThrough(handler) });
       const bound = await listener.listen(address);
       const { advertiseAddress } = options;
+      if (advertiseAddress) servedAt = printAddress({ host: advertiseAddress, port: bound.port });
       // Pods couldn't reach a loopback address, and endpoints must not hold one.
       const reachable = advertiseAddress && !/^(127\.|::1$)/.test(advertiseAddress) ? advertiseAddress : undefined;
       const publish = async () => {
@@ -223,7 +232,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
 
 function pathHandlers(
   dependencies: ApiServerDependencies,
-  { table, aggregation, closing }: { table: ResourceTable; aggregation: Aggregation; closing: () => boolean },
+  { closing, ...source }: DiscoverySource & { closing: () => boolean },
 ): ReadonlyMap<string, PathHandler> {
   const { store, facts } = dependencies;
   const checks = new Map<string, HealthCheck>([
@@ -237,15 +246,14 @@ function pathHandlers(
   ]);
   const [major = "", minor = ""] = facts.version.split(".");
   const paths = new Map<string, PathHandler>([
-    ...discoveryHandlers({ table, aggregation }),
+    ...discoveryHandlers(source),
     ...healthHandlers({ checks, readiness }),
     ["version", versionHandler({ major, minor, gitVersion: `v${facts.version}.0` })],
     [
       "openapi",
       openApiHandler({
         version: `${facts.version}.0`,
-        table,
-        aggregation,
+        ...source,
         typeOf: facts.typeOf,
         descriptions: dependencies.descriptions,
       }),
@@ -254,7 +262,7 @@ function pathHandlers(
   ]);
   paths.set(
     "",
-    rootHandler(() => listPaths(paths, { table, aggregation })),
+    rootHandler(() => listPaths(paths, source)),
   );
   return paths;
 }

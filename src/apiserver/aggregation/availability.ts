@@ -13,7 +13,8 @@ import { internalCall } from "../registry/internal-call.ts";
 import { update } from "../registry/update.ts";
 import type { ApiServiceEntry, ApiServiceIndex } from "./api-service-index.ts";
 import { judgeService, localVerdict, passedVerdict, type Verdict, withVerdict } from "./availability-rules.ts";
-import { type Backends, printAddress } from "./backends.ts";
+import type { Backends } from "./backends.ts";
+import { printAddress } from "./service-address.ts";
 
 const resyncMs = 30_000;
 const retry = { initialMs: 5, maxMs: 30_000 };

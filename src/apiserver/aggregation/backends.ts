@@ -5,7 +5,6 @@
 import { X509Certificate } from "node:crypto";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
-import { isIP } from "node:net";
 import { createSecureContext, type SecureContext } from "node:tls";
 import type { EndpointSlice, RequestUser, Service } from "#api";
 import type { DeepReadonly } from "#machinery";
@@ -14,7 +13,7 @@ import type { KeyPair } from "../security/certificates.ts";
 import { printRequestError } from "../streaming/dial-error.ts";
 import type { ApiServiceEntry, RemoteService } from "./api-service-index.ts";
 import { identityHeaders } from "./identity-headers.ts";
-import { type Address, serviceAddress } from "./service-address.ts";
+import { type Address, printAddress, serviceAddress } from "./service-address.ts";
 
 /** Idle connections to one extension server; more only come from a burst. */
 const idleSocketsMax = 16;
@@ -131,10 +130,6 @@ export class Backends {
     }
   }
 }
-
-/** `host:port`, as in URLs. */
-export const printAddress = ({ host, port }: Address): string =>
-  isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 
 function createBackend({ namespace, name, caBundle, insecure }: RemoteService, client: KeyPair | undefined): Backend {
   const ca = caBundle === "" ? undefined : Buffer.from(caBundle, "base64");

@@ -18,8 +18,9 @@ import { answeredHeaders, forwardedHeaders } from "../streaming/forwarded-header
 import { passUpgrade, type UpgradeDialer } from "../streaming/pass-upgrade.ts";
 import { upgradeOf } from "../streaming/upgrade-request.ts";
 import type { ApiServiceEntry } from "./api-service-index.ts";
-import { type Backend, type Backends, printAddress } from "./backends.ts";
+import type { Backend, Backends } from "./backends.ts";
 import { identityHeaders } from "./identity-headers.ts";
+import { printAddress } from "./service-address.ts";
 
 /** To connect and for the head of an answer to an upgrade. */
 const upgradeTimeoutMs = 30_000;
@@ -192,7 +193,8 @@ async function answer({ sink, headers }: Passage, response: IncomingMessage, sig
   const status = response.statusCode ?? 502;
   if (status >= 300 && status <= 399 && response.headers.location) {
     response.destroy();
-    return sink.respond(502, { ...headers, "content-length": String(redirectText.length) }, redirectText);
+    const type = { "content-type": "text/plain; charset=utf-8", "content-length": String(redirectText.length) };
+    return sink.respond(502, { ...headers, ...type }, redirectText);
   }
   const answered = answeredHeaders(response.headers);
   for (const name of Object.keys(answered)) if (corsHeader.test(name)) delete answered[name];

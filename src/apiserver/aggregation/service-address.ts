@@ -2,6 +2,7 @@
  * Where a Service is reached by this server: its cluster address, which needs the service proxy on this machine, or one of its ready
  * endpoints (`--enable-aggregator-routing`). Follows apiserver's util/proxy; the messages are upstream's.
  */
+import { isIP } from "node:net";
 import type { EndpointSlice, Service } from "#api";
 import { type DeepReadonly, statusError } from "#machinery";
 
@@ -10,6 +11,10 @@ export interface Address {
   readonly host: string;
   readonly port: number;
 }
+
+/** `host:port`, as in URLs. */
+export const printAddress = ({ host, port }: Address): string =>
+  isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 
 export interface ServiceQuestion {
   readonly name: string;

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { statusError } from "#machinery";
 import type { Aggregation } from "../aggregation/aggregation.ts";
+import { legacyOrder } from "../aggregation/group-order.ts";
 import type { Answer } from "../answer.ts";
 import { acceptedMediaTypes, negotiate, type Transform } from "../http/media-type.ts";
 import { type PathHandler, type PathRequest, pageNotFound } from "../paths.ts";
@@ -10,7 +11,7 @@ import { aggregated } from "./aggregated.ts";
 import { apiVersions, groupDocument, groupList, resourceList } from "./legacy.ts";
 
 const isAggregated = ({ kind, group, version }: Transform): boolean =>
-  kind === "APIGroupDiscoveryList" && group === "apidiscovery.k8s.io" && (version === "v2" || version === "v2beta1");
+  kind === "APIGroupDiscoveryList" && group === "apidiscovery.k8s.io" && version === "v2";
 
 interface Kept {
   readonly generation: string;
@@ -21,6 +22,8 @@ interface Kept {
 export interface DiscoverySource {
   readonly table: ResourceTable;
   readonly aggregation: Aggregation;
+  /** `host:port` that clients are told; undefined: where they reached us. */
+  readonly serverAddress?: () => string | undefined;
 }
 
 export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, PathHandler> {
@@ -37,7 +40,7 @@ export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, 
     return made;
   };
   const whole = (request: PathRequest, core: boolean, plain: () => object): Answer => {
-    const media = negotiate(request.accept, isAggregated);
+    const media = negotiate(request.accept, isAggregated, { protobuf: true });
     if (!media) throw statusError.notAcceptable(acceptedMediaTypes);
     if (!media.transform) return { type: "value", status: 200, value: plain() };
     const { version } = media.transform;
@@ -64,7 +67,8 @@ export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, 
       "api",
       (request) => {
         const [, version] = request.parts;
-        if (version === undefined) return whole(request, true, () => apiVersions(table, request.host));
+        if (version === undefined)
+          return whole(request, true, () => apiVersions(table, source.serverAddress?.() ?? request.host));
         return resources(request, "", version);
       },
     ],
@@ -75,7 +79,9 @@ export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, 
         if (group === undefined) return whole(request, false, () => groupList(aggregation.legacyGroups()));
         if (group === "") return pageNotFound();
         if (version !== undefined) return table.hasGroup(group) ? resources(request, group, version) : pageNotFound();
-        const found = aggregation.legacyGroups().find((each) => each.group === group);
+        // Without an API service a group isn't listed, but it's still here.
+        const known = [...aggregation.legacyGroups(), ...legacyOrder(table.groupVersions())];
+        const found = known.find((each) => each.group === group);
         return found ? { type: "value", status: 200, value: groupDocument(found) } : pageNotFound();
       },
     ],

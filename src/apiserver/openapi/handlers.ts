@@ -87,15 +87,15 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
     [...source.table.all()].filter((resource) => resource.group === group && resource.version === version);
 
   /** What extension servers publish: they are asked, or what they said in the old form is told in the new one. */
-  const elsewhere = (request: PathRequest, wanted: string) => {
+  const elsewhere = (request: PathRequest, wanted: string): Answer | Promise<Answer> => {
     for (const { path, entry } of remote()?.paths() ?? []) {
       if (path !== wanted) continue;
       const old = remote()?.converted(entry);
       if (old) return serve(request, "v3", { key: path, make: () => old });
       const { user, query } = request;
-      return aggregation?.answer({ entry, user, query, discovery: false, longRunning: false });
+      if (aggregation) return aggregation.answer({ entry, user, query, discovery: false, longRunning: false });
     }
-    return undefined;
+    return { type: "raw", status: 404, headers: {}, body: "" };
   };
 
   return (request) => {
