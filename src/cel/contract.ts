@@ -1,8 +1,9 @@
 /** What users of the expression language see of it: environments, programs and their outcomes. */
 
 import type { DeclType } from "./decl-type.ts";
-import type { CelType, StructType } from "./types.ts";
-import type { CelError, CelValue } from "./values.ts";
+import type { StructType } from "./struct-type.ts";
+import type { CelType } from "./types.ts";
+import type { CelError, CelValue, Result } from "./values.ts";
 
 /** Function sets beyond those that every Kubernetes environment of a version has. */
 export type LibraryName = "jsonpatch" | "bindings";
@@ -29,7 +30,12 @@ export interface Environment {
 
 export type Compiled =
   | { readonly program: Program; readonly issues?: undefined }
-  | { readonly issues: string; readonly program?: undefined };
+  | {
+      readonly issues: string;
+      /** `program`: the expression is well typed but cannot work, such as `int("x")`; issues is then a plain sentence. */
+      readonly stage: "compile" | "program";
+      readonly program?: undefined;
+    };
 
 /** A number of cost units; from 2^53 on approximate, at most 2^64. */
 export interface CostEstimate {
@@ -48,7 +54,7 @@ export interface SizedNode {
 export type SizeEstimator = (node: SizedNode) => SizeEstimate | undefined;
 
 /** A variable is given as a value or, when it is expensive, as a function that is called once if it is used. */
-export type Variables = Readonly<Record<string, CelValue | (() => CelValue | CelError)>>;
+export type Variables = Readonly<Record<string, CelValue | (() => Result)>>;
 
 export interface EvaluateOptions {
   /** Default: perCallLimit. Infinity turns the limit off. */
@@ -65,8 +71,6 @@ export interface Program {
   readonly outputType: CelType;
   /** The most and the least that an evaluation can cost, for inputs as large as the estimator says. */
   estimateCost(estimator?: SizeEstimator): CostEstimate;
-  /** Whether evaluation may have to wait: an authorizer is among what the expression uses. */
-  readonly usesAuthorizer: boolean;
   evaluate(variables: Variables, options?: EvaluateOptions): Evaluation;
   /** As evaluate, for variables with an authorizer: waits for its answers. */
   evaluateAsync(variables: Variables, options?: EvaluateOptions): Promise<Evaluation>;

@@ -12,6 +12,12 @@ export type {
   SizeEstimator,
   Variables,
 } from "./contract.ts";
+export { assignTypeName, type DeclType, declTypeSizeEstimator, schemaDeclType } from "./decl-type.ts";
+export { createEnvironment } from "./environment.ts";
+export { escapeName, unescapeName } from "./escape.ts";
+export type { JsonSchema } from "./json-schema.ts";
+export { fromJson, toJson } from "./json-values.ts";
 export * from "./limits.ts";
+export type { StructType } from "./struct-type.ts";
 export * from "./types.ts";
 export * from "./values.ts";

@@ -44,14 +44,6 @@ export class CelType {
   }
 }
 
-/** An object type with named fields, found by its name while checking. */
-export interface StructType {
-  readonly name: string;
-  field(name: string): CelType | undefined;
-  /** Makes a value of `Name{field: value}`; without it such an expression fails. Returns the complaint for bad fields. */
-  construct?(fields: ReadonlyMap<string, unknown>): unknown;
-}
-
 export const anyType = new CelType("any", "google.protobuf.Any");
 export const boolType = new CelType("bool", "bool");
 export const bytesType = new CelType("bytes", "bytes");

@@ -151,6 +151,9 @@ export class GrowingList extends CelList {
     }
     return this;
   }
+  finish(): ArrayList {
+    return new ArrayList(this.values);
+  }
 }
 
 /** `a + b` without copying. */
@@ -198,7 +201,13 @@ const maxInt = 2n ** 63n - 1n;
 
 /** A map of finished values. */
 export class EntryMap extends CelMap {
-  readonly #entries = new Map<unknown, [CelValue, CelValue]>();
+  readonly #entries: Map<unknown, [CelValue, CelValue]>;
+
+  /** A map with the entries of another, which is not used any more. */
+  constructor(from?: EntryMap) {
+    super();
+    this.#entries = from ? from.#entries : new Map();
+  }
 
   get size(): number {
     return this.#entries.size;
@@ -232,6 +241,13 @@ export class EntryMap extends CelMap {
 
   *keys(): Iterable<CelValue> {
     for (const [key] of this.#entries.values()) yield key;
+  }
+}
+
+/** The map that a comprehension builds: entries are inserted in place. */
+export class GrowingMap extends EntryMap {
+  finish(): EntryMap {
+    return new EntryMap(this);
   }
 }
 

@@ -1,0 +1,7 @@
+export class PendingChecks extends Error {
+  readonly answered: Promise<unknown>;
+  constructor(p: Promise<unknown>) {
+    super("pending");
+    this.answered = p;
+  }
+}

@@ -1,0 +1,2 @@
+import type { CallValidators } from "../validators.ts";
+export const formatValidators: CallValidators = {};
