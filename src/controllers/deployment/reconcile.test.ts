@@ -8,7 +8,7 @@ import { desiredReplicasAnnotation, maxReplicasAnnotation, revisionAnnotation } 
 interface SetShape {
   replicas: number;
   available?: number;
-  revision?: number;
+  revision?: number | bigint;
   desired?: number;
   max?: number;
   /** Has the Deployment's template. */
@@ -156,6 +156,13 @@ test("deployment: a set that is used again gets the next revision and remembers 
   assert.equal(update?.set.metadata.name, "first");
   assert.equal(update?.set.metadata.annotations?.[revisionAnnotation], "3");
   assert.equal(update?.set.metadata.annotations?.["deployment.kubernetes.io/revision-history"], "1");
+});
+
+// conformance: Deployment RollingUpdateDeployment should delete old pods and create new ones
+test("deployment: revisions are 64 bits wide", () => {
+  const old = set("old", { replicas: 10, revision: 3546343826724305832n });
+  const { create } = plan(rolling(), [old]);
+  assert.equal(create?.set.metadata.annotations?.[revisionAnnotation], "3546343826724305833");
 });
 
 test("deployment: annotations go to the new set, except those about one object", () => {

@@ -8,6 +8,7 @@ import { contentHash } from "../lib/hash.ts";
 import { byCreation, controllerReference, isDeleting, type Seen } from "../lib/objects.ts";
 import { conditionOf, setCondition } from "./conditions.ts";
 import {
+  byNumber,
   actualOf,
   allSets,
   desiredReplicasAnnotation,
@@ -16,6 +17,7 @@ import {
   maxReplicasAnnotation,
   type PlannedSet,
   progressDeadlineMs,
+  readRevision,
   revisionAnnotation,
   revisionHistoryAnnotation,
   revisionOf,
@@ -46,7 +48,8 @@ export const isInherited = (annotation: string): boolean => !ownAnnotations.has(
 
 /** Brings the newest set's annotations, and the Deployment's revision, up to date; creates the set if `mayCreate`. */
 export function syncNewSet(rollout: Rollout, { mayCreate }: { mayCreate: boolean }): void {
-  const revision = Math.max(0, ...rollout.oldSets.map((set) => revisionOf(set.annotations))) + 1;
+  const revisions = rollout.oldSets.map((set) => revisionOf(set.annotations));
+  const revision = revisions.reduce((max, each) => (each > max ? each : max), 0n) + 1n;
   const hasDeadline = progressDeadlineMs(rollout.deployment) !== undefined;
   const { newSet } = rollout;
   if (newSet?.before) {
@@ -97,10 +100,10 @@ function inheritAnnotations({ deployment }: Rollout, set: PlannedSet): void {
 }
 
 /** A set that is used again gets a new revision; the ones it had are remembered. */
-function raiseRevision({ annotations }: PlannedSet, revision: number): void {
+function raiseRevision({ annotations }: PlannedSet, revision: bigint): void {
   const text = annotations[revisionAnnotation];
-  const before = Number(text ?? 0);
-  if (!Number.isSafeInteger(before) || before >= revision) return;
+  const before = readRevision(text);
+  if (before === undefined || before >= revision) return;
   annotations[revisionAnnotation] = String(revision);
   if (text === undefined) return;
   const history = (annotations[revisionHistoryAnnotation] ?? "").split(",").filter((entry) => entry !== "");
@@ -155,7 +158,10 @@ export function setsToDelete({ deployment, oldSets }: Rollout): string[] {
   const surplus = kept.length - limit;
   if (surplus <= 0) return [];
   return kept
-    .sort((a, b) => revisionOf(a.annotations) - revisionOf(b.annotations) || byCreation(a.before ?? {}, b.before ?? {}))
+    .sort(
+      (a, b) =>
+        byNumber(revisionOf(a.annotations), revisionOf(b.annotations)) || byCreation(a.before ?? {}, b.before ?? {}),
+    )
     .slice(0, surplus)
     .filter((set) => actualOf(set) === 0 && set.replicas === 0 && hasObserved(set))
     .map((set) => set.name);

@@ -6,20 +6,20 @@ import type { Deployment, PodTemplateSpec } from "#api";
 import { goQuote } from "#machinery";
 import { draft, type Seen } from "../lib/objects.ts";
 import { isInherited, rollbackAnnotation } from "./revisions.ts";
-import { allSets, hashLabel, hasTemplateOf, revisionOf, type Rollout } from "./rollout.ts";
+import { allSets, byNumber, hashLabel, hasTemplateOf, readRevision, revisionOf, type Rollout } from "./rollout.ts";
 
 export interface Rollback {
   readonly deployment: Deployment;
   readonly event?: { readonly type: "Normal" | "Warning"; readonly reason: string; readonly message: string };
 }
 
-export function rollbackRevision(deployment: Seen<Deployment>): number | undefined {
+export function rollbackRevision(deployment: Seen<Deployment>): bigint | undefined {
   const text = deployment.metadata.annotations?.[rollbackAnnotation];
-  return text !== undefined && /^-?[0-9]+$/.test(text) ? Number(text) : undefined;
+  return text === undefined ? undefined : readRevision(text);
 }
 
 /** `revision` 0: the one before the newest. The annotation goes in any case. */
-export function planRollback(rollout: Rollout, revision: number): Rollback {
+export function planRollback(rollout: Rollout, revision: bigint): Rollback {
   const deployment = draft<Deployment>(rollout.deployment);
   const name = goQuote(deployment.metadata.name ?? "");
   delete deployment.metadata.annotations?.[rollbackAnnotation];
@@ -29,9 +29,9 @@ export function planRollback(rollout: Rollout, revision: number): Rollback {
   });
 
   const sets = allSets(rollout);
-  const [, second = 0] = sets.map((set) => revisionOf(set.annotations)).sort((a, b) => b - a);
-  const target = revision === 0 ? second : revision;
-  if (target === 0) return warn("DeploymentRollbackRevisionNotFound", "Unable to find last revision.");
+  const [, second = 0n] = sets.map((set) => revisionOf(set.annotations)).sort((a, b) => byNumber(b, a));
+  const target = revision === 0n ? second : revision;
+  if (target === 0n) return warn("DeploymentRollbackRevisionNotFound", "Unable to find last revision.");
   const source = sets.find((set) => revisionOf(set.annotations) === target)?.before;
   if (!source?.spec?.template || !deployment.spec) {
     return warn("DeploymentRollbackRevisionNotFound", "Unable to find the revision to rollback to.");

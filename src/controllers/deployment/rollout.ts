@@ -100,11 +100,14 @@ export const actualOf = (set: PlannedSet): number => set.before?.status?.replica
 
 export const isActive = (set: PlannedSet): boolean => set.replicas > 0;
 
-/** A revision that is no number counts as none. */
-export function revisionOf(annotations: Readonly<Record<string, string>>): number {
-  const revision = Number(annotations[revisionAnnotation] ?? 0);
-  return Number.isSafeInteger(revision) ? revision : 0;
-}
+/** A revision that is no number counts as none. They are 64 bits wide, and whoever writes a set by hand may use them all. */
+export const revisionOf = (annotations: Readonly<Record<string, string>>): bigint =>
+  readRevision(annotations[revisionAnnotation]) ?? 0n;
+
+export const readRevision = (text = "0"): bigint | undefined =>
+  /^[+-]?[0-9]+$/.test(text) ? BigInt.asIntN(64, BigInt(text.replace("+", ""))) : undefined;
+
+export const byNumber = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** 2^31 - 1 means no deadline, as it does upstream. */
 export const progressDeadlineMs = (deployment: Seen<Deployment>): number | undefined => {
