@@ -1,6 +1,6 @@
 /** Who may do what: the question for the authorizer. */
 import type { RequestUser } from "#api";
-import type { FieldRequirement } from "#machinery";
+import type { FieldRequirement, LabelRequirement } from "#machinery";
 import type { Target } from "./request-target.ts";
 import type { Attributes } from "./security.ts";
 
@@ -10,10 +10,12 @@ export interface Question {
   readonly target: Target;
   /** As in the URL. */
   readonly path: string;
-  readonly fieldSelector?: readonly FieldRequirement[];
+  readonly fieldSelector?: readonly FieldRequirement[] | undefined;
+  readonly labelSelector?: readonly LabelRequirement[] | undefined;
 }
 
-export function attributesOf({ user, verb, target, path, fieldSelector }: Question): Attributes {
+export function attributesOf(question: Question): Attributes {
+  const { user, verb, target, path, fieldSelector, labelSelector } = question;
   if (target.type !== "resource") {
     const none = { apiGroup: "", apiVersion: "", resource: "", subresource: "", namespace: "", name: "" };
     return { user, verb, path, resourceRequest: false, ...none };
@@ -31,5 +33,6 @@ export function attributesOf({ user, verb, target, path, fieldSelector }: Questi
     namespace,
     name,
     ...(fieldSelector && { fieldSelector }),
+    ...(labelSelector && { labelSelector }),
   };
 }

@@ -7,6 +7,7 @@ import { AuditedSink } from "./audit/audited-sink.ts";
 import { recordAnswer } from "./audit/record-answer.ts";
 import type { RequestAudit } from "./audit/request-audit.ts";
 import { sourceAddresses } from "./audit/source-addresses.ts";
+import { TooManyRequests } from "./flowcontrol/visit.ts";
 import {
   bodyBytesMax,
   type Handler,
@@ -16,7 +17,7 @@ import {
 } from "./http/exchange.ts";
 import { contentTypeOf, type Format, negotiate } from "./http/media-type.ts";
 import { type ResponseContext, respond, respondError } from "./http/respond.ts";
-import { auditReceived, type Pipeline, type Route } from "./pipeline.ts";
+import { askedAttributes, auditReceived, type Pipeline, type Route } from "./pipeline.ts";
 import { PlainFailure, plainFailureText } from "./plain-failure.ts";
 import type { ProtobufOutput } from "./present/protobuf.ts";
 import { negotiateShape, presenterFor } from "./present/shape.ts";
@@ -26,9 +27,7 @@ import { parseTarget } from "./request-target.ts";
 import type { RequestBody } from "./registry/call.ts";
 import type { AuthenticationObserver, Authenticator } from "./security.ts";
 import { upgradeOf } from "./streaming/upgrade-request.ts";
-
-/** As upstream's --request-timeout; watches and streams are exempt. */
-export const requestTimeoutMs = 60_000;
+import { type RequestMeter, timeoutOf } from "./traffic.ts";
 
 export interface HttpServerOptions {
   readonly pipeline: Pipeline;
@@ -97,10 +96,18 @@ async function serve(exchange: Exchange): Promise<void> {
   const { headers, method, path } = request;
   const target = parseTarget(path);
   if (!target) return sink.respond(400, { "content-type": "text/plain; charset=utf-8" }, "400 Bad Request");
+  const { traffic } = options.pipeline;
+  const receivedMs = traffic.precise();
   const observer = audit && new AuditObserver({ method, path, target, query, audit });
-  const found = options.authenticator.authenticate(request, observer && { observer });
+  const found = options.authenticator.authenticate(request, {
+    observer,
+    warnings: exchange.warnings,
+    attributes: (requester) => askedAttributes({ method, path, target, query }, requester),
+  });
   const user = found instanceof Promise ? await found : found;
   if (observer) await observer.authenticated(user);
+  const arrivedMs = traffic.precise();
+  traffic.metrics.authenticated(user, arrivedMs - receivedMs);
   if (!user) throw statusError.unauthorized();
   const route = await options.pipeline.route({
     method,
@@ -112,7 +119,24 @@ async function serve(exchange: Exchange): Promise<void> {
     accept: headers.accept,
     etag: headers["if-none-match"],
     host: headers[":authority"]?.toString() ?? headers.host ?? "",
+    contentType: headers["content-type"],
+    receivedMs,
+    arrivedMs,
+    client: request,
+    responseHeaders: exchange.base,
   });
+  try {
+    await answerRoute(exchange, route);
+  } catch (error) {
+    await fail(exchange, error, route.meter);
+  } finally {
+    route.meter.end(sink.status, sink.bytes);
+  }
+}
+
+async function answerRoute(exchange: Exchange, route: Route): Promise<void> {
+  const { options, request, query, audit } = exchange;
+  const { headers } = request;
   if (route.type === "answer") return respond(contextOf(exchange, errorFormat(exchange)), route.answer, noPresenter);
   const media = negotiateShape(route.streams ? undefined : headers.accept, route.resource);
   const { warnings } = exchange;
@@ -183,34 +207,26 @@ function bodyOf(request: ServerRequest): RequestBody {
 /** A 504 instead of an answer that takes too long; what it was doing goes on and is forgotten. */
 function withDeadline<T>(
   { options, query }: Exchange,
-  { longRunning }: Extract<Route, { type: "resource" }>,
+  { longRunning, meter }: Extract<Route, { type: "resource" }>,
   run: () => Promise<T>,
 ): Promise<T> {
   if (longRunning) return run();
-  const asked = secondsOf(query.get("timeout"));
-  const timeoutMs = asked === undefined ? requestTimeoutMs : Math.min(requestTimeoutMs, asked * 1000);
   return new Promise((resolve, reject) => {
-    const cancel = options.clock.after(timeoutMs, () => {
+    const cancel = options.clock.after(timeoutOf(query), () => {
+      meter.timedOut();
       reject(statusError.timeout("Timeout: request did not complete within the allotted timeout"));
     });
     run().then(resolve, reject).finally(cancel);
   });
 }
 
-/** A Go duration in its common forms: `30s`, `1m`, `500ms`. */
-function secondsOf(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
-  if (!match) return undefined;
-  const unit = { ms: 0.001, s: 1, m: 60, h: 3600 }[match[2] as "ms" | "s" | "m" | "h"]; // as in the pattern
-  return Number(match[1]) * unit;
-}
-
-async function fail(exchange: Exchange, error: unknown): Promise<void> {
+async function fail(exchange: Exchange, error: unknown, meter?: RequestMeter): Promise<void> {
   const { sink, request, options, base } = exchange;
+  if (error instanceof TooManyRequests)
+    return sink.respond(429, { ...base, ...plain, "retry-after": String(error.retrySeconds) }, `${error.message}\n`);
   if (error instanceof PlainFailure && !sink.started) {
     const uri = request.query === "" ? request.path : `${request.path}?${request.query}`;
-    const headers = { ...base, "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
-    return sink.respond(500, headers, plainFailureText(uri, error.message));
+    return sink.respond(500, { ...base, ...plain }, plainFailureText(uri, error.message));
   }
   const status = statusOf(error, exchange);
   const { audit } = exchange;
@@ -221,6 +237,7 @@ async function fail(exchange: Exchange, error: unknown): Promise<void> {
   }
   if (sink.started) {
     // Too late to say anything: an answer that was cut off must not look complete.
+    meter?.aborted();
     sink.abort();
     return;
   }
@@ -231,6 +248,8 @@ async function fail(exchange: Exchange, error: unknown): Promise<void> {
     sink.abort();
   }
 }
+
+const plain = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
 
 function statusOf(error: unknown, { request, options }: Exchange): Status {
   if (error instanceof StatusError) return error.status;

@@ -25,6 +25,7 @@ import type { OddTarget, PathTarget, ResourceTarget, Target } from "./request-ta
 import type { Resource, ResourceTable } from "./resource.ts";
 import type { Attributes, Authorizer } from "./security.ts";
 import { forbiddenError } from "./security/forbidden.ts";
+import type { ArrivingRequest, RequestMeter, Traffic } from "./traffic.ts";
 
 export interface PipelineOptions {
   readonly table: ResourceTable;
@@ -34,15 +35,10 @@ export interface PipelineOptions {
   readonly aggregation: Aggregation;
   /** Absent: no audit log. */
   readonly audit?: Auditor | undefined;
+  readonly traffic: Traffic;
 }
 
-export interface PipelineRequest {
-  readonly method: string;
-  /** As in the URL. */
-  readonly path: string;
-  readonly target: Target;
-  readonly query: Query;
-  readonly user: RequestUser;
+export interface PipelineRequest extends ArrivingRequest {
   readonly accept?: string | undefined;
   readonly etag?: string | undefined;
   readonly host?: string;
@@ -58,9 +54,11 @@ export interface CallInput {
 
 /** A request that was let through and has someone who serves it. */
 export type Route =
-  | { readonly type: "answer"; readonly answer: Answer }
+  | { readonly type: "answer"; readonly answer: Answer; readonly meter: RequestMeter }
   | {
       readonly type: "resource";
+      /** Whoever writes the answer ends it. */
+      readonly meter: RequestMeter;
       readonly resource: Resource;
       readonly verb: string;
       /** May take as long as it takes: watches, exec, proxies. */
@@ -81,33 +79,58 @@ export class Pipeline {
     return this.#options.audit;
   }
 
-  /** Throws a StatusError: forbidden, not found, method not allowed. */
+  get traffic(): Traffic {
+    return this.#options.traffic;
+  }
+
+  /** Throws a StatusError: forbidden, not found, method not allowed; or TooManyRequests. */
   async route(request: PipelineRequest): Promise<Route> {
-    const { target, query, user, method, audit } = request;
+    const { target, query, method } = request;
     const verb = verbOf(method, target, query);
-    await this.#authorize(questionOf(request, user), audit);
-    const elsewhere = this.#elsewhere(request, verb);
-    if (elsewhere) return { type: "answer", answer: await elsewhere };
-    if (target.type !== "resource") return { type: "answer", answer: await this.#servePath(request, target) };
+    const arriving = this.#options.traffic.arrive(request, verb, isLongRunning(verb, target));
+    const meter = arriving instanceof Promise ? await arriving : arriving;
+    try {
+      await this.#authorize(request, meter);
+      const elsewhere = this.#elsewhere(request, verb);
+      if (elsewhere) return { type: "answer", answer: await elsewhere, meter };
+      if (target.type === "resource") return this.#resourceRoute(request, target, meter);
+      meter.servingPath(target.parts);
+      return { type: "answer", answer: await this.#servePath(request, target), meter };
+    } catch (error) {
+      meter.end(0, 0);
+      throw error;
+    }
+  }
+
+  #resourceRoute(request: PipelineRequest, target: ResourceTarget, meter: RequestMeter): Route {
+    const { user, query, method, audit } = request;
+    const { verb } = meter;
     const resource = this.#find(target);
-    if (!resource) return { type: "answer", answer: this.#nowhere(target.group) };
-    if (resource.custom && misplaced(resource, target)) return { type: "answer", answer: pageNotFound() };
+    if (!resource) return { type: "answer", answer: this.#nowhere(target.group), meter };
+    if (resource.custom && misplaced(resource, target)) return { type: "answer", answer: pageNotFound(), meter };
     checkMethod(resource, target, { verb, method });
+    meter.serving(resource);
     return {
       type: "resource",
+      meter,
       resource,
       verb,
       longRunning: isLongRunning(verb, target),
       streams: streams.has(target.subresource),
-      run: (input) => this.#options.registry.serve({ ...input, user, verb, resource, target, query, audit }),
+      run: (input) => {
+        const answer = this.#options.registry.serve({ ...input, user, verb, resource, target, query, audit, meter });
+        return verb === "watch" ? answer.then((found) => meter.watching(found)) : answer;
+      },
     };
   }
 
-  async #authorize(question: Parameters<typeof attributesOf>[0], audit: RequestAudit | undefined): Promise<void> {
-    const attributes = attributesOf(question);
+  async #authorize(request: PipelineRequest, meter: RequestMeter): Promise<void> {
+    const { audit, user } = request;
+    const attributes = attributesOf(questionOf(request, user));
     const decision = this.#options.authorizer.authorize(attributes);
     const { allowed, reason, error } = decision instanceof Promise ? await decision : decision;
     const broken = !allowed && error !== undefined;
+    meter.authorized(broken ? "error" : allowed ? "allowed" : "no-opinion");
     if (audit) {
       if (!broken) audit.annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
       audit.annotate("authorization.k8s.io/reason", broken ? "internal error" : reason);
@@ -200,8 +223,10 @@ export function auditReceived(
 
 const nobody: RequestUser = { name: "", uid: "", groups: [], extra: {} };
 
-const isLongRunning = (verb: string, target: Target): boolean =>
-  verb === "watch" || (target.type === "resource" && streams.has(target.subresource));
+const isLongRunning = (verb: string, target: Target): boolean => {
+  if (target.type === "resource") return verb === "watch" || streams.has(target.subresource);
+  return target.parts[0] === "debug" && target.parts[1] === "pprof";
+};
 
 const streams = new Set(["exec", "attach", "portforward", "proxy", "log"]);
 

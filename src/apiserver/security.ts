@@ -9,6 +9,10 @@ import type { FieldRequirement, LabelRequirement } from "#machinery";
 /** What identifies a caller. */
 export interface Credentials {
   readonly headers: IncomingHttpHeaders;
+  /** Names and values in turns, as they came: only here a repeated header and a comma in a value can be told apart. */
+  readonly rawHeaders: readonly string[];
+  /** As in the URL. */
+  readonly path: string;
   readonly remoteAddress: string;
   peerCertificate(): PeerCertificate | undefined;
 }
@@ -17,10 +21,19 @@ export interface Credentials {
 export interface AuthenticationObserver {
   /** Who it is, before they act as somebody else; undefined: nobody can say. Rejects when the request must not go on. */
   authenticated(user: RequestUser | undefined): Promise<void>;
-  /** Who they act as. */
-  impersonated(user: RequestUser): void;
+  /** Who they act as, and by which verb if that isn't plain `impersonate`. */
+  impersonated(user: RequestUser, constraint?: string): void;
   /** For the audit log. */
   annotate(key: string, value: string): void;
+}
+
+/** What else there is to know about a request that comes with credentials. */
+export interface AuthenticationContext {
+  readonly observer?: AuthenticationObserver | undefined;
+  /** For Warning headers. */
+  readonly warnings?: string[];
+  /** What it asks for, as this user: constrained impersonation depends on it. */
+  readonly attributes?: (user: RequestUser) => Attributes;
 }
 
 export interface Authenticator {
@@ -30,7 +43,7 @@ export interface Authenticator {
    */
   authenticate(
     credentials: Credentials,
-    observer?: AuthenticationObserver,
+    context?: AuthenticationContext,
   ): RequestUser | undefined | Promise<RequestUser | undefined>;
 }
 

@@ -67,11 +67,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     openSqliteStore({ path: layout.database, clock, log }),
   ]);
   const security = createSecurity({
-    serviceAccountKey: pki.serviceAccountKey,
-    issuer: `https://kubernetes.default.svc${clusterDomain === "cluster.local" ? "" : `.${clusterDomain}`}`,
+    accounts: {
+      signingKey: pki.serviceAccountKey,
+      issuers: [`https://kubernetes.default.svc${clusterDomain === "cluster.local" ? "" : `.${clusterDomain}`}`],
+    },
     staticTokens: options.staticTokens,
-    anonymous: true,
-    now: clock.now,
+    clientAuthorities: pki.authority.certificate,
+    clock,
+    log,
   });
   const streaming = createStreaming({
     kubelets: createKubeletConnector({ ...pki.kubeletClient, authority: pki.authority.certificate }),

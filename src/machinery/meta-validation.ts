@@ -263,14 +263,14 @@ export function validateLabelSelector(
   if (!selector) return [];
   const errors = validateLabels(selector.matchLabels, path.child("matchLabels"));
   selector.matchExpressions?.forEach((requirement, position) => {
-    errors.push(...validateRequirement(requirement, path.child("matchExpressions").index(position), options));
+    errors.push(...validateLabelSelectorRequirement(requirement, path.child("matchExpressions").index(position), options));
   });
   return errors;
 }
 
 type Requirement = NonNullable<LabelSelector["matchExpressions"]>[number];
 
-function validateRequirement(
+export function validateLabelSelectorRequirement(
   { key = "", operator = "", values = [] }: Requirement,
   path: FieldPath,
   { anyValue, anyOperator }: LabelSelectorOptions,

@@ -91,6 +91,7 @@ export {
   validateFinalizers,
   validateImmutable,
   validateLabelSelector,
+  validateLabelSelectorRequirement,
   validateLabels,
   validateManagedFields,
   validateObjectMeta,

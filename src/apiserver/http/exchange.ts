@@ -16,6 +16,8 @@ export interface ServerRequest {
   readonly query: string;
   /** Names in lower case. */
   readonly headers: IncomingHttpHeaders;
+  /** Names and values in turns, as they came: only here a repeated header and a comma in a value can be told apart. */
+  readonly rawHeaders: readonly string[];
   readonly protocol: "1.1" | "2";
   readonly remoteAddress: string;
   /** What the client showed in the TLS handshake; `trusted` when it chains to the client CA. */
@@ -30,7 +32,10 @@ export interface ServerRequest {
 
 export interface PeerCertificate {
   readonly certificate: X509Certificate;
+  /** Chains to one of the authorities of the listener, for use by a client. */
   readonly trusted: boolean;
+  /** SHA-256 fingerprints (`AB:CD…`) of those above it, nearest first; of a trusted one down to the listener's authority. */
+  issuers(): readonly string[];
 }
 
 export type ResponseHeaders = Record<string, string | readonly string[]>;
@@ -39,6 +44,10 @@ export type ResponseHeaders = Record<string, string | readonly string[]>;
 export interface ResponseSink {
   readonly started: boolean;
   readonly closed: boolean;
+  /** Of the answer; 0: there is none yet, or whoever took the connection over gave it. */
+  readonly status: number;
+  /** Of its body, so far. */
+  readonly bytes: number;
   head(status: number, headers: ResponseHeaders): void;
   /** Head, body and end at once: the short way for most answers. */
   respond(status: number, headers: ResponseHeaders, body: Uint8Array | string): void;

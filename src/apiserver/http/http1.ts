@@ -31,6 +31,10 @@ export class Http1Request implements ServerRequest {
     return this.#message.headers;
   }
 
+  get rawHeaders() {
+    return this.#message.rawHeaders;
+  }
+
   get remoteAddress() {
     return this.#message.socket.remoteAddress ?? "";
   }
@@ -70,6 +74,8 @@ function originForm(url: string): string {
 const skippedBytesMax = 16 * 1024 * 1024;
 
 export class Http1Sink implements ResponseSink {
+  status = 0;
+  bytes = 0;
   readonly #message: IncomingMessage;
   readonly #response: ServerResponse;
 
@@ -89,11 +95,14 @@ export class Http1Sink implements ResponseSink {
   }
 
   head(status: number, headers: ResponseHeaders): void {
+    this.status = status;
     this.#response.writeHead(status, headers as Record<string, string | string[]>); // node doesn't change the arrays
     this.#response.flushHeaders();
   }
 
   respond(status: number, headers: ResponseHeaders, body: Uint8Array | string): void {
+    this.status = status;
+    this.bytes = body.length;
     if (!this.#message.complete) this.#skipBody();
     this.#response.writeHead(status, headers as Record<string, string | string[]>);
     this.#response.end(body);
@@ -110,6 +119,7 @@ export class Http1Sink implements ResponseSink {
   }
 
   write(chunk: Uint8Array): boolean {
+    this.bytes += chunk.length;
     return this.closed ? true : this.#response.write(chunk);
   }
 

@@ -13,12 +13,14 @@ export class Http2Request implements ServerRequest {
   readonly path: string;
   readonly query: string;
   readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
   readonly #stream: ServerHttp2Stream;
   #abort: AbortController | undefined;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
     this.#stream = stream;
     this.headers = headers;
+    this.rawHeaders = rawHeaders;
     this.method = headers[":method"] ?? "GET";
     const url = headers[":path"] ?? "/";
     const mark = url.indexOf("?");
@@ -55,6 +57,8 @@ export class Http2Request implements ServerRequest {
 }
 
 export class Http2Sink implements ResponseSink {
+  status = 0;
+  bytes = 0;
   readonly #stream: ServerHttp2Stream;
 
   constructor(stream: ServerHttp2Stream) {
@@ -72,6 +76,7 @@ export class Http2Sink implements ResponseSink {
   }
 
   head(status: number, headers: ResponseHeaders): void {
+    this.status = status;
     if (this.#stream.destroyed) return;
     const all: Record<string, string | number | readonly string[]> = { ":status": status, ...headers };
     this.#stream.respond(all as OutgoingHttpHeaders); // node doesn't change the arrays
@@ -79,10 +84,12 @@ export class Http2Sink implements ResponseSink {
 
   respond(status: number, headers: ResponseHeaders, body: Uint8Array | string): void {
     this.head(status, headers);
+    this.bytes = body.length;
     this.#stream.end(body);
   }
 
   write(chunk: Uint8Array): boolean {
+    this.bytes += chunk.length;
     return this.closed ? true : this.#stream.write(chunk);
   }
 

@@ -77,8 +77,8 @@ export function createListener({ tls, handler, upgrade, log }: ListenerOptions):
   const sockets = new Set<TLSSocket>();
   const sessions = new Set<ServerHttp2Session>();
 
-  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-    handler(new Http2Request(stream, headers), new Http2Sink(stream));
+  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _: number, rawHeaders: string[]) => {
+    handler(new Http2Request(stream, headers, rawHeaders), new Http2Sink(stream));
   });
   server.on("request", (request, response) => {
     // With allowHTTP1 and without the compatibility layer these are node:http's own.
@@ -136,6 +136,8 @@ function tlsSettings({ key, cert, clientCa }: TlsOptions) {
     cert: cert as string,
     minVersion: "TLSv1.2" as const,
     ...(clientCa && { ca: clientCa as string | Buffer | (string | Buffer)[] }),
+    // As Go: whatever is in the file is an authority, intermediate ones too.
+    allowPartialTrustChain: true,
     // Certificates are optional: tokens and anonymous requests come on the same port.
     requestCert: clientCa !== undefined,
     rejectUnauthorized: false,

@@ -1,43 +1,80 @@
 /**
- * Puts authentication and authorization together over the server's own caches: tokens live as long as their objects, roles count
- * as soon as they are written. The server needs an authenticator before its caches exist, so `attach` comes after.
+ * Puts authentication and authorization together over the server's own caches. What a configuration file says about issuers of tokens and
+ * about authorizers may be replaced while the server runs.
  */
-import type { KubernetesObject } from "#machinery";
 import type { RequestUser, Secret } from "#api";
-import { assert } from "#base";
+import type { Clock, Logger } from "#base";
+import type { DeepReadonly } from "#machinery";
+import type { AdmissionPlugin } from "../admission/chain.ts";
 import { certificatePlugins } from "../admission/certificates.ts";
 import { nodeRestriction } from "../admission/node-restriction.ts";
-import type { AdmissionPlugin } from "../admission/chain.ts";
-import type { ResourceCache } from "../cache/resource-cache.ts";
-import type { WatchCaches } from "../cache/watch-caches.ts";
 import type { PathHandler } from "../paths.ts";
 import type { CallHandlers } from "../registry/registry.ts";
-import type { ResourceTable, StoredKind } from "../resource.ts";
-import type { Authenticator, Authorizer } from "../security.ts";
-import { type AccountTokens, createAccountTokens, type LookUp } from "./account-tokens.ts";
-import { createAuthenticator, createTokenAuthenticator } from "./authenticate.ts";
+import type { Authenticator } from "../security.ts";
+import { type AccountTokens, createAccountTokens } from "./account-tokens.ts";
+import { type AnonymousOptions, createAuthenticator } from "./authn/authenticator.ts";
+import { type Authorities, readAuthorities } from "./authn/client-certificate.ts";
+import { createRequestHeaders, type RequestHeaderOptions } from "./authn/request-header.ts";
+import { createTokenChain, forServer, type TokenSource, withAuthenticated } from "./authn/token-chain.ts";
+import { createWebhookTokens, type WebhookTokensOptions } from "./authn/webhook-tokens.ts";
+import type { AbacPolicy } from "./authz/abac.ts";
+import { type ConfiguredAuthorizer, createAuthorizers } from "./authz/authorizers.ts";
+import type { RulesAuthorizer } from "./authz/chain.ts";
 import { bootstrapTokenNamespace, createBootstrapTokens } from "./bootstrap-tokens.ts";
+import { ClusterObjects, type ClusterSource } from "./cluster-objects.ts";
 import { escalationCheck } from "./escalation.ts";
 import { discoveryPaths } from "./issuer-discovery.ts";
-import { createNodeAuthorizer, withNodes } from "./node-authorizer.ts";
-import { type Binding, createRbac, type Rbac, type RbacSource } from "./rbac.ts";
+import { createNodeAuthorizer } from "./node-authorizer.ts";
+import { createRbac } from "./rbac.ts";
 import { reviewHandlers } from "./review-handlers.ts";
-import type { PolicyRule } from "./rules.ts";
 
-export interface SecurityOptions {
+export interface AccountSettings {
   /** PEM private key that signs service-account tokens. */
-  readonly serviceAccountKey: string;
-  /** `https://kubernetes.default.svc` */
-  readonly issuer: string;
-  readonly staticTokens: ReadonlyMap<string, RequestUser>;
-  readonly anonymous: boolean;
-  readonly now: () => number;
+  readonly signingKey: string;
+  /** PEM keys whose tokens are accepted; none: the signing key's. */
+  readonly verificationKeys?: readonly string[];
+  /** `https://kubernetes.default.svc`; the first is that of new tokens. */
+  readonly issuers: readonly string[];
+  /** Of this server; none: the issuers. */
+  readonly audiences?: readonly string[];
+  /** Where others find the keys. */
+  readonly jwksUri?: string | undefined;
+  /** Longest life of a token that is asked for; 0: any. */
+  readonly lifeSecondsMax?: number;
+  /** Tokens that pods get by default live a year and warn after an hour, for clients of old. */
+  readonly extendLife?: boolean;
+}
+
+export interface RequestHeaderSettings extends Omit<RequestHeaderOptions, "authorities"> {
+  /** PEM. */
+  readonly authorities: string;
+}
+
+/** What an administrator decides. */
+export interface SecurityConfiguration {
+  readonly accounts: AccountSettings;
+  readonly staticTokens?: ReadonlyMap<string, RequestUser>;
+  /** Machines may join by a token; true without it. */
+  readonly bootstrapTokens?: boolean;
+  /** Everybody may ask without it. */
+  readonly anonymous?: AnonymousOptions;
+  /** PEM; without it nobody is recognized by a certificate. */
+  readonly clientAuthorities?: string | undefined;
+  readonly requestHeader?: RequestHeaderSettings | undefined;
+  readonly tokenWebhook?: Pick<WebhookTokensOptions, "target" | "version" | "cacheTtlMs"> | undefined;
+  /** Node and RBAC without it. */
+  readonly authorizers?: readonly ConfiguredAuthorizer[];
+  readonly abac?: readonly AbacPolicy[];
+}
+
+export interface SecurityOptions extends SecurityConfiguration {
+  readonly clock: Clock;
+  readonly log: Logger;
 }
 
 export interface Security {
   readonly authenticator: Authenticator;
-  readonly authorizer: Authorizer;
-  readonly rbac: Rbac;
+  readonly authorizer: RulesAuthorizer;
   readonly accountTokens: AccountTokens;
   /** For the server's registry and paths. */
   readonly handlers: CallHandlers;
@@ -46,121 +83,109 @@ export interface Security {
   readonly admission: readonly AdmissionPlugin[];
   readonly guards: readonly AdmissionPlugin[];
   /** Loads what every request needs from then on. */
-  attach(server: { table: ResourceTable; caches: WatchCaches }): Promise<void>;
+  attach(server: ClusterSource): Promise<void>;
+  /** From the next request on. */
+  setAuthorizers(configured: readonly ConfiguredAuthorizer[]): void;
+  /** For connections from then on; the listener has to know them as well. */
+  setAuthorities(change: { clients?: string; requestHeader?: string }): void;
 }
 
-const rbacGroup = "rbac.authorization.k8s.io";
-const names = {
-  clusterRoles: [rbacGroup, "clusterroles"],
-  clusterRoleBindings: [rbacGroup, "clusterrolebindings"],
-  roles: [rbacGroup, "roles"],
-  roleBindings: [rbacGroup, "rolebindings"],
-  serviceaccounts: ["", "serviceaccounts"],
-  pods: ["", "pods"],
-  secrets: ["", "secrets"],
-  nodes: ["", "nodes"],
-} as const;
-type Name = keyof typeof names;
-const allNames = Object.keys(names) as Name[]; // its keys
+const defaultAuthorizers: readonly ConfiguredAuthorizer[] = [{ type: "Node" }, { type: "RBAC" }];
+const everybody: AnonymousOptions = { enabled: true, paths: new Set() };
 
 export function createSecurity(options: SecurityOptions): Security {
-  let server: { table: ResourceTable; caches: WatchCaches } | undefined;
-
-  const kindOf = new Map<Name, StoredKind>();
-  const cacheOf = (name: Name): ResourceCache | Promise<ResourceCache> => {
-    assert(server, "security is attached before the first request");
-    let kind = kindOf.get(name);
-    if (!kind) {
-      const [group, resource] = names[name];
-      kind = server.table.stored(group, resource);
-      assert(kind, `${name} is a built-in kind`);
-      kindOf.set(name, kind);
-    }
-    return server.caches.of(kind);
-  };
-  /** Everything needed is in memory; a promise when a cache has to be loaded first (start, or after the store's watch broke). */
-  const ready = (): Promise<unknown> | undefined => {
-    // Twice in every request: nothing is made here unless there is something to wait for.
-    for (const name of allNames) if (cacheOf(name) instanceof Promise) return Promise.all(allNames.map(cacheOf));
-    return undefined;
-  };
-  const loaded = (name: Name): ResourceCache => {
-    const cache = cacheOf(name);
-    assert(!(cache instanceof Promise), `the cache of ${name} is loaded`);
-    return cache;
-  };
-  const objectsOf = function* <T>(name: Name): Generator<T> {
-    for (const object of loaded(name).all()) yield object.decoded() as T; // each name stands for one kind
-  };
-
-  const source: RbacSource = {
-    bindingsVersion: () => Math.max(loaded("clusterRoleBindings").changedAt, loaded("roleBindings").changedAt),
-    clusterRoleBindings: () => objectsOf<Binding>("clusterRoleBindings"),
-    roleBindings: () => objectsOf<Binding>("roleBindings"),
-    roleRules(namespace, name) {
-      const role = namespace === "" ? loaded("clusterRoles").get(name) : loaded("roles").get(`${namespace}/${name}`);
-      return role && ((role.decoded() as { rules?: readonly PolicyRule[] }).rules ?? []);
-    },
-  };
-  const rbac = createRbac(source);
-  const lookUp: LookUp = (resource, namespace, name) => {
-    const object = loaded(resource)
-      .get(resource === "nodes" ? name : `${namespace}/${name}`)
-      ?.decoded() as KubernetesObject | undefined; // every kind has metadata
-    const { uid = "", deletionTimestamp } = object?.metadata ?? {};
-    return object && { uid, ...(deletionTimestamp ? { deletionTimestamp } : {}) };
-  };
+  const { accounts, clock, anonymous = everybody } = options;
+  const objects = new ClusterObjects();
+  const rbac = createRbac(objects.roles);
+  const nodes = createNodeAuthorizer((group, resource) => objects.cache(group, resource));
+  const audiences = accounts.audiences?.length ? accounts.audiences : accounts.issuers;
   const accountTokens = createAccountTokens({
-    key: options.serviceAccountKey,
-    issuer: options.issuer,
-    audiences: [options.issuer],
-    now: options.now,
-    lookUp,
+    key: accounts.signingKey,
+    ...(accounts.verificationKeys && { verificationKeys: accounts.verificationKeys }),
+    issuers: accounts.issuers,
+    audiences,
+    now: clock.now,
+    lookUp: (resource, namespace, name) => objects.get(resource, namespace, name),
   });
-  const nodes = createNodeAuthorizer((group, resource) => {
-    assert(server, "security is attached before the first request");
-    const kind = server.table.stored(group, resource);
-    assert(kind, `${resource} of ${group} is a built-in kind`);
-    return server.caches.of(kind);
-  });
-  const union = withNodes(nodes, rbac);
-  const authorizer: Authorizer = {
-    authorize(attributes) {
-      const waiting = ready();
-      return waiting ? waiting.then(() => union.authorize(attributes)) : union.authorize(attributes);
-    },
+
+  let chain: RulesAuthorizer;
+  const setAuthorizers = (configured: readonly ConfiguredAuthorizer[]) => {
+    chain = createAuthorizers(configured, { rbac, nodes, abac: options.abac ?? [], clock });
   };
-  const { staticTokens, anonymous } = options;
-  const bootstrapTokens = createBootstrapTokens({
-    now: options.now,
-    secret: (name) => loaded("secrets").get(`${bootstrapTokenNamespace}/${name}`)?.decoded() as Secret | undefined, // secrets only
+  setAuthorizers(options.authorizers ?? defaultAuthorizers);
+  const authorizer: RulesAuthorizer = {
+    authorize(attributes) {
+      const waiting = objects.ready();
+      return waiting ? waiting.then(() => chain.authorize(attributes)) : chain.authorize(attributes);
+    },
+    rulesFor: (user, namespace) => chain.rulesFor(user, namespace),
+  };
+
+  const authorities: { clients?: Authorities | undefined; requestHeader?: Authorities } = {
+    clients: options.clientAuthorities === undefined ? undefined : readAuthorities(options.clientAuthorities),
+  };
+  const { requestHeader } = options;
+  if (requestHeader) authorities.requestHeader = readAuthorities(requestHeader.authorities);
+  const noAuthorities: Authorities = { certificates: "", fingerprints: new Set() };
+  const tokens = createTokenChain(tokenSources(options, { accountTokens, objects, audiences }), audiences);
+  const authenticator = createAuthenticator({
+    requestHeaders:
+      requestHeader &&
+      createRequestHeaders({ ...requestHeader, authorities: () => authorities.requestHeader ?? noAuthorities }),
+    clientAuthorities: () => authorities.clients,
+    tokens,
+    anonymous,
+    authorizer,
+    now: clock.now,
   });
-  const sources = { staticTokens, accountTokens, bootstrapTokens };
-  const authenticator = createAuthenticator({ ...sources, authorizer, anonymous });
   return {
-    rbac,
     accountTokens,
     authorizer,
     authenticator: {
-      authenticate(credentials, observer) {
-        const waiting = ready();
+      authenticate(credentials, context) {
+        const waiting = objects.ready();
         return waiting
-          ? waiting.then(() => authenticator.authenticate(credentials, observer))
-          : authenticator.authenticate(credentials, observer);
+          ? waiting.then(() => authenticator.authenticate(credentials, context))
+          : authenticator.authenticate(credentials, context);
       },
     },
-    handlers: reviewHandlers({
-      tokens: createTokenAuthenticator(sources),
-      rbac,
-      authorizer,
-      accountTokens,
-    }),
-    paths: discoveryPaths(accountTokens),
+    handlers: reviewHandlers({ tokens, authorizer, accountTokens, settings: accounts }),
+    paths: discoveryPaths(accountTokens, accounts.jwksUri),
     admission: [nodeRestriction(authorizer), ...certificatePlugins(authorizer)],
-    guards: [escalationCheck({ rbac, source, authorizer })],
-    async attach(to) {
-      server = to;
-      await ready();
+    guards: [escalationCheck({ rbac, source: objects.roles, authorizer })],
+    setAuthorizers,
+    setAuthorities(change) {
+      if (change.clients !== undefined) authorities.clients = readAuthorities(change.clients);
+      if (change.requestHeader !== undefined) authorities.requestHeader = readAuthorities(change.requestHeader);
+    },
+    async attach(server) {
+      objects.attach(server);
+      await objects.ready();
     },
   };
+}
+
+interface TokenSourceParts {
+  readonly accountTokens: AccountTokens;
+  readonly objects: ClusterObjects;
+  readonly audiences: readonly string[];
+}
+
+/** In upstream's order: those in memory first, those over the network last. */
+function tokenSources(
+  options: SecurityOptions,
+  { accountTokens, objects, audiences }: TokenSourceParts,
+): TokenSource[] {
+  const { clock, staticTokens, tokenWebhook } = options;
+  const listed = new Map([...(staticTokens ?? [])].map(([token, user]) => [token, withAuthenticated(user)]));
+  const bootstrapTokens = createBootstrapTokens({
+    now: clock.now,
+    secret: (name) => objects.get("secrets", bootstrapTokenNamespace, name) as DeepReadonly<Secret> | undefined, // secrets only
+  });
+  return [
+    ...(listed.size > 0 ? [forServer((token) => listed.get(token), audiences)] : []),
+    (token, wanted) => accountTokens.authenticate(token, wanted),
+    ...(options.bootstrapTokens === false ? [] : [forServer(bootstrapTokens, audiences)]),
+    ...(tokenWebhook ? [createWebhookTokens({ ...tokenWebhook, audiences, clock })] : []),
+  ];
 }

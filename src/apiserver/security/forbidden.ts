@@ -1,13 +1,17 @@
 /** The 403 of upstream's response writers: who may not do what where. Clients and people match on these words. */
-import { type StatusError, statusError } from "#machinery";
+import { goQuote, type StatusError, statusError } from "#machinery";
 import type { Attributes } from "../security.ts";
 
 export function forbiddenError(attributes: Attributes, reason: string): StatusError {
-  const { user, apiGroup, resource, name } = attributes;
-  const why = reason === "" ? describe(attributes) : `${describe(attributes)}: ${reason}`;
+  const { apiGroup, resource, name } = attributes;
+  const what = sanitize(describe(attributes));
+  const why = reason === "" ? what : `${what}: ${reason}`;
   if (!attributes.resourceRequest) return statusError.forbidden({ group: "", resource: "" }, "", why);
-  return statusError.forbidden({ group: apiGroup, resource }, name, user.name === "" ? reason : why);
+  return statusError.forbidden({ group: apiGroup, resource }, name, why);
 }
+
+/** Nothing that a browser could take for markup. */
+const sanitize = (text: string): string => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
 function describe({
   user,
@@ -19,9 +23,9 @@ function describe({
   apiGroup,
   namespace,
 }: Attributes): string {
-  const who = `User ${JSON.stringify(user.name)}`;
-  if (!resourceRequest) return `${who} cannot ${verb} path ${JSON.stringify(path)}`;
+  const who = `User ${goQuote(user.name)}`;
+  if (!resourceRequest) return `${who} cannot ${verb} path ${goQuote(path)}`;
   const what = subresource === "" ? resource : `${resource}/${subresource}`;
-  const where = namespace === "" ? "at the cluster scope" : `in the namespace ${JSON.stringify(namespace)}`;
-  return `${who} cannot ${verb} resource ${JSON.stringify(what)} in API group ${JSON.stringify(apiGroup)} ${where}`;
+  const where = namespace === "" ? "at the cluster scope" : `in the namespace ${goQuote(namespace)}`;
+  return `${who} cannot ${verb} resource ${goQuote(what)} in API group ${goQuote(apiGroup)} ${where}`;
 }

@@ -4,7 +4,8 @@ import type { PathHandler } from "../paths.ts";
 import { statusError } from "#machinery";
 import type { AccountTokens } from "./account-tokens.ts";
 
-export function discoveryPaths(tokens: AccountTokens): ReadonlyMap<string, PathHandler> {
+/** `jwksUri`: where others find the keys; without it, at the issuer. */
+export function discoveryPaths(tokens: AccountTokens, jwksUri?: string): ReadonlyMap<string, PathHandler> {
   const serve =
     (path: string, contentType: string, document: () => object): PathHandler =>
     ({ method, parts }) => {
@@ -18,10 +19,10 @@ export function discoveryPaths(tokens: AccountTokens): ReadonlyMap<string, PathH
       ".well-known",
       serve("/.well-known/openid-configuration", "application/json", () => ({
         issuer: tokens.issuer,
-        jwks_uri: `${tokens.issuer}/openid/v1/jwks`,
+        jwks_uri: jwksUri ?? `${tokens.issuer}/openid/v1/jwks`,
         response_types_supported: ["id_token"],
         subject_types_supported: ["public"],
-        id_token_signing_alg_values_supported: ["RS256"],
+        id_token_signing_alg_values_supported: [...new Set(tokens.keySet().keys.map(({ alg }) => alg))].sort(),
       })),
     ],
     ["openid", serve("/openid/v1/jwks", "application/jwk-set+json", () => tokens.keySet())],

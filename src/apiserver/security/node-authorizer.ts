@@ -8,7 +8,7 @@ import { type DeepReadonly, type KubernetesObject, parseFieldSelector } from "#m
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import { Selection } from "../cache/selection.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
-import type { Attributes, Authorizer, Decision } from "../security.ts";
+import type { Attributes, Decision } from "../security.ts";
 import { clusterRoles } from "./bootstrap-roles.ts";
 import { parseRule } from "./bootstrap.ts";
 import { nodeIdentity } from "./node-identity.ts";
@@ -45,24 +45,6 @@ export function createNodeAuthorizer(cacheOf: CacheOf): NodeAuthorizer {
       return relations(node, attributes).then((related) =>
         related ? allowed : no(`no relationship found between node '${node}' and this object`),
       );
-    },
-  };
-}
-
-/** Node first, RBAC after it: whoever allows. Reasons are joined, as upstream's union does. */
-export function withNodes(nodes: NodeAuthorizer, rbac: Authorizer): Authorizer {
-  return {
-    authorize(attributes) {
-      const own = nodes.authorize(attributes);
-      if (own === undefined) return rbac.authorize(attributes);
-      const combine = async (): Promise<Decision> => {
-        const node = await own;
-        if (node.allowed) return node;
-        const other = await rbac.authorize(attributes);
-        if (other.allowed) return other;
-        return no([node.reason, other.reason].filter(Boolean).join("\n"));
-      };
-      return combine();
     },
   };
 }

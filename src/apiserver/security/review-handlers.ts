@@ -10,28 +10,26 @@ import { readWriteOptions } from "../registry/options.ts";
 import type { CallHandler, CallHandlers } from "../registry/registry.ts";
 import { objectKey } from "../registry/storage.ts";
 import { trackOwners } from "../registry/versions.ts";
-import type { Authorizer } from "../security.ts";
 import type { AccountTokens } from "./account-tokens.ts";
-import type { TokenAuthenticator } from "./authenticate.ts";
-import type { Rbac } from "./rbac.ts";
+import type { TokenAuthenticator } from "./authn/token-chain.ts";
+import type { RulesAuthorizer } from "./authz/chain.ts";
 import { createReviews, type Review } from "./reviews.ts";
-import { defaultTokenRequest, requestToken } from "./token-request.ts";
+import { defaultTokenRequest, requestToken, type TokenSettings } from "./token-request.ts";
 
 export interface ReviewHandlersOptions {
   readonly tokens: TokenAuthenticator;
-  readonly rbac: Rbac;
-  /** Who decides: RBAC and others. */
-  readonly authorizer: Authorizer;
+  readonly authorizer: RulesAuthorizer;
   readonly accountTokens: AccountTokens;
+  readonly settings: TokenSettings;
 }
 
-export function reviewHandlers({ tokens, rbac, authorizer, accountTokens }: ReviewHandlersOptions): CallHandlers {
-  const reviews = Object.entries(createReviews({ tokens, rbac, authorizer })).map(([resource, review]) => [
+export function reviewHandlers({ tokens, authorizer, accountTokens, settings }: ReviewHandlersOptions): CallHandlers {
+  const reviews = Object.entries(createReviews({ tokens, authorizer })).map(([resource, review]) => [
     `${resource}//create`,
     // The decoder has made the body an object of the resource's kind, and each review is listed under its own.
     handlerOf(review as unknown as Review<KubernetesObject>),
   ]) as [string, CallHandler][];
-  return new Map([...reviews, ["/serviceaccounts/token/create", tokenHandler(accountTokens)]]);
+  return new Map([...reviews, ["/serviceaccounts/token/create", tokenHandler(accountTokens, settings)]]);
 }
 
 const handlerOf =
@@ -46,7 +44,7 @@ const handlerOf =
     return { type: "value", status: 201, value };
   };
 
-function tokenHandler(tokens: AccountTokens): CallHandler {
+function tokenHandler(tokens: AccountTokens, settings: TokenSettings): CallHandler {
   return async (call, core) => {
     const { target } = call;
     const { object, track, admit } = await readBody(call, core, {
@@ -61,6 +59,9 @@ function tokenHandler(tokens: AccountTokens): CallHandler {
         user: call.user,
         account,
         get: (resource, namespace, name) => read<Pod>(core, [resource, namespace, name]),
+        warnings: call.warnings,
+        annotate: (key, text) => call.audit?.annotate(key, text),
+        settings,
       },
       tokens,
     );

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import type { ServiceAccount } from "#api";
+import { realClock } from "#base";
 import { statusError } from "#machinery";
 import { createAccountTokens } from "./account-tokens.ts";
-import { createTokenAuthenticator } from "./authenticate.ts";
+import { createTokenChain, forServer } from "./authn/token-chain.ts";
+import { createAuthorizers } from "./authz/authorizers.ts";
 import { parseRule } from "./bootstrap.ts";
 import { createRbac } from "./rbac.ts";
 import { createReviews } from "./reviews.ts";
@@ -16,10 +18,10 @@ const key = generateKeyPairSync("rsa", { modulusLength: 2048 })
 const audience = "https://kubernetes.default.svc";
 const accountTokens = createAccountTokens({
   key,
-  issuer: audience,
+  issuers: [audience],
   audiences: [audience],
   now: Date.now,
-  lookUp: (resource) => ({ uid: resource === "pods" ? "p1" : "u1" }),
+  lookUp: (resource) => ({ metadata: { uid: resource === "pods" ? "p1" : "u1" } }),
 });
 const alice = { name: "alice", uid: "2", groups: [], extra: {} };
 const rbac = createRbac({
@@ -34,10 +36,21 @@ const rbac = createRbac({
   ],
   roleRules: () => [parseRule("get | - | configmaps"), parseRule("list | - | configmaps")],
 });
+const staticTokens = new Map([["alice", alice]]);
 const reviews = createReviews({
-  tokens: createTokenAuthenticator({ staticTokens: new Map([["alice", alice]]), accountTokens }),
-  rbac,
-  authorizer: rbac,
+  tokens: createTokenChain(
+    [
+      forServer((token) => staticTokens.get(token), [audience]),
+      (token, wanted) => accountTokens.authenticate(token, wanted),
+    ],
+    [audience],
+  ),
+  authorizer: createAuthorizers([{ type: "RBAC" }], {
+    rbac,
+    nodes: { authorize: () => undefined },
+    abac: [],
+    clock: realClock,
+  }),
 });
 const context = { user: alice, namespace: "" };
 

@@ -3,7 +3,6 @@
  * TokenReview, SelfSubjectReview and the SubjectAccessReview family.
  */
 import type {
-  FieldSelectorAttributes,
   LocalSubjectAccessReview,
   RequestUser,
   SelfSubjectAccessReview,
@@ -14,18 +13,11 @@ import type {
   SubjectAccessReviewStatus,
   TokenReview,
 } from "#api";
-import {
-  type FieldError,
-  FieldPath,
-  type FieldRequirement,
-  fieldError,
-  parseFieldSelector,
-  SelectorError,
-  statusError,
-} from "#machinery";
-import type { Attributes, Authorizer } from "../security.ts";
-import type { TokenAuthenticator } from "./authenticate.ts";
-import { aggregate, type Rbac } from "./rbac.ts";
+import { type FieldError, FieldPath, fieldError, statusError } from "#machinery";
+import type { Authorizer } from "../security.ts";
+import type { TokenAuthenticator } from "./authn/token-chain.ts";
+import type { RulesAuthorizer } from "./authz/chain.ts";
+import { type AskedAttributes, askedAttributes, checkSelectors } from "./review-attributes.ts";
 import type { PolicyRule } from "./rules.ts";
 import { compactRules } from "./rules-list.ts";
 
@@ -40,18 +32,17 @@ export type Review<T> = (body: T, context: ReviewContext) => Promise<T>;
 /** By `group/resource`. */
 export interface ReviewsOptions {
   readonly tokens: TokenAuthenticator;
-  readonly rbac: Rbac;
-  readonly authorizer: Authorizer;
+  readonly authorizer: RulesAuthorizer;
 }
 
-export function createReviews({ tokens, rbac, authorizer }: ReviewsOptions) {
+export function createReviews({ tokens, authorizer }: ReviewsOptions) {
   return {
     "authentication.k8s.io/tokenreviews": tokenReview(tokens),
     "authentication.k8s.io/selfsubjectreviews": selfSubjectReview,
     "authorization.k8s.io/subjectaccessreviews": subjectAccessReview(authorizer),
     "authorization.k8s.io/localsubjectaccessreviews": localReview(authorizer),
     "authorization.k8s.io/selfsubjectaccessreviews": selfReview(authorizer),
-    "authorization.k8s.io/selfsubjectrulesreviews": rulesReview(rbac),
+    "authorization.k8s.io/selfsubjectrulesreviews": rulesReview(authorizer),
   };
 }
 
@@ -60,10 +51,14 @@ const spec = FieldPath.root("spec");
 function tokenReview(tokens: TokenAuthenticator): Review<TokenReview> {
   return async (body) => {
     if (!body.spec.token) throw statusError.badRequest("token is required for TokenReview in authentication");
-    const result = tokens(body.spec.token, body.spec.audiences);
+    const { audiences } = body.spec;
+    const result = await tokens.authenticate(body.spec.token, audiences?.length ? audiences : undefined);
     if (!("user" in result)) {
-      const invalid = "invalid bearer token";
-      return { ...body, status: { user: {}, error: result.why ? `[${invalid}, ${result.why}]` : invalid } };
+      const reasons = [...new Set(["invalid bearer token", ...result.reasons])];
+      return {
+        ...body,
+        status: { user: {}, error: reasons.length === 1 ? reasons.join() : `[${reasons.join(", ")}]` },
+      };
     }
     return { ...body, status: { authenticated: true, user: printUser(result.user), audiences: [...result.audiences] } };
   };
@@ -123,21 +118,20 @@ function selfReview(authorizer: Authorizer): Review<SelfSubjectAccessReview> {
   };
 }
 
-function rulesReview(rbac: Rbac): Review<SelfSubjectRulesReview> {
+function rulesReview(authorizer: RulesAuthorizer): Review<SelfSubjectRulesReview> {
   return async (body, { user }) => {
     if (!body.spec.namespace) throw statusError.badRequest("no namespace on request");
-    const { rules, errors } = rbac.rulesFor(user, body.spec.namespace);
-    const all = rules.map(({ rule }) => rule);
+    const { rules, incomplete, error } = authorizer.rulesFor(user, body.spec.namespace);
     return {
       ...body,
       spec: {},
       status: {
-        resourceRules: compactRules(all.filter((rule) => rule.resources?.length)).map(resourceRule),
-        nonResourceRules: all
+        resourceRules: compactRules(rules.filter((rule) => rule.resources?.length)).map(resourceRule),
+        nonResourceRules: rules
           .filter((rule) => rule.nonResourceURLs?.length)
           .map((rule) => ({ verbs: [...(rule.verbs ?? [])], nonResourceURLs: [...(rule.nonResourceURLs ?? [])] })),
-        incomplete: errors.length > 0,
-        ...(errors.length > 0 ? { evaluationError: aggregate(errors) } : {}),
+        incomplete,
+        ...(error === undefined ? {} : { evaluationError: error }),
       },
     };
   };
@@ -156,41 +150,18 @@ function userOf(asked: SubjectAccessReviewSpec): RequestUser {
 
 async function decide(
   authorizer: Authorizer,
-  asked: Pick<SubjectAccessReviewSpec, "resourceAttributes" | "nonResourceAttributes">,
+  asked: AskedAttributes,
   user: RequestUser,
 ): Promise<SubjectAccessReviewStatus> {
-  const { resourceAttributes: resource, nonResourceAttributes: path } = asked;
-  const attributes: Attributes = {
-    user,
-    verb: resource?.verb ?? path?.verb ?? "",
-    resourceRequest: resource !== undefined,
-    path: path?.path ?? "",
-    apiGroup: resource?.group ?? "",
-    apiVersion: resource?.version ?? "",
-    resource: resource?.resource ?? "",
-    subresource: resource?.subresource ?? "",
-    namespace: resource?.namespace ?? "",
-    name: resource?.name ?? "",
-    ...(resource?.fieldSelector && { fieldSelector: requirementsOf(resource.fieldSelector) }),
+  const { attributes, errors } = askedAttributes(asked, user);
+  const { allowed, denied, reason, error } = await authorizer.authorize(attributes);
+  const evaluationError = [...(error === undefined ? [] : [error]), ...errors].join("; ");
+  return {
+    allowed,
+    ...(denied ? { denied } : {}),
+    ...(reason ? { reason } : {}),
+    ...(evaluationError ? { evaluationError } : {}),
   };
-  const { allowed, reason } = await authorizer.authorize(attributes);
-  return { allowed, ...(reason ? { reason } : {}) };
-}
-
-/** Requirements that can't be expressed as equalities limit nothing, so they count as absent; so does text that doesn't parse. */
-function requirementsOf({ rawSelector, requirements }: FieldSelectorAttributes): FieldRequirement[] {
-  if (requirements?.length)
-    return requirements.flatMap(({ key, operator, values }) =>
-      values?.length === 1 && (operator === "In" || operator === "NotIn")
-        ? [{ field: key, operator: operator === "In" ? "=" : "!=", value: values[0] ?? "" }]
-        : [],
-    );
-  try {
-    return [...parseFieldSelector(rawSelector ?? "").requirements];
-  } catch (error) {
-    if (error instanceof SelectorError) return [];
-    throw error;
-  }
 }
 
 function checkSpec(asked: SubjectAccessReviewSpec, subject: boolean): FieldError[] {
@@ -213,7 +184,7 @@ function checkSpec(asked: SubjectAccessReviewSpec, subject: boolean): FieldError
     );
   if (subject && !asked.user && !asked.groups?.length)
     errors.push(fieldError.invalid(spec.child("user"), "", "at least one of user or group must be specified"));
-  return errors;
+  return [...errors, ...checkSelectors(asked.resourceAttributes)];
 }
 
 /** A review is about nothing that has a name. */

@@ -15,6 +15,17 @@ export interface TokenRequestContext {
   readonly account: ServiceAccount;
   /** Rejects with the StatusError of a GET when it isn't there. */
   get(resource: "pods" | "secrets" | "nodes", namespace: string, name: string): Promise<{ metadata: { uid?: string } }>;
+  readonly settings?: TokenSettings;
+  readonly warnings?: string[];
+  /** For the audit log. */
+  annotate?(key: string, value: string): void;
+}
+
+export interface TokenSettings {
+  /** Longer lives are cut, with a warning; 0: none is. */
+  readonly lifeSecondsMax?: number;
+  /** See `warnOnlySeconds`; true without it. */
+  readonly extendLife?: boolean;
 }
 
 export function defaultTokenRequest(body: TokenRequest): void {
@@ -24,9 +35,11 @@ export function defaultTokenRequest(body: TokenRequest): void {
 /** The body is defaulted. */
 export async function requestToken(
   body: TokenRequest,
-  { account, get }: TokenRequestContext,
+  { account, get, settings = {}, warnings, annotate }: TokenRequestContext,
   tokens: AccountTokens,
 ): Promise<TokenRequest> {
+  const { name = "", namespace = "", uid = "" } = account.metadata;
+  const metadata = describeAs(body.metadata ?? {}, { name, namespace, uid });
   const asked = { audiences: [], ...body.spec, expirationSeconds: body.spec?.expirationSeconds ?? secondsDefault };
   const path = FieldPath.root("spec").child("expirationSeconds");
   const detail =
@@ -39,15 +52,19 @@ export async function requestToken(
     throw statusError.invalid({ group: "authentication.k8s.io", kind: "TokenRequest" }, "", [
       fieldError.invalid(path, asked.expirationSeconds, detail),
     ]);
-  const { name = "", namespace = "", uid = "" } = account.metadata;
-  const metadata = describeAs(body.metadata ?? {}, { name, namespace, uid });
   const bound = await bind(asked.boundObjectRef, { account, get, namespace, name });
   const audiences = asked.audiences?.length ? asked.audiences : [...tokens.audiences];
+  const { lifeSecondsMax = 0, extendLife = true } = settings;
+  if (lifeSecondsMax > 0 && asked.expirationSeconds > lifeSecondsMax) {
+    warnings?.push(`requested expiration of ${asked.expirationSeconds} seconds shortened to ${lifeSecondsMax} seconds`);
+    asked.expirationSeconds = lifeSecondsMax;
+  }
   const extend =
+    extendLife &&
     bound.pod !== undefined &&
     asked.expirationSeconds === warnOnlySeconds &&
     audiences.every((audience) => tokens.audiences.includes(audience));
-  const { token, expiration } = tokens.issue({
+  const { token, expiration, id } = tokens.issue({
     namespace,
     account: { name, uid },
     ...bound,
@@ -55,6 +72,7 @@ export async function requestToken(
     lifeSeconds: extend ? extendedSeconds : asked.expirationSeconds,
     ...(extend ? { warnAfterSeconds: asked.expirationSeconds } : {}),
   });
+  annotate?.("authentication.kubernetes.io/issued-credential-id", `JTI=${id}`);
   const reportedSeconds = extend ? expiration - extendedSeconds + asked.expirationSeconds : expiration;
   return {
     ...body,
