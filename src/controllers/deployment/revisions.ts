@@ -48,8 +48,8 @@ export const isInherited = (annotation: string): boolean => !ownAnnotations.has(
 
 /** Brings the newest set's annotations, and the Deployment's revision, up to date; creates the set if `mayCreate`. */
 export function syncNewSet(rollout: Rollout, { mayCreate }: { mayCreate: boolean }): void {
-  const revisions = rollout.oldSets.map((set) => revisionOf(set.annotations));
-  const revision = revisions.reduce((max, each) => (each > max ? each : max), 0n) + 1n;
+  const [latest = 0n] = rollout.oldSets.map((set) => revisionOf(set.annotations)).sort((a, b) => byNumber(b, a));
+  const revision = (latest > 0n ? latest : 0n) + 1n;
   const hasDeadline = progressDeadlineMs(rollout.deployment) !== undefined;
   const { newSet } = rollout;
   if (newSet?.before) {
