@@ -72,6 +72,7 @@ function serverRequest({ method, path, queryText, userAgent, signal, body, conte
 class LocalSink implements ResponseSink {
   readonly #take: (piece: Uint8Array) => void;
   status = 0;
+  bytes = 0;
   json = false;
   aborted = false;
   readonly closed = false;

@@ -20,6 +20,7 @@ import { recordAnswer } from "./audit/record-answer.ts";
 import type { RequestAudit } from "./audit/request-audit.ts";
 import type { StoredObject } from "./cache/stored-object.ts";
 import type { WatchConsumer } from "./cache/watch-stream.ts";
+import { TooManyRequests } from "./flowcontrol/visit.ts";
 import { contentTypeOf } from "./http/media-type.ts";
 import { type LocalRequest, readLocally, watchLocally } from "./local-exchange.ts";
 import { auditReceived, type Pipeline, type Route } from "./pipeline.ts";
@@ -44,26 +45,31 @@ export function createLocalTransport(options: LocalTransportOptions): Transport 
   const closing = new AbortController();
   return {
     request: (request) =>
-      audited(options, request, async (audit) => {
-        const route = await openRoute(options, request, audit);
-        const answer = route.type === "answer" ? route.answer : await run(options, route, request);
-        if (audit) await recordLocal(audit, route, answer);
-        if (answer.type === "stream") return readLocally(answer.run, localRequest(request, closing.signal));
-        return decode(answer);
-      }),
+      audited(options, request, (audit) =>
+        metered(options, { request, audit, closing: closing.signal }, async (route) => {
+          const answer = route.type === "answer" ? route.answer : await run(options, route, request);
+          if (audit) await recordLocal(audit, route, answer);
+          if (answer.type === "stream") return readLocally(answer.run, localRequest(request, closing.signal));
+          const decoded = await decode(answer);
+          route.meter.end("status" in answer ? answer.status : 200, 0);
+          return decoded;
+        }),
+      ),
     watch: (asked, onEvent) => {
       const request = { ...asked, query: { ...asked.query, watch: true } };
-      return audited(options, request, (audit) => watch(request, onEvent, audit));
+      return audited(options, request, (audit) =>
+        metered(options, { request, audit, closing: closing.signal }, (route) => watch(route, request, onEvent, audit)),
+      );
     },
     close: () => closing.abort(),
   };
 
   async function watch(
+    route: Route,
     request: ApiRequest,
     onEvent: (event: WatchEvent) => void,
     audit: RequestAudit | undefined,
   ): Promise<void> {
-    const route = await openRoute(options, request, audit);
     const answer = route.type === "answer" ? route.answer : await run(options, route, request);
     if (answer.type === "stream") {
       audit?.started(200);
@@ -88,6 +94,45 @@ export function createLocalTransport(options: LocalTransportOptions): Transport 
   }
 }
 
+interface LocalCall {
+  readonly request: ApiRequest;
+  readonly audit: RequestAudit | undefined;
+  readonly closing: AbortSignal;
+}
+
+/** As the official client: whoever is refused because too much goes on asks again, ten times. */
+const retriesMax = 10;
+
+async function metered<T>(
+  options: LocalTransportOptions,
+  call: LocalCall,
+  serve: (route: Route) => Promise<T>,
+): Promise<T> {
+  const route = await patiently(options, call);
+  try {
+    return await serve(route);
+  } catch (error) {
+    route.meter.end(isStatusError(error) ? (error.status.code ?? 500) : 500, 0);
+    throw error;
+  } finally {
+    // What wasn't told otherwise went well.
+    route.meter.end(200, 0);
+  }
+}
+
+async function patiently(options: LocalTransportOptions, { request, audit, closing }: LocalCall): Promise<Route> {
+  for (let retries = 0; ; retries++) {
+    try {
+      return await openRoute(options, request, audit);
+    } catch (error) {
+      if (!(error instanceof TooManyRequests)) throw error;
+      if (retries >= retriesMax || request.signal?.aborted || closing.aborted)
+        throw statusError.tooManyRequests(error.message, error.retrySeconds);
+      await new Promise<void>((resolve) => options.clock.after(error.retrySeconds * 1000, resolve));
+    }
+  }
+}
+
 type ResourceRoute = Extract<Route, { type: "resource" }>;
 
 async function openRoute(
@@ -104,7 +149,7 @@ async function openRoute(
     audit.rejected();
     throw statusError.internal("failed to store audit event");
   }
-  return pipeline.route({ ...asked, user });
+  return pipeline.route({ ...asked, user, contentType: request.contentType });
 }
 
 /** With an audit log, the parts of this process are written down like everyone else. */

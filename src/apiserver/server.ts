@@ -4,7 +4,7 @@
  */
 import type { AddressInfo } from "node:net";
 import { creationText, type Kind, type ResourceFacts } from "#api";
-import type { Clock, Logger } from "#base";
+import { type Clock, type Logger, MetricRegistry } from "#base";
 import type { TypeSchema } from "#machinery";
 import type { Store } from "#store";
 import { Aggregation } from "./aggregation/aggregation.ts";
@@ -21,12 +21,15 @@ import { definitionPatterns } from "./custom/definition-patterns.ts";
 import { Definitions } from "./custom/definitions.ts";
 import { discoveryHandlers, type DiscoverySource } from "./discovery/handlers.ts";
 import { type HealthCheck, healthHandlers, rootHandler, versionHandler } from "./health.ts";
+import { createFlow, type FlowOptions } from "./flowcontrol/create-flow.ts";
 import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
-import { createHandler, requestTimeoutMs } from "./http-server.ts";
+import { createHandler } from "./http-server.ts";
 import { createLookup } from "./lookup.ts";
 import { keepKubernetesService } from "./kubernetes-service.ts";
 import { createFieldTexts, type DescriptionFile } from "./openapi/descriptions.ts";
 import { openApiHandler } from "./openapi/handlers.ts";
+import { ServerMetrics } from "./metrics/server-metrics.ts";
+import { collectStorage } from "./metrics/storage-metrics.ts";
 import type { PathHandler } from "./paths.ts";
 import { Pipeline } from "./pipeline.ts";
 import { ProtobufOutput } from "./present/protobuf.ts";
@@ -39,6 +42,7 @@ import { builtInResources, type GroupVersion, type ResourceTable } from "./resou
 import type { KeyPair } from "./security/certificates.ts";
 import type { Authenticator, Authorizer } from "./security.ts";
 import { upgradeThrough } from "./streaming/upgrade-request.ts";
+import { requestTimeoutMs, Traffic } from "./traffic.ts";
 
 export interface ApiServerOptions {
   readonly tls: TlsOptions;
@@ -48,6 +52,7 @@ export interface ApiServerOptions {
   readonly aggregatorRouting?: boolean | undefined;
   /** Where pods reach this server: the endpoint of the `kubernetes` Service. */
   readonly advertiseAddress?: string;
+  readonly flow?: FlowOptions;
 }
 
 export interface ApiServerDependencies {
@@ -74,6 +79,8 @@ export interface ApiServerDependencies {
   readonly descriptions?: () => DescriptionFile | undefined;
   /** Created at the start where they are missing. */
   readonly objects?: readonly Wanted[];
+  /** Counted in, and shown at /metrics. */
+  readonly metrics?: MetricRegistry;
 }
 
 export interface ServedFacts {
@@ -108,8 +115,10 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     kinds,
     typeOf: facts.typeOf,
   });
+  const metrics = new ServerMetrics(dependencies.metrics ?? new MetricRegistry(), { version: facts.version });
   const caches = new WatchCaches({ store, clock, log });
-  const storage = new Storage(caches);
+  const storage = new Storage(caches, { metrics: metrics.storage, clock });
+  collectStorage(metrics.registry, { store, caches });
   const lookup = createLookup({ table, storage, clock });
   const webhooks = createWebhookPlugins({ table, caches, log });
   const plugins = [
@@ -151,7 +160,17 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     closing: () => closing,
     serverAddress: () => servedAt,
   });
-  const pipeline = new Pipeline({ table, registry, authorizer, paths, aggregation, audit: dependencies.audit });
+  const flow = createFlow(options.flow, { clock, log, metrics: metrics.registry, table, storage });
+  const traffic = new Traffic({ metrics: metrics.requests, ...flow, clock });
+  const pipeline = new Pipeline({
+    table,
+    registry,
+    authorizer,
+    paths,
+    aggregation,
+    audit: dependencies.audit,
+    traffic,
+  });
   let listener: Listener | undefined;
   let endKeeping: (() => void) | undefined;
   /** As discovery tells it. */
@@ -180,6 +199,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
       await bootstrap({ core, clock, serviceCidr: options.serviceCidr, objects: dependencies.objects ?? [] });
       await definitions.start();
       await aggregation.start();
+      await flow.start(pipeline);
     },
     async listen(address) {
       listener = createListener({ tls, handler, log, upgrade: upgradeThrough(handler) });
@@ -221,6 +241,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     endKeeping?.();
     definitions.close();
     aggregation.close();
+    flow.close();
     caches.close();
     await listener?.close(closeGraceMs);
     webhooks.close();

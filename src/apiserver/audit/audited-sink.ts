@@ -9,6 +9,7 @@ export class AuditedSink implements ResponseSink {
   readonly #inner: ResponseSink;
   readonly #audit: RequestAudit;
   #held = false;
+  status = 0;
 
   constructor(inner: ResponseSink, audit: RequestAudit) {
     this.#inner = inner;
@@ -23,12 +24,18 @@ export class AuditedSink implements ResponseSink {
     return this.#inner.closed;
   }
 
+  get bytes() {
+    return this.#inner.bytes;
+  }
+
   head(status: number, headers: ResponseHeaders): void {
+    this.status = status;
     this.#audit.started(status);
     this.#inner.head(status, headers);
   }
 
   respond(status: number, headers: ResponseHeaders, body: Uint8Array | string): void {
+    this.status = status;
     this.#audit.started(status);
     this.#after(this.#audit.complete(), () => this.#inner.respond(status, headers, body));
   }

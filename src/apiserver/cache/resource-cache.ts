@@ -9,10 +9,12 @@
 import type { Clock } from "#base";
 import type { DecodedPool } from "./decoded-pool.ts";
 import { CacheEvent } from "./cache-event.ts";
+import { CacheStats } from "./cache-stats.ts";
 import { EventHistory } from "./history.ts";
 import { indexedFieldOf, type Selection } from "./selection.ts";
 import type { StoredKind } from "../resource.ts";
 import type { StoredObject } from "./stored-object.ts";
+import { type Unreadable, unreadableError, unreadableListError } from "./unreadable.ts";
 import { type Watcher, WatcherIndex } from "./watcher-index.ts";
 
 /** Lists in pages keep what they started with this many times for each kind; older ones are read from the store. */
@@ -37,9 +39,16 @@ export interface Behind {
 export class ResourceCache {
   readonly kind: StoredKind;
   readonly watchers: WatcherIndex;
+  readonly stats = new CacheStats();
+  /** Of all objects, encoded. */
+  bytes = 0;
   /** Set while what comes in waits for its conversion. */
   behind: Behind | undefined;
+  /** Milliseconds since the epoch. */
+  readonly madeAt: number;
   #over = false;
+  /** Only when there are some. */
+  #unreadable: Map<string, Unreadable> | undefined;
   readonly #history: EventHistory;
   readonly #byKey = new Map<string, StoredObject>();
   readonly #pool: DecodedPool;
@@ -58,12 +67,17 @@ export class ResourceCache {
     this.#sorted = options.objects;
     this.#pool = options.pool;
     this.#clock = options.clock;
+    this.madeAt = options.clock.now();
+    if (options.unreadable?.size) this.#unreadable = new Map(options.unreadable);
     this.#loadedAt = options.revision;
     this.#changedAt = options.revision;
     this.#history = new EventHistory(options.revision);
     this.#indexedField = indexedFieldOf(options.kind);
     this.watchers = new WatcherIndex(this.#indexedField);
-    for (const object of options.objects) this.#byKey.set(object.key, object);
+    for (const object of options.objects) {
+      this.#byKey.set(object.key, object);
+      this.bytes += object.body.length;
+    }
   }
 
   /** Gets no events any more: a watch on it would wait forever. */
@@ -85,12 +99,27 @@ export class ResourceCache {
     return this.#sorted.length;
   }
 
+  /** Something here can't be read. */
+  get spoiled(): boolean {
+    return this.#unreadable !== undefined;
+  }
+
+  /** Throws a StatusError when something here can't be read: for whoever must not miss anything. */
+  checkReadable(): void {
+    if (!this.#unreadable) return;
+    for (const [, each] of [...this.#unreadable].sort(([a], [b]) => (a < b ? -1 : 1))) throw unreadableListError(each);
+  }
+
+  /** Throws a StatusError when it is there but can't be read. */
   get(key: string): StoredObject | undefined {
+    const unreadable = this.#unreadable?.get(key);
+    if (unreadable) throw unreadableError(unreadable);
     return this.#byKey.get(key);
   }
 
   /** All objects as of now, in order; stays as it is. */
   all(): readonly StoredObject[] {
+    this.checkReadable();
     this.#shared = true;
     return this.#sorted;
   }
@@ -98,9 +127,10 @@ export class ResourceCache {
   /** Those a selection picks, in order. Copied, unless it is all of them. */
   select(selection: Selection): readonly StoredObject[] {
     if (selection.exactKey !== undefined) {
-      const only = this.#byKey.get(selection.exactKey);
+      const only = this.get(selection.exactKey);
       return only && selection.matches(only) ? [only] : [];
     }
+    this.checkReadable();
     if (selection.indexValue !== undefined) return this.#selectByIndex(selection, selection.indexValue);
     if (selection.everything && selection.keyPrefix === "") return this.all();
     return selectFrom(this.#sorted, selection);
@@ -129,6 +159,7 @@ export class ResourceCache {
   apply({ key, revision, object }: Change, touched: Set<Watcher>): CacheEvent | undefined {
     if (revision <= this.#loadedAt) return undefined;
     const previous = this.#byKey.get(key);
+    if (this.#unreadable?.delete(key) && this.#unreadable.size === 0) this.#unreadable = undefined;
     if (!object && !previous) return undefined;
     this.#changedAt = revision;
     this.#expireSnapshots();
@@ -136,8 +167,21 @@ export class ResourceCache {
     else if (previous) this.#remove(previous);
     const event = new CacheEvent({ revision, object, previous, pool: this.#pool });
     this.#history.add(event);
+    this.stats.received++;
+    if (!this.watchers.empty) this.stats.dispatched++;
     this.watchers.dispatch(event, touched);
     return event;
+  }
+
+  /** What was put there can't be read. Watches end: they can't be told what they should see. */
+  spoil({ key, revision }: Pick<Change, "key" | "revision">, unreadable: Unreadable): void {
+    if (revision <= this.#loadedAt) return;
+    this.#changedAt = revision;
+    const previous = this.#byKey.get(key);
+    if (previous) this.#remove(previous);
+    this.#unreadable ??= new Map();
+    this.#unreadable.set(key, unreadable);
+    this.end();
   }
 
   #expireSnapshots(): void {
@@ -155,6 +199,7 @@ export class ResourceCache {
 
   #put(object: StoredObject, previous: StoredObject | undefined): void {
     this.#own();
+    this.bytes += object.body.length - (previous?.body.length ?? 0);
     this.#byKey.set(object.key, object);
     const at = lowerBound(this.#sorted, object.key);
     if (previous) this.#sorted[at] = object;
@@ -168,6 +213,7 @@ export class ResourceCache {
 
   #remove(previous: StoredObject): void {
     this.#own();
+    this.bytes -= previous.body.length;
     this.#byKey.delete(previous.key);
     this.#sorted.splice(lowerBound(this.#sorted, previous.key), 1);
     if (this.#byIndex) this.#unindex(previous);
@@ -214,6 +260,7 @@ export interface ResourceCacheOptions {
   readonly objects: StoredObject[];
   /** At which they were read. */
   readonly revision: number;
+  readonly unreadable?: ReadonlyMap<string, Unreadable>;
   readonly pool: DecodedPool;
   readonly clock: Clock;
 }

@@ -8,16 +8,21 @@
 import type { Clock, Logger } from "#base";
 import type { Store, StoreEvent } from "#store";
 import type { DeepReadonly, KubernetesObject } from "#machinery";
-import { keyPrefix, type StoredKind } from "../resource.ts";
+import type { StoredKind } from "../resource.ts";
 import { BookmarkTimer } from "./bookmarks.ts";
 import type { CacheEvent } from "./cache-event.ts";
 import { DecodedPool } from "./decoded-pool.ts";
 import { encodeValue, spliceRevision } from "./encode.ts";
 import { FormCaches, type Touched } from "./form-caches.ts";
+import { prefixOf } from "./key-prefix.ts";
 import { loadObjects, type StoredItem } from "./load.ts";
 import { ResourceCache } from "./resource-cache.ts";
 import { StoredObject } from "./stored-object.ts";
+import { unreadableError, unreadableListError, unreadableReason } from "./unreadable.ts";
 import type { Watcher } from "./watcher-index.ts";
+
+/** A kind with values that can't be read is read again at most this often. */
+const healMs = 1_000;
 
 export interface WatchCachesOptions {
   readonly store: Store;
@@ -99,7 +104,7 @@ export class WatchCaches {
     const { prefix } = kind;
     if (kind.form) return this.#forms.of(kind);
     const cache = this.#caches.get(prefix);
-    if (cache) return cache;
+    if (cache && !this.#mayHeal(cache)) return cache;
     const loading = this.#loading.get(prefix);
     if (loading) return loading.promise;
     const waiting: StoreEvent[] = [];
@@ -110,10 +115,23 @@ export class WatchCaches {
     return promise;
   }
 
+  /** What couldn't be read may be readable now (other keys, a plugin that came back): try again, but not for each request. */
+  #mayHeal(cache: ResourceCache): boolean {
+    if (!cache.spoiled || this.#clock.now() - cache.madeAt < healMs) return false;
+    cache.end();
+    this.#caches.delete(cache.kind.prefix);
+    return true;
+  }
+
   /** Loaded ones, for metrics. */
   *loaded(): Iterable<ResourceCache> {
     yield* this.#caches.values();
     yield* this.#forms.loaded();
+  }
+
+  /** The cache of a kind, if it is loaded. */
+  peek(kind: StoredKind): ResourceCache | undefined {
+    return kind.form ? this.#forms.peek(kind) : this.#caches.get(kind.prefix);
   }
 
   /** The cache of a kind that is converted, if it is there and has everything. */
@@ -133,6 +151,8 @@ export class WatchCaches {
 
   /** Of a kind that isn't converted. */
   objectOf(kind: StoredKind, item: StoredItem): StoredObject {
+    const reason = unreadableReason(this.store, item.value);
+    if (reason !== undefined) throw unreadableError({ key: item.key, reason });
     return new StoredObject({
       kind,
       key: item.key.slice(kind.prefix.length),
@@ -151,6 +171,10 @@ export class WatchCaches {
     const { form } = kind;
     if (!form) return items.map((item) => this.objectOf(kind, item));
     if (items.length === 0) return [];
+    for (const { key, value } of items) {
+      const reason = unreadableReason(this.store, value);
+      if (reason !== undefined) throw unreadableListError({ key, reason });
+    }
     const stored = items.map(
       ({ value }): DeepReadonly<KubernetesObject> =>
         this.#written.get(value) ?? JSON.parse(Buffer.from(value).toString("utf8")),
@@ -248,6 +272,12 @@ export class WatchCaches {
 
   #apply(cache: ResourceCache, { type, item }: StoreEvent, touched: Set<Watcher>): CacheEvent | undefined {
     const key = item.key.slice(cache.kind.prefix.length);
+    const reason = type === "put" ? unreadableReason(this.store, item.value) : undefined;
+    if (reason !== undefined) {
+      this.#log.error("a value can't be read", { key: item.key, reason });
+      cache.spoil({ key, revision: item.modRevision }, { key: item.key, reason });
+      return undefined;
+    }
     const object = type === "put" ? this.objectOf(cache.kind, item) : undefined;
     return cache.apply({ key, revision: item.modRevision, object }, touched);
   }
@@ -260,10 +290,13 @@ export class WatchCaches {
   }
 
   async #load(kind: StoredKind, waiting: StoreEvent[]): Promise<ResourceCache> {
-    const { objects, revision } = await loadObjects(this.store, kind, (...asked) => this.objectsOf(...asked));
+    const { objects, revision, unreadable } = await loadObjects(this.store, kind, (...asked) =>
+      this.objectsOf(...asked),
+    );
+    for (const { key, reason } of unreadable.values()) this.#log.error("a value can't be read", { key, reason });
     // The store may be ahead of its watch: what the cache holds must not be newer than the revision it answers with.
     if (this.#revision < revision) await this.#reach(revision);
-    const cache = new ResourceCache({ kind, objects, revision, pool: this.pool, clock: this.#clock });
+    const cache = new ResourceCache({ kind, objects, revision, unreadable, pool: this.pool, clock: this.#clock });
     const nobody = new Set<Watcher>();
     for (const event of waiting) this.#apply(cache, event, nobody);
     // In the same step as the last event, or the next one is lost.
@@ -275,16 +308,3 @@ export class WatchCaches {
     return cache;
   }
 }
-
-/** Of the key's kind: `/registry/pods/ns/name` → `/registry/pods/`, `/registry/apps/deployments/ns/name` → `/registry/apps/deployments/`. */
-function prefixOf(key: string): string {
-  if (!key.startsWith(keyPrefix)) return "";
-  const first = key.indexOf("/", keyPrefix.length);
-  if (!isGroup(key.slice(keyPrefix.length, first))) return key.slice(0, first + 1);
-  return key.slice(0, key.indexOf("/", first + 1) + 1);
-}
-
-/** Groups have a dot, except for the oldest ones. */
-const isGroup = (text: string): boolean => text.includes(".") || oldGroups.has(text);
-
-const oldGroups = new Set(["apps", "autoscaling", "batch", "extensions", "policy"]);

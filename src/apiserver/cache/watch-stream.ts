@@ -66,6 +66,11 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
   #ending = false;
   #seen: number;
   #resolve: () => void = () => undefined;
+  #begun: () => void = () => undefined;
+  /** Resolves when what it begins with has been handed over, or it is over. */
+  readonly started: Promise<void> = new Promise((resolve) => {
+    this.#begun = resolve;
+  });
   /** Resolves when the watch is over, for whatever reason. */
   readonly done: Promise<void> = new Promise((resolve) => {
     this.#resolve = resolve;
@@ -104,6 +109,7 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     const seen = event.seenBy(this.selection);
     if (!seen) return;
     if (this.#backlog.length >= watchBacklogEventsMax) {
+      this.#cache.stats.terminated++;
       this.#stop();
       return;
     }
@@ -149,6 +155,7 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     }
     if (this.#over) return;
     if (mark !== undefined) await this.#consumer.deliver([this.#consumer.bookmark(mark, true)]);
+    this.#begun();
     this.#next();
   }
 
@@ -182,6 +189,7 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     this.#backlog = [];
     for (const each of this.#cleanup.splice(0)) each();
     this.#consumer.end();
+    this.#begun();
     this.#resolve();
   }
 }

@@ -10,7 +10,7 @@ import { Classifier, type Digest } from "./classify.ts";
 import { FlowMetrics } from "./flow-metrics.ts";
 import { borrow, digest, type Level, type Schema } from "./levels.ts";
 import type { Queue, QueuedRequest, Work } from "./queue-set.ts";
-import { RequestKinds } from "./request-kinds.ts";
+import { inFlightGauges, RequestKinds } from "./request-kinds.ts";
 import type { TurnGate } from "./turn-gate.ts";
 import { type Doorkeeper, isReadOnly, type Passage, TooManyRequests, type Visit } from "./visit.ts";
 import { WatchCounts } from "./watch-counts.ts";
@@ -68,6 +68,11 @@ export class FlowControl implements Doorkeeper {
     this.#sources = { stock, watchers: (target) => this.watches.of(target) };
     this.kinds = new RequestKinds(this.#metrics, this.precise());
     metrics.onCollect(() => this.#collect());
+    inFlightGauges(metrics, {
+      executing: (kind) => this.kinds[kind].atMost(this.precise()),
+      waiting: (kind) =>
+        (kind === "reading" ? this.kinds.waitingToRead : this.kinds.waitingToChange).atMost(this.precise()),
+    });
     this.configure(this.#objects);
     this.#borrowLater();
   }

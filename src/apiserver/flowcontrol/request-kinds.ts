@@ -1,5 +1,5 @@
 /** How many reading and changing requests there are: for each nanosecond, and the most of the last second, as upstream tells it. */
-import type { Histogram } from "#base";
+import type { Histogram, MetricRegistry } from "#base";
 import type { FlowMetrics } from "./flow-metrics.ts";
 
 /** The highest value of the second before this one. */
@@ -43,6 +43,11 @@ class Kind {
     this.peak.note(this.count, nowMs);
     this.count += by;
     this.peak.note(this.count, nowMs);
+  }
+
+  /** In the last second. */
+  atMost(nowMs: number): number {
+    return this.peak.read(this.count, nowMs);
   }
 
   observe(times: number): void {
@@ -91,4 +96,25 @@ export class RequestKinds {
     this.waitingToRead.observe(times);
     this.waitingToChange.observe(times);
   }
+}
+
+type KindName = "reading" | "changing";
+
+/** Under upstream's names. */
+export function inFlightGauges(
+  metrics: MetricRegistry,
+  sources: { executing(kind: KindName): number; waiting(kind: KindName): number },
+): void {
+  const labels = ["request_kind"] as const;
+  const inFlight = metrics.gauge("apiserver_current_inflight_requests", "Most requests at once in a second.", labels);
+  const inQueue = metrics.gauge("apiserver_current_inqueue_requests", "Most waiting at once in a second.", labels);
+  metrics.onCollect(() => {
+    for (const [kind, label] of [
+      ["reading", "readOnly"],
+      ["changing", "mutating"],
+    ] as const) {
+      inFlight.with(label).set(sources.executing(kind));
+      inQueue.with(label).set(sources.waiting(kind));
+    }
+  });
 }

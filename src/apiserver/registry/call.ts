@@ -4,6 +4,7 @@ import type { RequestAudit } from "../audit/request-audit.ts";
 import type { Query } from "../query.ts";
 import type { ResourceTarget } from "../request-target.ts";
 import type { Resource } from "../resource.ts";
+import type { RequestMeter } from "../traffic.ts";
 
 export interface RequestBody {
   /** Media type without parameters, in lower case; "" when the client sent none. */
@@ -26,6 +27,8 @@ export interface Call {
   readonly warnings: string[];
   /** Milliseconds since the epoch, the same for the whole request. */
   readonly now: number;
+  /** Of requests that clients make. */
+  readonly meter?: RequestMeter | undefined;
   /** If there is an audit log and it wants to know of this request. */
   readonly audit?: RequestAudit | undefined;
 }

@@ -45,8 +45,13 @@ export async function selectForRequest(core: RegistryCore, call: Call, options: 
   });
   // From here on nothing waits: objects and revision belong together.
   const revision = core.storage.caches.revisionOf(cache);
-  if (options.limit === 0) return { objects: cache.select(selection), metadata: { resourceVersion: String(revision) } };
+  if (options.limit === 0) {
+    const objects = cache.select(selection);
+    cache.stats.list(selection.exactKey === undefined ? cache.size : 1, objects.length);
+    return { objects, metadata: { resourceVersion: String(revision) } };
+  }
   const page = pageOf(cache.all(), { selection, start: selection.keyPrefix, limit: options.limit });
+  cache.stats.list(page.objects.length, page.objects.length);
   if (page.more) cache.keepSnapshot(revision);
   return finishPage(page, { selection, unfiltered, revision });
 }

@@ -1,4 +1,5 @@
 /** Reads and writes of stored objects: the watch cache for reading, compare-and-swap transactions of the store for writing. */
+import { type Clock, preciseNow, realClock } from "#base";
 import { cloneJson, type DeepReadonly, type KubernetesObject, statusError } from "#machinery";
 import { type Operation, type Store, StoreError, type Transaction } from "#store";
 import { encodeValue } from "../cache/encode.ts";
@@ -6,6 +7,7 @@ import type { StoredItem } from "../cache/load.ts";
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { WatchCaches } from "../cache/watch-caches.ts";
+import type { StorageMetrics, StoreOperation } from "../metrics/storage-metrics.ts";
 import { type StoredKind, storageKey } from "../resource.ts";
 import { plainError } from "./errors.ts";
 
@@ -39,9 +41,14 @@ export class Storage {
   readonly caches: WatchCaches;
   readonly #store: Store;
 
-  constructor(caches: WatchCaches) {
+  readonly #metrics: StorageMetrics | undefined;
+  readonly #precise: () => number;
+
+  constructor(caches: WatchCaches, { metrics, clock }: { metrics?: StorageMetrics; clock?: Clock } = {}) {
     this.caches = caches;
     this.#store = caches.store;
+    this.#metrics = metrics;
+    this.#precise = preciseNow(clock ?? realClock);
   }
 
   /** The newest state; undefined when there is none. */
@@ -82,7 +89,8 @@ export class Storage {
       this.caches.expect(value, stored);
       operation = { type: "put", key: full, value, ...(lease !== undefined && { lease }) };
     }
-    const result = await this.#transact({
+    const what = !object ? "delete" : expected === 0 ? "create" : "update";
+    const result = await this.#measured(what, kind, {
       compare: [{ key: full, modRevision: expected }, ...(side?.compare ?? [])],
       operations: [operation, ...(side?.operations ?? [])],
     });
@@ -119,6 +127,11 @@ export class Storage {
     return object!; // one for each
   }
 
+  /** It has to be written although nothing changed: it lies there under another key than it would today. */
+  async isStale(kind: StoredKind, key: string): Promise<boolean> {
+    return (await this.#store.isStale?.(kind.prefix + key)) ?? false;
+  }
+
   /** What a write would answer if it weren't a dry run: nothing is assigned a revision, nothing is converted. */
   dry(kind: StoredKind, key: string, object: DeepReadonly<KubernetesObject>): StoredObject {
     const { resourceVersion: version } = object.metadata ?? {};
@@ -130,12 +143,26 @@ export class Storage {
     });
   }
 
+  async #measured(what: StoreOperation, kind: StoredKind, transaction: Transaction) {
+    if (!this.#metrics) return this.#transact(transaction);
+    const start = this.#precise();
+    try {
+      return await this.#transact(transaction);
+    } catch (error) {
+      this.#metrics.failed(what, kind);
+      throw error;
+    } finally {
+      this.#metrics.observe(what, kind, this.#precise() - start);
+    }
+  }
+
   async #transact(transaction: Transaction) {
     try {
       return await this.#store.transact(transaction);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       const { code } = error.detail;
+      if (code === "not-encrypted") throw statusError.internal(error.message);
       if (code === "too-large") throw statusError.tooLarge("Request entity too large: limit is 3145728");
       // The disk's doing: as upstream hands on what etcd says, so that whoever writes learns what to mend.
       if (code === "no-space" || code === "io") throw plainError(error.message);

@@ -1,0 +1,27 @@
+/** All that an API server counts in, made once. */
+import type { MetricRegistry } from "#base";
+import { AdmissionMetrics } from "./admission-metrics.ts";
+import { HealthMetrics } from "./health-metrics.ts";
+import { RequestMetrics } from "./request-metrics.ts";
+import { StorageMetrics } from "./storage-metrics.ts";
+
+export class ServerMetrics {
+  readonly registry: MetricRegistry;
+  readonly requests: RequestMetrics;
+  readonly storage: StorageMetrics;
+  readonly admission: AdmissionMetrics;
+  /** Shown by themselves, at /metrics/slis. */
+  readonly health = new HealthMetrics();
+
+  constructor(registry: MetricRegistry, { version }: { version: string }) {
+    this.registry = registry;
+    this.requests = new RequestMetrics(registry);
+    this.storage = new StorageMetrics(registry);
+    this.admission = new AdmissionMetrics(registry);
+    const [major = "", minor = ""] = version.split(".");
+    registry
+      .gauge("kubernetes_build_info", "What is running.", ["git_version", "go_version", "major", "minor", "platform"])
+      .with(`v${version}.0`, `node ${process.version}`, major, minor, `${process.platform}/${process.arch}`)
+      .set(1);
+  }
+}
