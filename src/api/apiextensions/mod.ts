@@ -1,6 +1,7 @@
 /** What the API server needs of definitions and of the schemas in them. */
 export { conditionIsTrue, type DefinitionCondition, findCondition, setCondition } from "./conditions.ts";
-export { applyDefaults } from "./schema/defaults.ts";
+export { Correlated } from "./schema/correlation.ts";
+export { applyDefaults, pruneDefaults } from "./schema/defaults.ts";
 export { coerceEmbedded, coerceMetadata, isDecodeFailure, validateEmbedded } from "./schema/embedded.ts";
 export {
   additionalOf,

@@ -7,11 +7,13 @@ import {
   checkListTypes,
   coerceEmbedded,
   coerceMetadata,
+  Correlated,
   dropNulls,
   isDecodeFailure,
   type JsonSchema,
   loadPatterns,
   propertyOf,
+  pruneDefaults,
   pruneObject,
   validateEmbedded,
   validateValue,
@@ -41,6 +43,7 @@ export class CustomSchema {
     this.#name = name;
     this.#read = () => {
       const schema = read() ?? { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+      pruneDefaults(schema);
       return preserve ? { ...schema, "x-kubernetes-preserve-unknown-fields": true } : schema;
     };
   }
@@ -90,14 +93,16 @@ export class CustomSchema {
 
   validate(object: KubernetesObject, { old, more }: Checking): FieldError[] {
     const embedded = validateEmbedded(object as Json, this.json);
-    return [...validateValue(object, this.json, { old }), ...more, ...embedded, ...this.#listErrors(object, old)];
+    const both = old && new Correlated(object, old, this.json);
+    return [...validateValue(object, this.json, { old: both }), ...more, ...embedded, ...this.#listErrors(object, old)];
   }
 
   /** Only its status is held to the schema, all of it to rules. */
   validateStatus(object: KubernetesObject, { old, more }: Checking): FieldError[] {
     const { status } = object as Json;
     const schema = propertyOf(this.json, "status");
-    const options = { at: FieldPath.root("status"), old: (old as Json | undefined)?.status };
+    const both = old && new Correlated(object, old, this.json);
+    const options = { at: FieldPath.root("status"), old: both?.key("status") };
     const errors = status === undefined || !schema ? [] : validateValue(status, schema, options);
     return [...errors, ...more, ...this.#listErrors(object, old)];
   }

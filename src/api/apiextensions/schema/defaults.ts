@@ -1,5 +1,6 @@
 /** Defaults of a structural schema: absent fields and nulls that may not be null get them. Follows apiserver/schema/defaulting. */
 import { cloneJson } from "#machinery";
+import { coerceEmbedded } from "./embedded.ts";
 import {
   additionalOf,
   defaultOf,
@@ -9,6 +10,7 @@ import {
   propertyOf,
   schemaHas,
 } from "./json-schema.ts";
+import { pruneValue } from "./prune.ts";
 
 // Most parts of most schemas have no defaults; asking once for each saves the walk on every write.
 const known = new WeakMap<JsonSchema, boolean>();
@@ -24,6 +26,18 @@ function hasDefaults(schema: JsonSchema): boolean {
 
 const isForbiddenNull = (value: unknown, schema: JsonSchema | undefined): boolean =>
   value === null && schema !== undefined && schema.nullable !== true;
+
+/** What defaults of an old definition hold that their own schema doesn't know. Changes the schema, which must be the caller's own. */
+export function pruneDefaults(schema: JsonSchema): void {
+  if (!hasDefaults(schema)) return;
+  const value = defaultOf(schema);
+  if (value !== undefined) {
+    pruneValue(value, schema);
+    if (isJsonObject(value)) coerceEmbedded(value, schema);
+  }
+  for (const part of [itemsOf(schema), additionalOf(schema)]) if (part) pruneDefaults(part);
+  for (const property of Object.values(schema.properties ?? {})) pruneDefaults(property);
+}
 
 /** Changes `value`. */
 export function applyDefaults(value: unknown, schema: JsonSchema | undefined): void {

@@ -113,7 +113,7 @@ function validate(value: unknown, schema: JsonSchema, path: FieldPath, errors: F
 function checkEmbedded(value: Json, path: FieldPath, errors: FieldError[]): void {
   const { apiVersion, kind, metadata } = value;
   for (const name of ["apiVersion", "kind"]) {
-    if (!(name in value)) errors.push(fieldError.required(path.child(name), "must not be empty"));
+    if (!(name in value)) errors.push(fieldError.required(path.child(name)));
   }
   if (apiVersion !== undefined) {
     const at = path.child("apiVersion");

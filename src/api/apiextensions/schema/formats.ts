@@ -103,10 +103,28 @@ function isDateTime(text: string): boolean {
   return hour !== undefined && Number(hour) <= 23 && Number(minute) <= 59 && Number(second) <= 59;
 }
 
-const goDuration = /^[+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)$/;
-const scalaUnits =
-  "ns|nano|nanos|nanosecond|nanoseconds|us|micro|micros|microsecond|microseconds|ms|milli|millis|millisecond|milliseconds|s|sec|secs|second|seconds|m|min|mins|minute|minutes|h|hr|hour|hours|d|day|days|w|week|weeks";
-const scalaDuration = new RegExp(`^\\s*([+-]?\\d+(\\.\\d+)?)\\s*(${scalaUnits})\\s*$`, "i");
+const goDuration = /^[+-]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)$/;
+const durationUnit = /^(ns|us|µs|ms|s|m|h|hr|d|w|wk|nano.*|micro.*|milli.*|sec.*|min.*|hour.*|day.*|week.*)$/i;
+const largestInt = 2n ** 63n - 1n;
+
+/** As Go prints durations, or any text in which a number stands before a unit. */
+function isDuration(text: string): boolean {
+  if (goDuration.test(text)) return true;
+  let found = false;
+  // Step by step: one pattern for all of it would try every part of a long row of digits.
+  for (const { 0: digits, index } of text.matchAll(/\d+/g)) {
+    const unitPattern = /[A-Za-zµ]+/y;
+    const spaces = /\s*/y;
+    spaces.lastIndex = index + digits.length;
+    spaces.test(text);
+    unitPattern.lastIndex = spaces.lastIndex;
+    const [unit] = unitPattern.exec(text) ?? [];
+    if (unit === undefined) continue;
+    if (digits.length > 19 || BigInt(digits) > largestInt) return false;
+    found ||= durationUnit.test(unit);
+  }
+  return found;
+}
 
 const formats: Readonly<Record<string, Check>> = {
   bsonobjectid: matches(/^[0-9a-fA-F]{24}$/),
@@ -135,7 +153,7 @@ const formats: Readonly<Record<string, Check>> = {
   byte: matches(/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$/),
   password: () => true,
   date: isDate,
-  duration: (text) => goDuration.test(text) || scalaDuration.test(text),
+  duration: isDuration,
   datetime: isDateTime,
   // Since 1.34: names of Kubernetes.
   k8sshortname: matches(/^(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?$/),

@@ -60,3 +60,11 @@ function* childrenOf(schema: JsonSchema): Iterable<JsonSchema> {
 
 /** The names everything with a type of its own has, described or not. */
 export const metaFields: ReadonlySet<string> = new Set(["apiVersion", "kind", "metadata"]);
+
+/** With sorted keys, as Go prints maps. */
+export function asGo(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asGo);
+  if (!isJsonObject(value)) return value;
+  const names = Object.keys(value).sort();
+  return Object.fromEntries(names.map((name) => [name, asGo(value[name])]));
+}

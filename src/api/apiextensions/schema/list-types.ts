@@ -1,6 +1,6 @@
 /** Lists that are sets or maps hold nothing twice. Follows apiserver/schema/listtype. */
 import { type FieldError, FieldPath, fieldError } from "#machinery";
-import { isJsonObject, itemsOf, type Json, type JsonSchema, additionalOf, propertyOf } from "./json-schema.ts";
+import { asGo, isJsonObject, itemsOf, type Json, type JsonSchema, additionalOf, propertyOf } from "./json-schema.ts";
 
 export function checkListTypes(object: Json, schema: JsonSchema): FieldError[] {
   const errors: FieldError[] = [];
@@ -12,7 +12,7 @@ function walk(value: unknown, schema: JsonSchema, path: FieldPath, errors: Field
   if (Array.isArray(value)) {
     const type = schema["x-kubernetes-list-type"];
     if (type === "set") {
-      for (const index of repeated(value)) errors.push(fieldError.duplicate(path.index(index), value[index]));
+      for (const index of repeated(value)) errors.push(fieldError.duplicate(path.index(index), asGo(value[index])));
     } else if (type === "map") checkMap(value, schema["x-kubernetes-list-map-keys"] ?? [], path, errors);
     const items = itemsOf(schema);
     if (items)
@@ -32,11 +32,11 @@ function walk(value: unknown, schema: JsonSchema, path: FieldPath, errors: Field
 function checkMap(value: readonly unknown[], keys: readonly string[], path: FieldPath, errors: FieldError[]): void {
   for (const [index, item] of value.entries()) {
     if (item === null || isJsonObject(item)) continue;
-    errors.push(fieldError.invalid(path.index(index), item, "must be an object for an array of list-type map"));
+    errors.push(fieldError.invalid(path.index(index), asGo(item), "must be an object for an array of list-type map"));
     return;
   }
   const found = value.map((item) => keyOf(item, keys));
-  for (const index of repeated(found)) errors.push(fieldError.duplicate(path.index(index), found[index]));
+  for (const index of repeated(found)) errors.push(fieldError.duplicate(path.index(index), asGo(found[index])));
 }
 
 /** The keys of an item that it has. */
@@ -60,9 +60,4 @@ function repeated(items: readonly unknown[]): number[] {
   return found;
 }
 
-/** JSON with sorted keys, as Go prints maps. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) =>
-    isJsonObject(part) ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1))) : part,
-  );
-}
+const canonical = (value: unknown): string => JSON.stringify(asGo(value));

@@ -5,6 +5,7 @@ import { formatCheck } from "./formats.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { checkListTypes } from "./list-types.ts";
 import { dropNulls, pruneObject } from "./prune.ts";
+import { Correlated } from "./correlation.ts";
 import { validateValue } from "./value-validation.ts";
 
 const object = (properties: Record<string, JsonSchema>, more: JsonSchema = {}): JsonSchema => ({
@@ -80,7 +81,7 @@ test("value of a custom resource: what didn't change isn't complained about, ite
     ],
   };
   assert.deepEqual(
-    validateValue(next, schema, { old }).map(({ field }) => field),
+    validateValue(next, schema, { old: new Correlated(next, old, schema) }).map(({ field }) => field),
     ["list[0].count"],
   );
 });

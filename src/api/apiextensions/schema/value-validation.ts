@@ -6,16 +6,16 @@
  * that are maps by their keys; under allOf, anyOf, oneOf and not nothing is compared.
  */
 import { type FieldError, FieldPath, fieldError, goJson, goQuote, jsonEqual } from "#machinery";
+import type { Correlated } from "./correlation.ts";
 import { formatCheck } from "./formats.ts";
-import { isIntOrString, isJsonObject, itemsOf, type Json, type JsonSchema, additionalOf } from "./json-schema.ts";
-import { keyOf } from "./list-types.ts";
+import { asGo, isIntOrString, isJsonObject, itemsOf, type Json, type JsonSchema, additionalOf } from "./json-schema.ts";
 import { compilePattern } from "./pattern.ts";
 
 export interface ValueOptions {
   /** Where the value stands; nowhere when it is the whole object. */
   readonly at?: FieldPath;
-  /** What it was before. */
-  readonly old?: unknown;
+  /** It beside what it was before. */
+  readonly old?: Correlated | undefined;
 }
 
 export function validateValue(value: unknown, schema: JsonSchema, { at = FieldPath.none, old }: ValueOptions = {}) {
@@ -28,21 +28,28 @@ interface Place {
   /** As messages print it: `spec.ports[0].name`. */
   readonly name: string;
   readonly at: FieldPath;
-  readonly old: unknown;
+  readonly old: Correlated | undefined;
 }
 
-/** Errors, and how many checks were passed: of several alternatives the one that got furthest explains the failure. */
+/** Errors, none twice, and how many checks were passed: of several alternatives the one that got furthest explains the failure. */
 class Result {
   readonly errors: FieldError[] = [];
   passed = 0;
+  #texts: Set<string> | undefined;
+
+  add(error: FieldError): void {
+    this.#texts ??= new Set();
+    const { size } = this.#texts;
+    if (this.#texts.add(`${error.field} ${error.message}`).size > size) this.errors.push(error);
+  }
 
   merge({ errors, passed }: Result): void {
-    for (const error of errors) this.errors.push(error);
+    for (const error of errors) this.add(error);
     this.passed += passed;
   }
 }
 
-const fieldOf = ({ name, at }: Place): FieldPath => (name === "" ? at : at.child(name));
+const fieldOf = ({ name, at }: Place): FieldPath => (name === "" ? at : at.child(name.replace(/^\./, "")));
 
 function check(value: unknown, schema: JsonSchema, place: Place, into: Result): void {
   const result = new Result();
@@ -50,7 +57,7 @@ function check(value: unknown, schema: JsonSchema, place: Place, into: Result): 
     checkNull(schema, place, result);
     checkEnum(value, schema, place, result);
   } else checkPresent(value, schema, place, result);
-  if (result.errors.length > 0 && place.old !== undefined && jsonEqual(value, place.old)) return;
+  if (result.errors.length > 0 && place.old?.unchanged) return;
   into.merge(result);
 }
 
@@ -62,7 +69,7 @@ function typesOf(schema: JsonSchema): readonly string[] {
 function checkNull(schema: JsonSchema, place: Place, result: Result): void {
   const types = typesOf(schema);
   if (types.length > 0 && !types.includes("null") && schema.nullable !== true) {
-    result.errors.push(wrongType(place, types.join(","), "null"));
+    result.add(wrongType(place, types.join(","), "null"));
   } else result.passed++;
 }
 
@@ -95,67 +102,99 @@ function typeName(value: unknown): string {
 }
 
 /** The format that a Go value has by itself. */
-const ownFormats: Readonly<Record<string, string>> = { integer: "int64", number: "double" };
+const ownFormats: Readonly<Record<string, string>> = { integer: "int64", number: "float64" };
+
+/** Formats that are checked where they stand; elsewhere they are only documentation. */
+const numberFormats: Readonly<Record<string, readonly string[]>> = {
+  integer: ["int32", "int64"],
+  number: ["float", "double"],
+};
+
+function formatOf(schema: JsonSchema): string {
+  const { format = "", type = "" } = schema;
+  if (format === "" || isIntOrString(schema)) return "";
+  if (type === "" || type === "string") return formatCheck(format) ? format : "";
+  return numberFormats[type]?.includes(format) ? format : "";
+}
 
 function checkType(value: unknown, schema: JsonSchema, place: Place, result: Result): void {
   const types = typesOf(schema);
-  const format = schema.format && formatCheck(schema.format) ? schema.format : "";
+  const format = formatOf(schema);
   if (types.length === 0 && format === "") return;
+  result.passed++;
   const type = typeName(value);
   const fits = types.includes(type) || (type === "integer" && types.includes("number"));
   const textual = typeof value === "string" || Array.isArray(value);
   const numeric = types.includes("number") || types.includes("integer");
-  if (!textual && format !== "" && !fits) {
-    result.errors.push(wrongType(place, format, ownFormats[type] ?? ""));
-  } else if ((textual && format !== "" && !numeric) || fits) result.passed += 2;
-  else result.errors.push(wrongType(place, types.join(","), type));
+  if (!textual && format !== "" && !fits && format !== ownFormats[type]) {
+    result.add(wrongType(place, format, ownFormats[type] ?? ""));
+  } else if ((textual && format !== "" && !numeric) || fits) result.passed++;
+  else result.add(wrongType(place, types.join(","), type));
 }
 
-function checkString(value: string, schema: JsonSchema, place: Place, { errors }: Result): void {
+function checkString(value: string, schema: JsonSchema, place: Place, result: Result): void {
   const { maxLength, minLength, pattern } = schema;
+  result.passed++;
   const length = maxLength === undefined && minLength === undefined ? 0 : [...value].length;
-  if (maxLength !== undefined && length > maxLength) errors.push(fieldError.tooLong(fieldOf(place), maxLength));
+  if (maxLength !== undefined && length > maxLength) result.add(fieldError.tooLong(fieldOf(place), maxLength));
   else if (minLength !== undefined && length < minLength) {
-    errors.push(invalid(place, value, `should be at least ${minLength} chars long`));
+    result.add(invalid(place, value, `should be at least ${minLength} chars long`));
   } else if (pattern && !compilePattern(pattern).test(value)) {
-    errors.push(invalid(place, value, `should match '${pattern}'`));
+    result.add(invalid(place, value, `should match '${pattern}'`));
   }
 }
 
-function checkFormat(value: string, { format }: JsonSchema, place: Place, result: Result): void {
+function checkFormat(value: string, schema: JsonSchema, place: Place, result: Result): void {
+  const format = formatOf(schema);
   const valid = format ? formatCheck(format) : undefined;
   if (!valid) return;
-  result.passed++;
+  result.passed += 2;
   if (!valid(value)) {
-    result.errors.push(
+    result.add(
       fieldError.typeInvalid(fieldOf(place), value, inBody(place, `must be of type ${format}: ${goQuote(value)}`)),
     );
   }
 }
 
 function checkNumber(value: number, schema: JsonSchema, place: Place, result: Result): void {
-  const { errors } = result;
   const { multipleOf, minimum, maximum, exclusiveMinimum = false, exclusiveMaximum = false } = schema;
+  checkRange(value, schema, place, result);
   // Go compares integers as integers: a bound loses its fraction.
   const bound = (limit: number): number => (Number.isInteger(value) ? Math.trunc(limit) : limit);
   if (multipleOf !== undefined && !isMultiple(value, multipleOf)) {
-    errors.push(invalid(place, value, `should be a multiple of ${goJson(bound(multipleOf))}`));
+    result.add(invalid(place, value, `should be a multiple of ${goJson(bound(multipleOf))}`));
   }
   if (minimum !== undefined) {
     const limit = bound(minimum);
     if (value < limit || (exclusiveMinimum && value === limit)) {
       const why = exclusiveMinimum ? "greater than" : "greater than or equal to";
-      errors.push(invalid(place, value, `should be ${why} ${goJson(limit)}`));
+      result.add(invalid(place, value, `should be ${why} ${goJson(limit)}`));
     }
   }
   if (maximum !== undefined) {
     const limit = bound(maximum);
     if (value > limit || (exclusiveMaximum && value === limit)) {
       const why = exclusiveMaximum ? "less than" : "less than or equal to";
-      errors.push(invalid(place, value, `should be ${why} ${goJson(limit)}`));
+      result.add(invalid(place, value, `should be ${why} ${goJson(limit)}`));
     }
   }
   result.passed += 2;
+}
+
+/** What the type can hold. Such an error says where it is, but not as a path. */
+function checkRange(value: number, schema: JsonSchema, place: Place, result: Result): void {
+  const { type } = schema;
+  const format = formatOf(schema);
+  const fail = () => {
+    const what = format === "" ? `${type} (default format)` : `${type} with format ${format}`;
+    result.add(fieldError.invalid(place.at, "", `Checked value must be of type ${what} in ${place.name}`));
+  };
+  if (isIntOrString(schema)) return;
+  const fits = format === "int32" ? Math.abs(value + 0.5) < 2 ** 31 : Math.abs(value) < 2 ** 63;
+  if (
+    type === "integer" ? !Number.isInteger(value) || !fits : format === "float" && !Number.isFinite(Math.fround(value))
+  )
+    fail();
 }
 
 function isMultiple(value: number, factor: number): boolean {
@@ -168,72 +207,62 @@ function isMultiple(value: number, factor: number): boolean {
 function checkItems(value: readonly unknown[], schema: JsonSchema, place: Place, result: Result): void {
   const items = itemsOf(schema);
   if (items) {
-    const oldOf = correlate(schema, place.old);
     for (const [index, item] of value.entries()) {
-      check(item, items, { name: `${place.name}[${index}]`, at: place.at, old: oldOf(item) }, result);
+      check(item, items, { name: `${place.name}[${index}]`, at: place.at, old: place.old?.index(index) }, result);
     }
   }
   const { minItems, maxItems, uniqueItems } = schema;
   const count = value.length;
   if (minItems !== undefined && count < minItems) {
-    result.errors.push(invalid(place, count, `should have at least ${minItems} items`));
+    result.add(invalid(place, count, `should have at least ${minItems} items`));
   }
   if (maxItems !== undefined && count > maxItems) {
-    result.errors.push(fieldError.tooMany(fieldOf(place), count, maxItems));
+    result.add(fieldError.tooMany(fieldOf(place), count, maxItems));
   }
   if (uniqueItems && value.some((item, i) => value.slice(0, i).some((other) => jsonEqual(item, other)))) {
-    result.errors.push(invalid(place, "", "shouldn't contain duplicates"));
+    result.add(invalid(place, "", "shouldn't contain duplicates"));
   }
   result.passed += 2;
 }
 
-/** The old self of an item: only lists that are maps say which it is. */
-function correlate(schema: JsonSchema, old: unknown): (item: unknown) => unknown {
-  const keys = schema["x-kubernetes-list-map-keys"] ?? [];
-  if (!Array.isArray(old) || schema["x-kubernetes-list-type"] !== "map") return () => undefined;
-  return (item) => {
-    const key = keyOf(item, keys);
-    return old.find((other) => jsonEqual(keyOf(other, keys), key));
-  };
-}
-
 function checkEnum(value: unknown, { enum: allowed }: JsonSchema, place: Place, result: Result): void {
-  result.passed++;
+  if (value !== null && value !== undefined) result.passed++;
   if (!allowed || allowed.length === 0) return;
-  if (value !== null && value !== undefined && allowed.some((each) => jsonEqual(each, value))) return;
+  // Go converts a number to the type of the one it is compared with.
+  const same = (each: unknown): boolean =>
+    typeof value === "number" && Number.isInteger(each) ? Math.trunc(value) === each : jsonEqual(each, value);
+  if (value !== null && value !== undefined && allowed.some(same)) return;
   const texts = allowed.map((each) => (typeof each === "string" ? each : goJson(each)));
-  result.errors.push(fieldError.notSupported(fieldOf(place), value ?? null, texts));
+  result.add(fieldError.notSupported(fieldOf(place), asGo(value ?? null), texts));
 }
 
 function checkMembers(value: Json, schema: JsonSchema, place: Place, result: Result): void {
   const { minProperties, maxProperties, additionalProperties, properties = {}, required = [] } = schema;
   const names = Object.keys(value);
-  if (minProperties !== undefined && names.length < minProperties) {
-    result.errors.push(invalid(place, minProperties, `should have at least ${minProperties} properties`));
-    return;
-  }
-  if (maxProperties !== undefined && names.length > maxProperties) {
-    result.errors.push(fieldError.tooMany(fieldOf(place), names.length, maxProperties));
-    return;
-  }
-  const child = (name: string): Place => ({
-    name: place.name === "" ? name : `${place.name}.${name}`,
+  if (minProperties !== undefined && names.length < minProperties)
+    result.add(invalid(place, names.length, `should have at least ${minProperties} properties`));
+  if (maxProperties !== undefined && names.length > maxProperties)
+    result.add(fieldError.tooMany(fieldOf(place), names.length, maxProperties));
+  const child = (name: string, path: string): Place => ({
+    name: path,
     at: place.at,
-    old: isJsonObject(place.old) && Object.hasOwn(place.old, name) ? place.old[name] : undefined,
+    // Both are in the same version, whatever was sent: what these say can't be told from what they said.
+    old: place.name === "" && (name === "kind" || name === "apiVersion") ? undefined : place.old?.key(name),
   });
   const additional = additionalOf(schema);
   for (const name of names) {
     if (Object.hasOwn(properties, name)) continue;
-    if (additionalProperties === false) {
-      const why = `${place.name}.${name} in body is a forbidden property`;
-      result.errors.push(fieldError.invalid(fieldOf(place), name, why));
-    } else if (additional) check(value[name], additional, child(name), result);
+    const path = `${place.name}.${name}`;
+    if (additionalProperties === false)
+      result.add(fieldError.invalid(fieldOf(place), name, `${path} in body is a forbidden property`));
+    else if (additional) check(value[name], additional, child(name, path), result);
   }
   for (const [name, property] of Object.entries(properties)) {
-    if (Object.hasOwn(value, name)) check(value[name], property, child(name), result);
+    if (!Object.hasOwn(value, name)) continue;
+    check(value[name], property, child(name, place.name === "" ? name : `${place.name}.${name}`), result);
   }
   for (const name of required) {
-    if (!Object.hasOwn(value, name)) result.errors.push(fieldError.required(fieldOf(child(name))));
+    if (!Object.hasOwn(value, name)) result.add(fieldError.required(fieldOf(child(name, `${place.name}.${name}`))));
   }
   result.passed++;
 }
@@ -248,7 +277,7 @@ function attempt(value: unknown, schema: JsonSchema, { name, at }: Place): Resul
 function checkJunctors(value: unknown, schema: JsonSchema, place: Place, result: Result): void {
   const { anyOf = [], oneOf = [], allOf = [], not } = schema;
   const fail = (why: string) => {
-    result.errors.push(fieldError.invalid(place.at, "", `${goQuote(place.name)} ${why}`));
+    result.add(fieldError.invalid(place.at, "", `${goQuote(place.name)} ${why}`));
   };
   if (anyOf.length > 0) {
     const tried: Result[] = [];
