@@ -34,7 +34,7 @@ export interface ControlPlaneOptions {
   readonly port: number;
   /** Where others reach the server; in its certificate, and the endpoint of the `kubernetes` Service. */
   readonly advertiseAddress: string;
-  readonly aggregator: AggregatorSettings;
+  readonly aggregator?: AggregatorSettings;
   readonly staticTokens: ReadonlyMap<string, RequestUser>;
   /** Absent: no audit log. */
   readonly audit?: AuditOptions | undefined;
@@ -86,7 +86,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       tls: { cert: pki.server.certificate, key: pki.server.key, clientCa: pki.authority.certificate },
       serviceCidr,
       advertiseAddress,
-      aggregatorRouting: options.aggregator.byEndpoints,
+      aggregatorRouting: options.aggregator?.byEndpoints ?? false,
     },
     {
       store,
@@ -95,7 +95,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       facts,
       kinds,
       audit,
-      frontProxy: options.aggregator.client ?? pki.frontProxy.client,
+      frontProxy: options.aggregator?.client ?? pki.frontProxy.client,
       authenticator: security.authenticator,
       authorizer: security.authorizer,
       handlers: new Map([...security.handlers, ...streaming.handlers]),
