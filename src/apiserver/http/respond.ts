@@ -3,8 +3,9 @@ import { setImmediate } from "node:timers/promises";
 import { type Status, StatusError } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { ListBytes, Presenter } from "../present/presenter.ts";
-import type { ProtobufOutput } from "../present/protobuf.ts";
+import { type ProtobufOutput, watchPrefixBytes } from "../present/protobuf.ts";
 import { HttpWatchConsumer } from "../present/watch-consumer.ts";
+import { upgradeOf } from "../streaming/upgrade-request.ts";
 import { acceptsGzip, gzipBytesMin, writeGzip } from "./compress.ts";
 import type { ResponseHeaders, ResponseSink, ServerRequest } from "./exchange.ts";
 import type { Format } from "./media-type.ts";
@@ -50,7 +51,7 @@ export async function respond(context: ResponseContext, answer: Answer, presente
 
 type WatchAnswer = Extract<Answer, { type: "watch" }>;
 
-function sendWatch(
+async function sendWatch(
   context: ResponseContext,
   { resource, open }: WatchAnswer,
   presenter: () => Presenter,
@@ -59,6 +60,11 @@ function sendWatch(
   const binary = format === "protobuf";
   const type = binary ? `${contentTypes.protobuf};stream=watch` : contentTypes.json;
   const consumer = binary ? protobuf.watchConsumer(resource, sink) : new HttpWatchConsumer(sink, presenter());
+  const upgrade = upgradeOf(request);
+  if (upgrade?.wanted === "websocket") {
+    const { watchOverWebSocket } = await import("../streaming/watch-websocket.ts");
+    return watchOverWebSocket(upgrade, { consumer, open, binary, prefixBytes: binary ? watchPrefixBytes : 0 });
+  }
   sink.head(200, { ...headers, "content-type": type });
   const stream = open(consumer);
   request.signal.addEventListener("abort", () => stream.cancel(), { once: true });

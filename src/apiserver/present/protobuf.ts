@@ -144,10 +144,13 @@ class ProtobufWatchConsumer implements WatchConsumer<Buffer> {
   }
 }
 
+/** The length of an event in front of it. */
+export const watchPrefixBytes = 4;
+
 /** Four bytes of length, then a bare WatchEvent whose object is a RawExtension with the enveloped object in it. */
 function frame(type: string, object: Buffer): Buffer {
   const event = Buffer.concat([field(1, Buffer.from(type)), field(2, field(1, object))]);
-  const length = Buffer.alloc(4);
+  const length = Buffer.alloc(watchPrefixBytes);
   length.writeUInt32BE(event.length);
   return Buffer.concat([length, event]);
 }

@@ -1,6 +1,7 @@
 /** What of a request's headers goes on to another server. */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { ServerRequest } from "../http/exchange.ts";
+import { tokenProtocol } from "./websocket-server.ts";
 
 /** Between two neighbours only. */
 const hopByHop = new Set([
@@ -17,8 +18,6 @@ const hopByHop = new Set([
 ]);
 /** Say who the caller is: proof for us, not for whoever is behind. */
 const ours = /^(authorization|impersonate-.*|x-remote-(user|uid|group|extra-.*))$/;
-/** A token in the list of subprotocols, for browsers, which can set no headers. */
-const tokenProtocol = /^base64url\.bearer\.authorization\.k8s\.io\./;
 
 /** For an ordinary request. */
 export function forwardedHeaders(request: ServerRequest): OutgoingHttpHeaders {

@@ -9,6 +9,9 @@ const messageBytesMax = 32 * 1024 * 1024;
 /** Notices peers that vanished without a word. */
 const keepAliveMs = 30_000;
 
+/** A token in the list of subprotocols, for browsers, which can set no headers. */
+export const tokenProtocol = /^base64url\.bearer\.authorization\.k8s\.io\./;
+
 /** What is not in the library's types yet. */
 interface ServerOptions {
   /** How long a client may take to read the rest and say goodbye. */
