@@ -72,7 +72,7 @@ export function versionHandler(version: VersionInfo): PathHandler {
   return ({ method, parts, accept }) => {
     if (parts.length > 1) return undefined;
     if (method !== "GET") throw statusError.methodNotAllowed();
-    if (!isKnownAccept(accept)) throw notAcceptable();
+    if (!isKnownAccept(accept)) throw notAcceptable(["application/json"]);
     return { type: "value", status: 200, value };
   };
 }

@@ -15,10 +15,11 @@ import {
   type ResponseSink,
   type ServerRequest,
 } from "./http/exchange.ts";
-import { contentTypeOf, type Format, negotiate } from "./http/media-type.ts";
+import { contentTypeOf, type Format, mediaTypesOf, negotiate } from "./http/media-type.ts";
 import { type ResponseContext, respond, respondError } from "./http/respond.ts";
 import { askedAttributes, auditReceived, type Pipeline, type Route } from "./pipeline.ts";
 import { PlainFailure, plainFailureText } from "./plain-failure.ts";
+import type { BinaryOutput } from "./present/binary.ts";
 import type { ProtobufOutput } from "./present/protobuf.ts";
 import { negotiateShape, presenterFor } from "./present/shape.ts";
 import type { TableOptions } from "./present/table-presenter.ts";
@@ -35,6 +36,8 @@ export interface HttpServerOptions {
   readonly protobuf: ProtobufOutput;
   /** The words of a column's description. */
   readonly textOf: TableOptions["textOf"];
+  /** Loads what writes CBOR; absent: it isn't offered. */
+  readonly cbor?: (() => Promise<BinaryOutput>) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -137,13 +140,17 @@ async function serve(exchange: Exchange): Promise<void> {
 async function answerRoute(exchange: Exchange, route: Route): Promise<void> {
   const { options, request, query, audit } = exchange;
   const { headers } = request;
-  if (route.type === "answer") return respond(contextOf(exchange, errorFormat(exchange)), route.answer, noPresenter);
-  const media = negotiateShape(route.streams ? undefined : headers.accept, route.resource);
+  if (route.type === "answer") {
+    return respond(await contextOf(exchange, errorFormat(exchange) ?? "json"), route.answer, noPresenter);
+  }
+  const accept = route.streams ? undefined : headers.accept;
+  const cbor = options.cbor !== undefined;
+  const media = negotiateShape({ accept, collection: listVerbs.has(route.verb), cbor }, route.resource);
   const { warnings } = exchange;
   const now = options.clock.now();
   const answer = await withDeadline(exchange, route, () =>
     route.run({
-      body: bodyOf(request),
+      body: bodyOf(exchange),
       userAgent: headers["user-agent"] ?? "",
       warnings,
       now,
@@ -154,10 +161,10 @@ async function answerRoute(exchange: Exchange, route: Route): Promise<void> {
     await recordAnswer(audit, answer, () =>
       presenterFor(media, { resource: route.resource, query, now, answer: shape, textOf: options.textOf }),
     );
-  const context = { ...contextOf(exchange, media.format), pretty: media.pretty || isPretty(exchange) };
+  const context = { ...(await contextOf(exchange, media.format)), pretty: media.pretty || isPretty(exchange) };
   await respond(context, answer, () =>
-    media.format === "protobuf"
-      ? options.protobuf.presenter(route.resource)
+    context.binary
+      ? context.binary.presenter(route.resource, media.transform)
       : presenterFor(media, { resource: route.resource, query, now, answer: shape, textOf: options.textOf }),
   );
 }
@@ -193,10 +200,11 @@ class AuditObserver implements AuthenticationObserver {
 }
 
 /** Read when first asked for, and once. */
-function bodyOf(request: ServerRequest): RequestBody {
+function bodyOf({ request, options }: Exchange): RequestBody {
   let bytes: Promise<Buffer> | undefined;
   return {
     contentType: contentTypeOf(request.headers["content-type"]),
+    mediaTypes: mediaTypesOf({ cbor: options.cbor !== undefined }),
     bytes() {
       bytes ??= request.body(bodyBytesMax);
       return bytes;
@@ -242,7 +250,10 @@ async function fail(exchange: Exchange, error: unknown, meter?: RequestMeter): P
     return;
   }
   try {
-    await respondError(contextOf(exchange, errorFormat(exchange)), status);
+    const format = errorFormat(exchange);
+    const context = await contextOf(exchange, format ?? "json");
+    // Whoever takes nothing that is offered is taken for a person.
+    await respondError(format ? context : { ...context, pretty: true }, status);
   } catch (failure) {
     options.log.error("an error could not be answered", { path: request.path, failure });
     sink.abort();
@@ -262,16 +273,20 @@ function statusOf(error: unknown, { request, options }: Exchange): Status {
   return statusError.internal(error instanceof Error ? error.message : String(error)).status;
 }
 
-function contextOf(exchange: Exchange, format: Format): ResponseContext {
+async function contextOf(exchange: Exchange, format: Format): Promise<ResponseContext> {
   const { request, sink, base, options, warnings } = exchange;
   const headers = warnings.length > 0 ? { ...base, warning: warnings.map(warningHeader) } : base;
-  return { request, sink, headers, format, protobuf: options.protobuf, pretty: isPretty(exchange) };
+  const binary = format === "cbor" ? await options.cbor?.() : format === "protobuf" ? options.protobuf : undefined;
+  return { request, sink, headers, format, binary, pretty: isPretty(exchange) };
 }
 
-/** Errors come in the format that was asked for, whatever shape. */
-function errorFormat({ request }: Exchange): Format {
-  return negotiate(request.headers.accept, () => true, { protobuf: true })?.format ?? "json";
+/** Errors come in the format that was asked for, unless that was for another shape. */
+function errorFormat({ request, options }: Exchange): Format | undefined {
+  const offers = { protobuf: true, cbor: options.cbor !== undefined };
+  return negotiate(request.headers.accept, () => false, offers)?.format;
 }
+
+const listVerbs = new Set(["list", "watch"]);
 
 /** People with curl and a browser get indented JSON. */
 function isPretty({ query, request }: Exchange): boolean {

@@ -32,6 +32,7 @@ import { ServerMetrics } from "./metrics/server-metrics.ts";
 import { collectStorage } from "./metrics/storage-metrics.ts";
 import type { PathHandler } from "./paths.ts";
 import { Pipeline } from "./pipeline.ts";
+import type { BinaryOutput } from "./present/binary.ts";
 import { ProtobufOutput } from "./present/protobuf.ts";
 import { defaultColumns, nameColumn } from "./present/table-presenter.ts";
 import type { KindHooks, RegistryCore } from "./registry/core.ts";
@@ -48,6 +49,8 @@ export interface ApiServerOptions {
   readonly tls: TlsOptions;
   /** Addresses of Services. */
   readonly serviceCidr: string;
+  /** Offers CBOR (feature gate CBORServingAndStorage); off by default, as upstream. */
+  readonly cbor?: boolean | undefined;
   /** Extension servers are reached by endpoint instead of the cluster address of their Service: no service proxy runs on this machine. */
   readonly aggregatorRouting?: boolean | undefined;
   /** Where pods reach this server: the endpoint of the `kubernetes` Service. */
@@ -184,6 +187,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     pipeline,
     authenticator,
     protobuf: new ProtobufOutput(facts.typeOf),
+    cbor: options.cbor ? onceLoaded(facts.typeOf) : undefined,
     textOf,
     clock,
     log,
@@ -249,6 +253,14 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     conversions.close();
   }
   return server;
+}
+
+function onceLoaded(typeOf: ServedFacts["typeOf"]): () => Promise<BinaryOutput> {
+  let loading: Promise<BinaryOutput> | undefined;
+  return () => {
+    loading ??= import("./present/cbor.ts").then(({ CborOutput }) => new CborOutput(typeOf));
+    return loading;
+  };
 }
 
 function pathHandlers(

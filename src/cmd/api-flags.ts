@@ -5,6 +5,7 @@
 import type { FlagSpecs, FlagValues, Logger } from "#base";
 import { aggregatorFlags, readAggregatorFlags } from "./aggregator-flags.ts";
 import { auditFlags, readAuditFlags } from "./audit-flags.ts";
+import { featureGateFlags, readFeatureGates } from "./feature-gates.ts";
 import { parseTokenFile } from "#apiserver";
 import { readConfigFile } from "./config-file.ts";
 import type { ControlPlaneOptions } from "./control-plane.ts";
@@ -17,14 +18,16 @@ export const apiFlags = {
   },
   ...auditFlags,
   ...aggregatorFlags,
+  ...featureGateFlags,
 } as const satisfies FlagSpecs;
 
 export async function readApiFlags(
   values: FlagValues<typeof apiFlags>,
   log: Logger,
-): Promise<Pick<ControlPlaneOptions, "staticTokens" | "audit" | "aggregator">> {
+): Promise<Pick<ControlPlaneOptions, "staticTokens" | "audit" | "aggregator" | "features">> {
   return {
     staticTokens: (await readConfigFile("token-auth-file", values["token-auth-file"], parseTokenFile)) ?? new Map(),
+    features: readFeatureGates(values["feature-gates"], (text) => log.warn(text)),
     aggregator: await readAggregatorFlags(values),
     audit: await readAuditFlags(values, (text) => log.warn(text)),
   };

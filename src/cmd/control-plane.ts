@@ -22,6 +22,7 @@ import type { Clock, Logger } from "#base";
 import { type Client, createClient } from "#client";
 import { openSqliteStore, runCompaction, type Store } from "#store";
 import type { AggregatorSettings } from "./aggregator-flags.ts";
+import type { FeatureGates } from "./feature-gates.ts";
 import { addressIn } from "./network.ts";
 import type { dataLayout } from "./settings.ts";
 
@@ -35,6 +36,7 @@ export interface ControlPlaneOptions {
   /** Where others reach the server; in its certificate, and the endpoint of the `kubernetes` Service. */
   readonly advertiseAddress: string;
   readonly aggregator?: AggregatorSettings;
+  readonly features?: FeatureGates | undefined;
   readonly staticTokens: ReadonlyMap<string, RequestUser>;
   /** Absent: no audit log. */
   readonly audit?: AuditOptions | undefined;
@@ -87,6 +89,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       serviceCidr,
       advertiseAddress,
       aggregatorRouting: options.aggregator?.byEndpoints ?? false,
+      cbor: options.features?.cbor,
     },
     {
       store,

@@ -3,13 +3,15 @@
  * group, version and kind first (missing ones come from the path), then the fields, then what `fieldValidation` says about
  * unknown and repeated fields. Which kinds there are and their types come from the caller.
  */
+import { parseWithDecimals, withoutDecimals } from "./decimal.ts";
+import type { CborWords } from "./cbor/decode.ts";
 import { DecodeError } from "./decode-error.ts";
 import { JsonSyntaxError, jsonComplaint, jsonDepthMax } from "./json-complaint.ts";
 import { countMembers, jsonText, measureJson, parseJson } from "./json-text.ts";
 import type { KubernetesObject } from "./object.ts";
 import { QuantityError } from "./quantity.ts";
 import type { TypeSchema } from "./schema.ts";
-import { statusError } from "./status.ts";
+import { type StatusError, statusError } from "./status.ts";
 import { TimeError } from "./time.ts";
 import { checkTyped } from "./typed.ts";
 import { jsonKind } from "./typed-messages.ts";
@@ -17,10 +19,15 @@ import type { Yaml } from "./yaml.ts";
 
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
 
+export interface Expected {
+  readonly apiVersion: string;
+  readonly kind: string;
+}
+
 export interface DecodeOptions {
-  readonly mediaType: "application/json" | "application/yaml";
+  readonly mediaType: "application/json" | "application/yaml" | "application/cbor";
   /** What the path stands for: fills in what the body leaves out. */
-  readonly expected: { readonly apiVersion: string; readonly kind: string };
+  readonly expected: Expected;
   /** The type of a kind in a version; undefined when there is none. */
   schemaOf(apiVersion: string, kind: string): TypeSchema | undefined;
   /** Kinds beside the expected one that are accepted as they are (DeleteOptions in another group's version). */
@@ -38,9 +45,10 @@ export interface Decoded {
 /** Bytes of a body that its error message shows. */
 const summaryBytesMax = 30;
 
-/** Throws StatusError (400). YAML is read by a library that is loaded on first use, hence the promise. */
+/** Throws StatusError (400). What reads YAML and CBOR is loaded on first use, hence the promise. */
 export async function decodeObject(body: Uint8Array, options: DecodeOptions): Promise<Decoded> {
   if (options.mediaType === "application/json") return decodeJsonObject(body, options);
+  if (options.mediaType === "application/cbor") return decodeCborBody(body, options);
   const { duplicatesError, parseYaml, YamlError } = await import("./yaml.ts");
   try {
     const { value, duplicates } = parseYaml(jsonText(body));
@@ -71,9 +79,36 @@ export function decodeJsonObject(body: Uint8Array, options: DecodeOptions): Deco
     if (error instanceof JsonSyntaxError) throw unreadable(error.message);
     throw error;
   }
-  const { members, depth } = measureJson(text);
+  const { members, depth, decimals } = measureJson(text);
   if (depth > jsonDepthMax) throw unreadable(jsonComplaint(text));
-  return finish({ value, body, source: { text, members } }, options);
+  if (decimals) value = parseWithDecimals(text);
+  return finish({ value, body, decimals, source: { text, members } }, options);
+}
+
+async function decodeCborBody(body: Uint8Array, options: DecodeOptions): Promise<Decoded> {
+  const { CborError, decodeCborObject, readCborWords } = await import("./cbor/decode.ts");
+  let words: CborWords | undefined;
+  try {
+    words = readCborWords(body);
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    throw unrecognized(`unable to determine group/version/kind: ${error.message}`, body, options);
+  }
+  const { apiVersion: given = "", kind: named } = words ?? {};
+  // Here what is no version counts as none.
+  const version = String(given).split("/").length > 2 ? "" : given;
+  const { apiVersion, kind } = versionAndKind({ apiVersion: version, kind: named }, options, body);
+  const type = options.schemaOf(apiVersion, kind);
+  // Without a type it is refused in the words that JSON gets.
+  if (!type) return finish({ value: { apiVersion, kind }, body }, options);
+  try {
+    const { value, unknown } = decodeCborObject(body, type);
+    const found = unknown === undefined ? {} : { strict: unknown };
+    return finish({ value: { ...(value as Json), apiVersion, kind }, body, decimals: true, ...found }, options);
+  } catch (error) {
+    const known = error instanceof CborError || error instanceof TimeError;
+    throw known ? refusal(error.message, { apiVersion, kind, options }) : error;
+  }
 }
 
 /** The same for a value that needs no parsing (callers in this process). Changes and keeps it. */
@@ -91,27 +126,31 @@ interface Parsed {
   /** Of YAML: repeated keys, found while parsing, and all of them as one error. */
   readonly duplicates?: readonly string[];
   readonly error?: string;
+  /** See TypedOptions. */
+  readonly decimals?: boolean;
+  /** Of CBOR: an unknown field. */
+  readonly strict?: string;
 }
 
 type Json = Record<string, unknown>;
 
 function finish(parsed: Parsed, options: DecodeOptions): Decoded {
-  const { body, source, duplicates = [], error: duplicatesError } = parsed;
+  const { body, source, duplicates = [], error: duplicatesError, decimals = false, strict } = parsed;
   const { expected, fieldValidation = "Ignore", schemaOf } = options;
   const object = asObject(parsed, options);
   const { apiVersion, kind } = versionAndKind(object, options, body);
-  const refuse = (why: string) =>
-    statusError.badRequest(
-      `${kind} in version "${versionOf(apiVersion)}" cannot be handled as a ${expected.kind}: ${why}`,
-    );
-
+  const refuse = (why: string) => refusal(why, { apiVersion, kind, options });
   const schema = schemaOf(apiVersion, kind);
   if (!schema) {
     throw refuse(`no kind "${kind}" is registered for version "${apiVersion}" in scheme "${schemeName}"`);
   }
   let strictErrors: readonly string[];
   try {
-    ({ strictErrors } = checkTyped(object, schema, fieldValidation !== "Ignore" && source ? { source } : {}));
+    ({ strictErrors } = checkTyped(object, schema, {
+      decimals,
+      ...(fieldValidation !== "Ignore" && source && { source }),
+    }));
+    if (strict !== undefined) strictErrors = [strict];
   } catch (error) {
     const known = error instanceof DecodeError || error instanceof QuantityError || error instanceof TimeError;
     throw known ? refuse(error.message) : error;
@@ -130,6 +169,19 @@ function finish(parsed: Parsed, options: DecodeOptions): Decoded {
   object.apiVersion = apiVersion;
   object.kind = kind;
   return { object, warnings: fieldValidation === "Warn" ? [...duplicates, ...strictErrors] : [] };
+}
+
+function refusal(why: string, { apiVersion, kind, options }: Refused): StatusError {
+  const { expected } = options;
+  return statusError.badRequest(
+    `${kind} in version "${versionOf(apiVersion)}" cannot be handled as a ${expected.kind}: ${why}`,
+  );
+}
+
+interface Refused {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly options: Pick<DecodeOptions, "expected">;
 }
 
 export interface ApplyPatch {
@@ -157,6 +209,43 @@ export async function decodeApplyPatch(body: Uint8Array, fieldValidation: FieldV
   } catch (error) {
     if (!(error instanceof YamlError)) throw error;
     throw statusError.badRequest(`error decoding YAML: error converting YAML to JSON: ${error.message}`);
+  }
+}
+
+/** The same as CBOR: keys never stand twice in it. Throws StatusError (400). */
+export async function decodeCborApply(body: Uint8Array): Promise<ApplyPatch> {
+  const { CborError, decodeCbor } = await import("./cbor/decode.ts");
+  try {
+    const value = withoutDecimals(decodeCbor(body)) ?? {};
+    if (typeof value === "object" && !Array.isArray(value)) return { object: value as Json, warnings: [] };
+    const type = Array.isArray(value) ? "array" : typeof value === "string" ? "byte string" : "primitives";
+    throw new CborError(`cbor: cannot unmarshal ${type} into Go value of type map[string]interface {}`);
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    throw statusError.badRequest(`error decoding YAML: ${error.message}`);
+  }
+}
+
+/** An object of free form, with apiVersion and kind. Throws StatusError (400). */
+export async function decodeCborUnstructured(body: Uint8Array, expected: Expected): Promise<KubernetesObject & Json> {
+  const { CborError, decodeCbor, diagnoseCbor, readCborWords } = await import("./cbor/decode.ts");
+  const options = { expected };
+  try {
+    const { apiVersion = "", kind = "" } = readCborWords(body) ?? {};
+    if (kind === "") throw unrecognized(`Object 'Kind' is missing in '${diagnoseCbor(body)}'`, body, options);
+    if (apiVersion === "") {
+      const why = `Object 'apiVersion' is missing in '${diagnoseCbor(body)}'`;
+      throw refusal(why, { apiVersion, kind, options });
+    }
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    throw unrecognized(`unable to determine group/version/kind: ${error.message}`, body, options);
+  }
+  try {
+    return withoutDecimals(decodeCbor(body)) as Json; // it has a kind
+  } catch (error) {
+    if (!(error instanceof CborError)) throw error;
+    throw refusal(error.message, { apiVersion: expected.apiVersion, kind: expected.kind, options });
   }
 }
 
@@ -202,7 +291,7 @@ function versionAndKind(object: Json, options: DecodeOptions, body: Uint8Array):
   throw statusError.badRequest(`${kind} in version "" cannot be handled as a ${expected.kind}: ${why}`);
 }
 
-function unrecognized(why: string, body: Uint8Array, { expected }: DecodeOptions): Error {
+function unrecognized(why: string, body: Uint8Array, { expected }: Pick<DecodeOptions, "expected">): Error {
   return statusError.badRequest(
     `the object provided is unrecognized (must be of type ${expected.kind}): ${why} (${summarize(body)})`,
   );

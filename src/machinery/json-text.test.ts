@@ -36,15 +36,18 @@ test("json: complaints are Go's", () => {
   }
 });
 
-test("json: members and depth of a text", () => {
-  const cases: [text: string, members: number, depth: number][] = [
+test("json: members, depth and fractions of a text", () => {
+  const cases: [text: string, members: number, depth: number, decimals?: boolean][] = [
     ["1", 0, 0],
+    ["[true,false,1e3]", 0, 1, true],
+    ['{"e":1.0}', 1, 1, true],
+    ['[true,false,12,"1.5e3"]', 0, 1],
     ["{}", 0, 1],
     ['{"a":{"b":[{"c":":"}]},"d\\":":1}', 4, 4],
     ['{"a\\\\":1,"b":"\\\\\\"{"}', 2, 1],
   ];
-  for (const [text, members, depth] of cases) {
-    assert.deepEqual(measureJson(text), { members, depth }, text);
+  for (const [text, members, depth, decimals = false] of cases) {
+    assert.deepEqual(measureJson(text), { members, depth, decimals }, text);
     assert.equal(countMembers(JSON.parse(text)), members, text);
   }
 });

@@ -21,10 +21,12 @@ export function jsonText(body: Uint8Array): string {
 
 const quoteCode = 0x22;
 const backslash = 0x5c;
+const nineCode = 0x39;
 
-/** How many members all objects of a valid JSON text have together, and how deep it is. */
-export function measureJson(text: string): { members: number; depth: number } {
+/** Of a valid JSON text: how many members all objects have together, how deep it is, and whether numbers have points or exponents. */
+export function measureJson(text: string): { members: number; depth: number; decimals: boolean } {
   let members = 0;
+  let decimals = false;
   let level = 0;
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
@@ -43,9 +45,15 @@ export function measureJson(text: string): { members: number; depth: number } {
       case 0x5d: // ]
         level--;
         break;
+      case 0x2e: // .
+      case 0x45: // E
+        decimals = true;
+        break;
+      case 0x65: // e, also of true and false
+        if (text.charCodeAt(at - 1) <= nineCode) decimals = true;
     }
   }
-  return { members, depth };
+  return { members, depth, decimals };
 }
 
 /** The members of all objects in a parsed value; fewer than its text has when a key stands twice. */

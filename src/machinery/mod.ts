@@ -1,3 +1,5 @@
+/** Read and written only by servers that offer it and clients that ask: loaded then. */
+export const loadCbor = () => import("./cbor/mod.ts");
 export { type Condition, validateConditions } from "./condition-validation.ts";
 export {
   type Configuration,
@@ -14,6 +16,8 @@ export {
   type Decoded,
   type DecodeOptions,
   decodeApplyPatch,
+  decodeCborApply,
+  decodeCborUnstructured,
   decodeJsonObject,
   decodeObject,
   decodeValue,

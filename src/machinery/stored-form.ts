@@ -51,7 +51,12 @@ function descend(schema: ValueSchema): FieldPlan["below"] {
   }
   if (schema.kind === "list") {
     const below = descend(schema.items);
-    return below && ((value, stored) => (value as unknown[]).forEach((item) => item !== null && below(item, stored)));
+    return (
+      below &&
+      ((value, stored) => {
+        for (const item of value as unknown[]) if (item !== null) below(item, stored);
+      })
+    );
   }
   if (schema.kind !== "map") return undefined;
   const below = descend(schema.values);

@@ -1,4 +1,5 @@
 /** How Go's messages name values, types and places when a value doesn't fit its field. */
+import { Decimal } from "./decimal.ts";
 import { goKindName, goTypeName } from "./go-text.ts";
 import type { JsonPath } from "./json-text.ts";
 import type { TypeSchema, ValueSchema } from "./schema.ts";
@@ -19,11 +20,14 @@ export function cannotRestore(value: unknown, schema: ValueSchema): string {
 }
 
 /** What JSON messages call a value. */
-export const jsonKind = (value: unknown): string =>
-  Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+export function jsonKind(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  if (value instanceof Decimal) return "number";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
 
 /** `v1.PodSpec` of `io.k8s.api.core.v1.PodSpec`. */
-const shortName = (type: TypeSchema): string => type.name.split(".").slice(-2).join(".");
+export const shortName = (type: TypeSchema): string => type.name.split(".").slice(-2).join(".");
 
 /** The Go type of a field, as far as the facts tell: names of strings and maps (`v1.Protocol`) are lost. */
 export function goType(schema: ValueSchema): string {

@@ -5,6 +5,7 @@
  * Complaints are Go's, with the struct and the path it would name. Not for custom resources, which upstream never decodes into structs.
  */
 import { canonicalBase64 } from "./base64.ts";
+import { Decimal, withoutDecimals } from "./decimal.ts";
 import { DecodeError } from "./decode-error.ts";
 import { goNumber } from "./go-text.ts";
 import { type JsonPath, jsonMembers } from "./json-text.ts";
@@ -29,6 +30,7 @@ interface State {
   members: number;
   /** See TypedOptions. */
   readonly fromMap: boolean;
+  readonly decimals: boolean;
 }
 
 /** Gets a value that is not null, answers what to store; undefined: nothing. */
@@ -88,7 +90,10 @@ function compile(schema: ValueSchema): Check {
     case "boolean":
       return (value, state) => (typeof value === "boolean" ? value : mismatch(value, schema, state));
     case "number":
-      return (value, state) => (typeof value === "number" ? value : mismatch(value, schema, state));
+      return (value, state) => {
+        if (typeof value === "number") return value;
+        return value instanceof Decimal ? value.value : mismatch(value, schema, state);
+      };
     case "integer":
       return compileInteger(schema);
     case "bytes":
@@ -121,7 +126,7 @@ function compile(schema: ValueSchema): Check {
 }
 
 const isObject = (value: unknown): value is Json =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Decimal);
 
 function checkObject(object: Json, plan: ObjectPlan, state: State): Json {
   const { path } = state;
@@ -233,11 +238,15 @@ function textOf(value: unknown): string {
 function checkQuantity(value: unknown): string {
   // A bare number is read as its text, anything else as a text that is no quantity.
   if (typeof value === "string") return canonicalQuantity(value.trim());
+  if (value instanceof Decimal) return canonicalQuantity(value.text);
   return canonicalQuantity(typeof value === "number" ? goNumber(value) : JSON.stringify(value));
 }
 
 function checkIntOrString(value: unknown): unknown {
   if (typeof value === "string") return value;
+  if (value instanceof Decimal) {
+    throw new DecodeError(`json: cannot unmarshal number ${value.text} into Go value of type int32`);
+  }
   if (typeof value !== "number") throw refuse(value, "int32");
   if (Number.isInteger(value) && value >= -int32Max && value < int32Max) return value;
   throw new DecodeError(`json: cannot unmarshal number ${goNumber(value)} into Go value of type int32`);
@@ -245,6 +254,7 @@ function checkIntOrString(value: unknown): unknown {
 
 /** Nothing is checked; members count, so that a repeated key elsewhere is not mistaken for one of these. */
 function countAny(value: unknown, state: State): unknown {
+  if (state.decimals) value = withoutDecimals(value);
   if (Array.isArray(value)) for (const item of value) countAny(item, state);
   else if (isObject(value)) {
     for (const key in value) {
@@ -297,13 +307,18 @@ function zeroOf(schema: ValueSchema): unknown {
 function mismatch(value: unknown, schema: ValueSchema, state: State): undefined {
   if (state.fromMap) throw new DecodeError(cannotRestore(value, schema));
   if (state.mismatch) return undefined;
-  const exact = typeof value === "number" && schema.kind === "integer" ? ` ${goNumber(value)}` : "";
+  const exact = schema.kind === "integer" ? numberText(value) : "";
   const { struct, fields } = whereIn(state.root, state.path);
   const target = `Go struct field ${struct}.${fields.join(".")}`;
   state.mismatch = new DecodeError(
     `json: cannot unmarshal ${jsonKind(value)}${exact} into ${target} of type ${goType(schema)}`,
   );
   return undefined;
+}
+
+function numberText(value: unknown): string {
+  if (value instanceof Decimal) return ` ${value.text}`;
+  return typeof value === "number" ? ` ${goNumber(value)}` : "";
 }
 
 export interface TypedResult {
@@ -319,15 +334,17 @@ export interface TypedOptions {
   readonly source?: { readonly text: string; readonly members: number };
   /** Complain as upstream does when it fills a struct from a map (after a strategic merge patch), not from JSON. */
   readonly fromMap?: boolean;
+  /** There may be some in it (`Decimal`): they become numbers or are refused. */
+  readonly decimals?: boolean;
 }
 
 /** Checks and changes `object` in place. Throws DecodeError, QuantityError or TimeError. */
 export function checkTyped(
   object: Json,
   type: TypeSchema,
-  { source, fromMap = false }: TypedOptions = {},
+  { source, fromMap = false, decimals = false }: TypedOptions = {},
 ): TypedResult {
-  const state: State = { root: type, path: [], unknown: [], mismatch: undefined, members: 0, fromMap };
+  const state: State = { root: type, path: [], unknown: [], mismatch: undefined, members: 0, fromMap, decimals };
   checkObject(object, planOf(type), state);
   if (state.mismatch) throw state.mismatch;
   if (source && source.members !== state.members) return { strictErrors: readAgain(source.text, type, state.unknown) };

@@ -4,6 +4,7 @@
  */
 import {
   cloneJson,
+  decodeCborUnstructured,
   DecodeError,
   decodeJsonObject,
   decodeObject,
@@ -16,8 +17,8 @@ import {
   statusError,
   type TypeSchema,
 } from "#machinery";
-import { acceptedMediaTypes } from "../http/media-type.ts";
 import type { Call } from "../registry/call.ts";
+import { isCbor, unsupportedBody } from "../registry/body-types.ts";
 import type { CustomVersion, Resource } from "../resource.ts";
 
 const openType: TypeSchema = { name: "Unstructured", fields: new Map(), atomic: false, preserveUnknown: true };
@@ -26,6 +27,8 @@ const openType: TypeSchema = { name: "Unstructured", fields: new Map(), atomic: 
 export async function decodeCustom(call: Call, custom: CustomVersion, fieldValidation: FieldValidation) {
   const { resource, warnings } = call;
   const { object, repeated } = await readBody(call, fieldValidation);
+  // Upstream's decoder has no words for what the schema doesn't know.
+  const strict = isCbor(call.body) ? "Ignore" : fieldValidation;
   checkWords(object, resource);
   const loading = custom.schema.load();
   if (loading) await loading;
@@ -35,9 +38,8 @@ export async function decodeCustom(call: Call, custom: CustomVersion, fieldValid
     );
   const unknown = object.kind === resource.kind ? coerce(custom, object, refuse) : [];
   const strictErrors = [...repeated, ...unknown];
-  if (strictErrors.length > 0 && fieldValidation === "Strict")
-    throw refuse(`strict decoding error: ${strictErrors.join(", ")}`);
-  if (fieldValidation === "Warn") warnings.push(...strictErrors);
+  if (strictErrors.length > 0 && strict === "Strict") throw refuse(`strict decoding error: ${strictErrors.join(", ")}`);
+  if (strict === "Warn") warnings.push(...strictErrors);
   checkKind(object, resource);
   custom.schema.applyDefaults(object);
   call.audit?.requestObject(object);
@@ -100,7 +102,8 @@ async function readBody(
       return { object, repeated: [...warnings] };
     }
   }
-  throw statusError.unsupportedMediaType(acceptedMediaTypes);
+  if (isCbor(body)) return { object: await decodeCborUnstructured(bytes, expected), repeated: [] };
+  throw unsupportedBody(body);
 }
 
 function checkWords(object: KubernetesObject, { groupVersion }: Resource): void {

@@ -1,6 +1,6 @@
 /** What a client wants to get: `Accept`, in its order of preference, against what can be produced. */
 
-export type Format = "json" | "yaml" | "protobuf";
+export type Format = "json" | "yaml" | "protobuf" | "cbor";
 
 /** A shape other than the object's own: `as=Table;g=meta.k8s.io;v=v1`. */
 export interface Transform {
@@ -26,7 +26,7 @@ export function parseAccept(header: string): readonly AcceptClause[] {
   return header
     .split(",")
     .map(parseClause)
-    .filter((clause) => clause.type !== "" && clause.quality > 0)
+    .filter((clause) => clause.type !== "")
     .sort((a, b) => b.quality - a.quality);
 }
 
@@ -40,18 +40,37 @@ function parseClause(text: string): AcceptClause {
     parameters.set(part.slice(0, equals).trim().toLowerCase(), value.replace(/^"(.*)"$/, "$1"));
   }
   const quality = Number(parameters.get("q") ?? "1");
-  return { type: type.toLowerCase(), quality: Number.isNaN(quality) ? 1 : quality, parameters };
+  return { type, quality: Number.isNaN(quality) ? 1 : quality, parameters };
 }
 
 const formats: ReadonlyMap<string, Format> = new Map([
   ["application/json", "json"],
   ["application/yaml", "yaml"],
   ["*/*", "json"],
+  ["application/*", "json"],
+  ["*", "json"],
   ["application/vnd.kubernetes.protobuf", "protobuf"],
+  ["application/cbor", "cbor"],
 ]);
 
+const textTypes = ["application/json", "application/yaml"];
+export const protobufType = "application/vnd.kubernetes.protobuf";
+export const cborType = "application/cbor";
+/** CBOR items one after the other: its watches. */
+export const cborSequenceType = "application/cbor-seq";
+
+/** What a server offers beside JSON and YAML. */
+export interface Offers {
+  readonly protobuf?: boolean;
+  readonly cbor?: boolean;
+}
+
 /** What upstream names when nothing fits. */
-export const acceptedMediaTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+export function mediaTypesOf({ cbor = false }: Offers): readonly string[] {
+  return cbor ? [...acceptedMediaTypes, cborType] : acceptedMediaTypes;
+}
+
+export const acceptedMediaTypes: readonly string[] = [...textTypes, protobufType];
 
 const plainJson: MediaType = { format: "json", transform: undefined, pretty: false };
 
@@ -61,37 +80,58 @@ const plainJson: MediaType = { format: "json", transform: undefined, pretty: fal
  */
 export function negotiate(
   header: string | undefined,
-  allows: (transform: Transform) => boolean,
-  { protobuf = false }: { protobuf?: boolean } = {},
+  allows: (transform: Transform, format: Format) => boolean,
+  { protobuf = false, cbor = false }: Offers = {},
 ): MediaType | undefined {
   if (!header || header === "*/*" || header === "application/json") return plainJson;
   let spare: { media: MediaType; quality: number } | undefined;
   for (const { type, quality, parameters } of parseAccept(header)) {
     const format = formats.get(type);
     if (spare && quality < spare.quality) break;
-    if (!format || (format === "protobuf" && !protobuf)) continue;
+    if (!format || (format === "cbor" && !cbor) || !knownParameters(parameters)) continue;
     const kind = parameters.get("as") ?? "";
     const group = parameters.get("g") ?? "";
     const version = parameters.get("v") ?? "";
     const plain = kind === "" && group === "" && version === "";
     const transform = plain ? undefined : { kind, group, version };
+    if (transform ? !allows(transform, format) : format === "protobuf" && !protobuf) continue;
     const media = { format, transform, pretty: parameters.get("pretty") === "1" };
-    if (format === "protobuf") {
-      if (plain) spare ??= { media, quality };
-    } else if (!transform || allows(transform)) return media;
+    if (format !== "protobuf") return media;
+    spare ??= { media, quality };
   }
   return spare?.media;
 }
 
-/** Whether any clause names a type that routes know at all: the router refuses the others before anything else. */
-export function isKnownAccept(header: string | undefined): boolean {
-  if (!header || header === "application/json") return true;
-  return parseAccept(header).some(({ type }) => formats.has(type));
+/** Some stand for things that this version of the API doesn't have, and hide the clause. */
+function knownParameters(parameters: ReadonlyMap<string, string>): boolean {
+  if (parameters.size === 0) return true;
+  return (parameters.get("stream") ?? "watch") === "watch" && (parameters.get("sv") ?? "v1") === "v1";
 }
 
-/** Media type of a body, without parameters; "" when the client says nothing. */
+/** Fine for negotiation, but routes don't know them. */
+const negotiatedOnly = new Set(["application/*", "*"]);
+
+/** Whether any clause names a type that routes know at all: the router refuses the others before anything else. */
+export function isKnownAccept(
+  header: string | undefined,
+  { cbor = false, sequence = false }: Offers & { readonly sequence?: boolean } = {},
+): boolean {
+  if (!header || header === "application/json") return true;
+  return parseAccept(header).some(
+    ({ type }) =>
+      (formats.has(type) && !negotiatedOnly.has(type) && (cbor || type !== cborType)) ||
+      (sequence && type === cborSequenceType),
+  );
+}
+
+/** Media type of a body, without parameters; "" when the client says nothing, "unknown" when its parameters can't be read. */
 export function contentTypeOf(header: string | undefined): string {
   if (!header) return "";
   const end = header.indexOf(";");
-  return (end < 0 ? header : header.slice(0, end)).trim().toLowerCase() || "unknown";
+  if (end < 0) return header.trim().toLowerCase();
+  const readable = parameters.test(header.slice(end));
+  return (readable && header.slice(0, end).trim().toLowerCase()) || "unknown";
 }
+
+/** As Go's mime package wants them, a last `;` included. */
+const parameters = /^(?:\s*;\s*[\w!#$%&'*+.^`|~-]+=(?:[\w!#$%&'*+.^`|~-]+|"(?:[^"\\]|\\.)*"))*\s*;?\s*$/;

@@ -3,12 +3,12 @@ import { setImmediate } from "node:timers/promises";
 import { type Status, StatusError } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { ListBytes, Presenter } from "../present/presenter.ts";
-import { type ProtobufOutput, watchPrefixBytes } from "../present/protobuf.ts";
+import type { BinaryOutput } from "../present/binary.ts";
 import { HttpWatchConsumer } from "../present/watch-consumer.ts";
 import { upgradeOf } from "../streaming/upgrade-request.ts";
 import { acceptsGzip, gzipBytesMin, writeGzip } from "./compress.ts";
 import type { ResponseHeaders, ResponseSink, ServerRequest } from "./exchange.ts";
-import type { Format } from "./media-type.ts";
+import { cborType, type Format, protobufType } from "./media-type.ts";
 
 /** Bytes written between two turns of the event loop: a few milliseconds of encryption. */
 const turnBytesMax = 1024 * 1024;
@@ -21,14 +21,16 @@ export interface ResponseContext {
   /** On every answer of this request. */
   readonly headers: ResponseHeaders;
   readonly format: Format;
-  readonly protobuf: ProtobufOutput;
+  /** When the format isn't text. */
+  readonly binary: BinaryOutput | undefined;
   readonly pretty: boolean;
 }
 
 const contentTypes: Readonly<Record<Format, string>> = {
   json: "application/json",
   yaml: "application/yaml",
-  protobuf: "application/vnd.kubernetes.protobuf",
+  protobuf: protobufType,
+  cbor: cborType,
 };
 
 export async function respond(context: ResponseContext, answer: Answer, presenter: () => Presenter): Promise<void> {
@@ -51,19 +53,15 @@ export async function respond(context: ResponseContext, answer: Answer, presente
 
 type WatchAnswer = Extract<Answer, { type: "watch" }>;
 
-async function sendWatch(
-  context: ResponseContext,
-  { resource, open }: WatchAnswer,
-  presenter: () => Presenter,
-): Promise<void> {
-  const { request, sink, headers, format, protobuf } = context;
-  const binary = format === "protobuf";
-  const type = binary ? `${contentTypes.protobuf};stream=watch` : contentTypes.json;
-  const consumer = binary ? protobuf.watchConsumer(resource, sink) : new HttpWatchConsumer(sink, presenter());
+async function sendWatch(context: ResponseContext, { open }: WatchAnswer, presenter: () => Presenter): Promise<void> {
+  const { request, sink, headers, binary } = context;
+  const type = binary?.streamType ?? contentTypes.json;
+  const consumer = binary?.watchConsumer(presenter(), sink) ?? new HttpWatchConsumer(sink, presenter());
   const upgrade = upgradeOf(request);
   if (upgrade?.wanted === "websocket") {
     const { watchOverWebSocket } = await import("../streaming/watch-websocket.ts");
-    return watchOverWebSocket(upgrade, { consumer, open, binary, prefixBytes: binary ? watchPrefixBytes : 0 });
+    const prefixBytes = binary?.eventPrefixBytes ?? 0;
+    return watchOverWebSocket(upgrade, { consumer, open, binary: binary !== undefined, prefixBytes });
   }
   sink.head(200, { ...headers, "content-type": type });
   const stream = open(consumer);
@@ -72,9 +70,9 @@ async function sendWatch(
 }
 
 function sendValue(context: ResponseContext, status: number, value: object): Promise<void> {
-  const bytes = context.format === "protobuf" ? context.protobuf.encode(value) : undefined;
+  const bytes = context.binary?.encode(value);
   if (bytes) return sendBody(context, status, bytes);
-  const format = context.format === "protobuf" ? "json" : context.format;
+  const format = context.binary ? "json" : context.format;
   return sendBody({ ...context, format }, status, Buffer.from(JSON.stringify(value)));
 }
 
@@ -111,7 +109,7 @@ async function sendList(context: ResponseContext, list: ListBytes): Promise<void
   if (format === "yaml" || (context.pretty && (list.length ?? Number.POSITIVE_INFINITY) <= prettyBytesMax)) {
     return sendBody(context, 200, Buffer.concat([...pieces]));
   }
-  const type = { ...headers, "content-type": contentTypes.json };
+  const type = { ...headers, "content-type": contentTypes[format] };
   if (acceptsGzip(request.headers["accept-encoding"])) {
     sink.head(200, { ...type, ...gzipHeaders });
     await writeGzip(pieces, sink);
@@ -144,7 +142,7 @@ async function writePieces(sink: ResponseSink, pieces: Iterable<Buffer>): Promis
 
 async function reprint({ format }: ResponseContext, json: Buffer): Promise<string> {
   const value: unknown = JSON.parse(json.toString("utf8"));
-  if (format === "json") return `${JSON.stringify(value, null, 2)}\n`;
+  if (format === "json") return JSON.stringify(value, null, 2);
   const { stringify } = await import("yaml");
   return stringify(value, { aliasDuplicateObjects: false, lineWidth: 0, sortMapEntries: true, indentSeq: false });
 }

@@ -1,4 +1,5 @@
 /** How objects look on the wire: as themselves, as a table, or only their metadata. Answers JSON bytes, or protobuf. */
+import type { KubernetesObject } from "#machinery";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { ListMetadata } from "../answer.ts";
 import type { Resource } from "../resource.ts";
@@ -27,6 +28,12 @@ export function bodyOf(resource: Resource, object: StoredObject): Buffer {
   if (!resource.conversion) return object.body;
   const { kind: _kind, apiVersion: _apiVersion, ...rest } = resource.conversion.fromStored(object.parse());
   return Buffer.from(JSON.stringify(rest).slice(1));
+}
+
+/** The object as `resource` shows it; only read. */
+export function viewOf({ conversion, groupVersion }: Resource, object: StoredObject): KubernetesObject {
+  if (!conversion) return { ...object.glance(), apiVersion: groupVersion } as KubernetesObject; // only read
+  return { ...conversion.fromStored(object.parse()), apiVersion: groupVersion };
 }
 
 export class ObjectPresenter implements Presenter {

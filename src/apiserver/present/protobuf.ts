@@ -8,21 +8,25 @@ import {
   encodeEnvelope,
   type KubernetesObject,
   type ProtobufCodec,
-  type Status,
   type TypeSchema,
 } from "#machinery";
 import type { ListMetadata } from "../answer.ts";
-import type { CacheEvent, SeenEvent } from "../cache/cache-event.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { WatchConsumer } from "../cache/watch-stream.ts";
 import type { ResponseSink } from "../http/exchange.ts";
+import { protobufType, type Transform } from "../http/media-type.ts";
 import type { Resource } from "../resource.ts";
-import type { ListBytes, Presenter } from "./presenter.ts";
+import type { BinaryOutput } from "./binary.ts";
+import { BinaryWatchConsumer } from "./binary-watch.ts";
+import { type ListBytes, type Presenter, viewOf } from "./presenter.ts";
 
 /** Objects encoded between two turns of the event loop. */
 const turnObjectsMax = 64;
 
-export class ProtobufOutput {
+export class ProtobufOutput implements BinaryOutput {
+  readonly contentType = protobufType;
+  readonly streamType = `${protobufType};stream=watch`;
+  readonly eventPrefixBytes = watchPrefixBytes;
   readonly codec: ProtobufCodec = createProtobufCodec("kubernetes");
   readonly #typeOf: (apiVersion: string, kind: string) => TypeSchema | undefined;
 
@@ -37,18 +41,15 @@ export class ProtobufOutput {
     return type && this.codec.encodeObject(type, { ...value, apiVersion });
   }
 
-  presenter(resource: Resource): Presenter {
-    return new ProtobufPresenter(this.codec, resource);
+  presenter(resource: Resource, transform: Transform | undefined): Presenter {
+    return transform
+      ? new ProtobufMetadataPresenter(this.codec, resource, transform.version)
+      : new ProtobufPresenter(this.codec, resource);
   }
 
-  watchConsumer(resource: Resource, sink: ResponseSink): WatchConsumer<Buffer> {
-    return new ProtobufWatchConsumer(this, resource, sink);
+  watchConsumer(presenter: Presenter, sink: ResponseSink): WatchConsumer<Buffer> {
+    return new BinaryWatchConsumer({ encode: (value) => this.encode(value), frame }, presenter, sink);
   }
-}
-
-function view({ conversion, groupVersion }: Resource, object: StoredObject): KubernetesObject {
-  if (!conversion) return { ...object.glance(), apiVersion: groupVersion } as KubernetesObject; // only read
-  return { ...conversion.fromStored(object.parse()), apiVersion: groupVersion };
 }
 
 class ProtobufPresenter implements Presenter {
@@ -63,7 +64,7 @@ class ProtobufPresenter implements Presenter {
   }
 
   one(object: StoredObject): Buffer {
-    return this.#codec.encodeObject(this.#resource.schema, view(this.#resource, object));
+    return this.#codec.encodeObject(this.#resource.schema, viewOf(this.#resource, object));
   }
 
   /** The envelope says how long the list is before it begins: all of it is encoded first. */
@@ -72,7 +73,7 @@ class ProtobufPresenter implements Presenter {
     const parts: Buffer[] = [field(metadataNumber, encodeListMetadata(metadata))];
     let since = 0;
     for (const object of objects) {
-      parts.push(field(itemsNumber, this.#codec.encode(schema, view(this.#resource, object))));
+      parts.push(field(itemsNumber, this.#codec.encode(schema, viewOf(this.#resource, object))));
       if (++since % turnObjectsMax === 0) await setImmediate();
     }
     const bytes = encodeEnvelope({ apiVersion: groupVersion, kind: listKind, raw: Buffer.concat(parts) });
@@ -83,6 +84,49 @@ class ProtobufPresenter implements Presenter {
     const { kind, groupVersion: apiVersion, schema } = this.#resource;
     const metadata = { resourceVersion: String(revision), ...(annotations && { annotations }) };
     return this.#codec.encodeObject(schema, { apiVersion, kind, metadata } as KubernetesObject);
+  }
+}
+
+/** Metadata only, also of custom resources. */
+class ProtobufMetadataPresenter implements Presenter {
+  readonly shareId: string;
+  readonly #codec: ProtobufCodec;
+  readonly #apiVersion: string;
+  readonly #type: TypeSchema;
+
+  constructor(codec: ProtobufCodec, { schema }: Resource, version: string) {
+    this.#codec = codec;
+    this.#apiVersion = `meta.k8s.io/${version}`;
+    this.shareId = `protobuf metadata/${version}`;
+    const metadata = schema.fields.get("metadata")?.value;
+    // Of every kind that has objects.
+    if (metadata?.kind !== "object") throw new Error(`${schema.name} has no metadata`);
+    this.#type = metadata.type;
+  }
+
+  one(object: StoredObject): Buffer {
+    return this.#enveloped(object.glance().metadata ?? {});
+  }
+
+  list(objects: readonly StoredObject[], metadata: ListMetadata): ListBytes {
+    const parts = [field(metadataNumber, encodeListMetadata(metadata))];
+    for (const object of objects) parts.push(field(itemsNumber, this.#partial(object.glance().metadata ?? {})));
+    const raw = Buffer.concat(parts);
+    const bytes = encodeEnvelope({ apiVersion: this.#apiVersion, kind: "PartialObjectMetadataList", raw });
+    return { length: bytes.length, pieces: [bytes] };
+  }
+
+  bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
+    return this.#enveloped({ resourceVersion: String(revision), ...(annotations && { annotations }) });
+  }
+
+  #enveloped(metadata: object): Buffer {
+    const raw = this.#partial(metadata);
+    return encodeEnvelope({ apiVersion: this.#apiVersion, kind: "PartialObjectMetadata", raw });
+  }
+
+  #partial(metadata: object): Buffer {
+    return field(metadataNumber, this.#codec.encode(this.#type, metadata as Record<string, unknown>)); // only read
   }
 }
 
@@ -110,42 +154,8 @@ function encodeListMetadata({ resourceVersion, continue: token = "", remainingIt
   return Buffer.concat(parts);
 }
 
-class ProtobufWatchConsumer implements WatchConsumer<Buffer> {
-  readonly #output: ProtobufOutput;
-  readonly #presenter: Presenter;
-  readonly #sink: ResponseSink;
-
-  constructor(output: ProtobufOutput, resource: Resource, sink: ResponseSink) {
-    this.#output = output;
-    this.#presenter = output.presenter(resource);
-    this.#sink = sink;
-  }
-
-  event(seen: SeenEvent, event: CacheEvent | undefined): Buffer {
-    const encode = () => frame(seen.type, this.#presenter.one(seen.object));
-    return event ? event.encodedOnce(`${seen.type} ${this.#presenter.shareId}`, encode) : encode();
-  }
-
-  bookmark(revision: number, initialEventsEnd: boolean): Buffer {
-    const annotations = initialEventsEnd ? { "k8s.io/initial-events-end": "true" } : undefined;
-    return frame("BOOKMARK", this.#presenter.bookmark(revision, annotations));
-  }
-
-  error(status: Status): Buffer {
-    return frame("ERROR", this.#output.encode(status) ?? Buffer.alloc(0));
-  }
-
-  deliver(items: readonly Buffer[]): Promise<void> | undefined {
-    return this.#sink.write(Buffer.concat(items)) ? undefined : this.#sink.drained();
-  }
-
-  end(): void {
-    this.#sink.end();
-  }
-}
-
 /** The length of an event in front of it. */
-export const watchPrefixBytes = 4;
+const watchPrefixBytes = 4;
 
 /** Four bytes of length, then a bare WatchEvent whose object is a RawExtension with the enveloped object in it. */
 function frame(type: string, object: Buffer): Buffer {

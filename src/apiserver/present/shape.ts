@@ -1,6 +1,14 @@
 /** From the negotiated shape to a presenter; the shapes that upstream offers, and its refusals. */
 import { StatusError, statusError } from "#machinery";
-import { acceptedMediaTypes, isKnownAccept, type MediaType, negotiate, type Transform } from "../http/media-type.ts";
+import {
+  cborSequenceType,
+  type Format,
+  isKnownAccept,
+  type MediaType,
+  mediaTypesOf,
+  negotiate,
+  type Transform,
+} from "../http/media-type.ts";
 import type { Query } from "../query.ts";
 import type { Resource } from "../resource.ts";
 import { MetadataPresenter } from "./metadata-presenter.ts";
@@ -9,26 +17,46 @@ import { type IncludeObject, type TableOptions, TablePresenter } from "./table-p
 
 const shapes = new Set(["Table", "PartialObjectMetadata", "PartialObjectMetadataList"]);
 
-const allows = ({ kind, group, version }: Transform): boolean =>
-  shapes.has(kind) && group === "meta.k8s.io" && (version === "v1" || version === "v1beta1");
+function allows({ kind, group, version }: Transform, format: Format): boolean {
+  if (group !== "meta.k8s.io" || (version !== "v1" && version !== "v1beta1")) return false;
+  return shapes.has(kind) && (kind !== "Table" || format === "json" || format === "yaml");
+}
+
+export interface Wanted {
+  readonly accept: string | undefined;
+  /** A list, or a watch of one. */
+  readonly collection: boolean;
+  readonly cbor: boolean;
+}
 
 /** For a request to a resource. Throws 406. */
-export function negotiateShape(accept: string | undefined, { itemsHaveKind }: Resource): MediaType {
-  if (!isKnownAccept(accept)) throw notAcceptable();
+export function negotiateShape({ accept, collection, cbor }: Wanted, { custom }: Resource): MediaType {
+  if (!accept) return negotiate(accept, allows) as MediaType; // nothing was asked for
+  if (!custom && !isKnownAccept(accept, { cbor, sequence: cbor && collection }))
+    throw notAcceptable(representations({ collection, cbor }));
   // Custom resources have no protobuf form.
-  const media = negotiate(accept, allows, { protobuf: !itemsHaveKind });
-  if (!media) throw statusError.notAcceptable(acceptedMediaTypes);
+  const media = negotiate(accept, allows, { protobuf: !custom, cbor });
+  if (!media) throw statusError.notAcceptable(mediaTypesOf({ cbor }));
   return media;
 }
 
+function representations({ collection, cbor }: Omit<Wanted, "accept">): string[] {
+  const streams = [
+    ...mediaTypesOf({})
+      .filter((type) => type !== "application/yaml")
+      .map((type) => `${type};stream=watch`),
+  ];
+  return [...mediaTypesOf({ cbor }), ...(collection ? [...streams, ...(cbor ? [cborSequenceType] : [])] : [])];
+}
+
 /** What the router of upstream answers before its own negotiation comes to speak. */
-export function notAcceptable(): StatusError {
+export function notAcceptable(available: readonly string[]): StatusError {
   return new StatusError({
     kind: "Status",
     apiVersion: "v1",
     metadata: {},
     status: "Failure",
-    message: "406: Not Acceptable",
+    message: `406: Not Acceptable\n\nAvailable representations: ${available.join(", ")}`,
     reason: "NotAcceptable",
     details: {},
     code: 406,

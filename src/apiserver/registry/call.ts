@@ -9,6 +9,8 @@ import type { RequestMeter } from "../traffic.ts";
 export interface RequestBody {
   /** Media type without parameters, in lower case; "" when the client sent none. */
   readonly contentType: string;
+  /** What bodies may be, beside patches; absent: what every server takes. */
+  readonly mediaTypes?: readonly string[];
   /** Rejects with 413 when it is too large. */
   bytes(): Promise<Buffer>;
   /** From callers in this process: the object itself, already a copy that may be changed. */

@@ -12,8 +12,9 @@ import {
   type TypeSchema,
 } from "#machinery";
 import { decodeCustom } from "../custom/decode-custom.ts";
-import { acceptedMediaTypes } from "../http/media-type.ts";
+import { cborType } from "../http/media-type.ts";
 import type { Resource } from "../resource.ts";
+import { takesCbor, unsupportedBody } from "./body-types.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { decodeProtobuf } from "./decode-protobuf.ts";
@@ -55,8 +56,11 @@ async function decodeBytes({ body, resource }: Call, bytes: Buffer, options: Dec
     case "application/vnd.kubernetes.protobuf":
       // Custom resources have no protobuf form.
       if (!resource.itemsHaveKind) return decodeProtobuf(bytes, options);
+      break;
+    case cborType:
+      if (takesCbor(body)) return decodeObject(bytes, { ...options, mediaType: cborType });
   }
-  throw statusError.unsupportedMediaType(acceptedMediaTypes);
+  throw unsupportedBody(body);
 }
 
 /** The object that a write sends. In the version of the URL, and of a custom kind also defaulted. */

@@ -4,8 +4,10 @@
  */
 import {
   applyObject,
+  type ApplyPatch,
   checkTyped,
   decodeApplyPatch,
+  decodeCborApply,
   type KubernetesObject,
   omitEmpty,
   type PatchMediaType,
@@ -20,12 +22,14 @@ import { withConversions } from "./awaited-conversions.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
+import { takesCbor } from "./body-types.ts";
 import { readWriteOptions, type WriteOptions } from "./options.ts";
 import { checkSameName, modify, strategyOf } from "./update.ts";
 import { rfc3339 } from "./rfc3339.ts";
 import { ownershipRules, toStored, trackOwners, versioned } from "./versions.ts";
 
 export const applyType = "application/apply-patch+yaml";
+export const cborApplyType = "application/apply-patch+cbor";
 const patchTypes: readonly string[] = [
   "application/json-patch+json",
   "application/merge-patch+json",
@@ -36,11 +40,13 @@ export async function patch(core: RegistryCore, call: Call, subresource: string)
   const { resource } = call;
   const kind = storedOf(call);
   const { contentType } = call.body;
-  const apply = contentType === applyType;
+  const cbor = takesCbor(call.body);
+  const apply = contentType === applyType || (cbor && contentType === cborApplyType);
   if (!apply && !patchTypes.includes(contentType)) throw unsupportedPatch();
   const strategic = !resource.itemsHaveKind;
   if (!strategic && contentType === "application/strategic-merge-patch+json") {
-    throw statusError.unsupportedMediaType(["application/json-patch+json", "application/merge-patch+json", applyType]);
+    const types = ["application/json-patch+json", "application/merge-patch+json", applyType];
+    throw statusError.unsupportedMediaType(cbor ? [...types, cborApplyType] : types);
   }
   const body = await call.body.bytes();
   call.audit?.requestPatch(body);
@@ -103,6 +109,10 @@ async function patchOnto(
   return stored;
 }
 
+export async function decodeApplied(call: Call, body: Buffer, { fieldValidation }: WriteOptions): Promise<ApplyPatch> {
+  return call.body.contentType === cborApplyType ? decodeCborApply(body) : decodeApplyPatch(body, fieldValidation);
+}
+
 async function applyTo(
   { core, call, options, subresource, body }: Patching,
   existing: StoredObject | undefined,
@@ -110,7 +120,7 @@ async function applyTo(
   const { resource, target, warnings, query, now } = call;
   const kind = storedOf(call);
   const strategy = strategyOf(kind, subresource);
-  const applied = await decodeApplyPatch(body, options.fieldValidation);
+  const applied = await decodeApplied(call, body, options);
   warnings.push(...applied.warnings);
   const ownership = { core, resource, subresource, manager: options.manager, strategy, now };
   const { object } = await withConversions((convert) =>
