@@ -1,4 +1,11 @@
 export type { DescriptionFile } from "./openapi/descriptions.ts";
+export {
+  type EncryptionConfiguration,
+  parseEncryptionConfiguration,
+} from "./encryption/configuration.ts";
+export { encryptedStore } from "./encryption/encrypted-store.ts";
+export { Encryption } from "./encryption/encryption.ts";
+export type { HealthCheck } from "./health.ts";
 export { createLocalTransport, type LocalTransportOptions } from "./local-transport.ts";
 export { type ApiServer, type ApiServerDependencies, type ApiServerOptions, createApiServer } from "./server.ts";
 export {

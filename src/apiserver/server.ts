@@ -70,6 +70,8 @@ export interface ApiServerDependencies {
   readonly audit?: Auditor | undefined;
   /** By which extension servers know that this server passes on a request; absent: they believe nothing it says. */
   readonly frontProxy?: KeyPair | undefined;
+  /** Beside the server's own: /healthz, /livez and /readyz ask them. */
+  readonly checks?: ReadonlyMap<string, HealthCheck>;
   /** Served by others: reviews, tokens, exec… by `group/resource/subresource/verb`. */
   readonly handlers?: CallHandlers;
   /** Beside discovery, health and version; by the first part of the path. */
@@ -273,6 +275,7 @@ function pathHandlers(
     ["log", () => undefined],
     // Named as upstream's; ours is whatever store is below.
     ["etcd", async () => void (await store.size())],
+    ...(dependencies.checks ?? []),
   ]);
   const readiness = new Map<string, HealthCheck>([
     ["shutdown", () => (closing() ? "process is shutting down" : undefined)],

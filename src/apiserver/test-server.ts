@@ -37,6 +37,8 @@ export interface TestServerOptions {
   /** Without one there is only `Bearer admin`. */
   readonly authenticator?: Authenticator;
   readonly audit?: Auditor;
+  /** Without one it is in memory. Closed with the server. */
+  readonly store?: Store;
   /** What extension servers are shown. */
   readonly frontProxy?: KeyPair;
 }
@@ -45,7 +47,7 @@ export const admin: RequestUser = { name: "admin", uid: "1", groups: ["system:ma
 
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { clock = realClock, authorizer = allowAll, tls, handlers, audit } = options;
-  const store = await openSqliteStore({ path: ":memory:", clock });
+  const store = options.store ?? (await openSqliteStore({ path: ":memory:", clock }));
   const server = createApiServer(
     { tls: { key: tls?.key ?? "", cert: tls?.certificate ?? "" }, serviceCidr: "10.96.0.0/16" },
     {

@@ -5,6 +5,7 @@
 import type { FlagSpecs, FlagValues, Logger } from "#base";
 import { aggregatorFlags, readAggregatorFlags } from "./aggregator-flags.ts";
 import { auditFlags, readAuditFlags } from "./audit-flags.ts";
+import { encryptionFlags, readEncryptionFlags } from "./encryption-flags.ts";
 import { featureGateFlags, readFeatureGates } from "./feature-gates.ts";
 import { parseTokenFile } from "#apiserver";
 import { readConfigFile } from "./config-file.ts";
@@ -17,6 +18,7 @@ export const apiFlags = {
     help: 'Static tokens: CSV lines token,user,uid,"group1,group2".',
   },
   ...auditFlags,
+  ...encryptionFlags,
   ...aggregatorFlags,
   ...featureGateFlags,
 } as const satisfies FlagSpecs;
@@ -24,11 +26,12 @@ export const apiFlags = {
 export async function readApiFlags(
   values: FlagValues<typeof apiFlags>,
   log: Logger,
-): Promise<Pick<ControlPlaneOptions, "staticTokens" | "audit" | "aggregator" | "features">> {
+): Promise<Pick<ControlPlaneOptions, "staticTokens" | "audit" | "encryption" | "aggregator" | "features">> {
   return {
     staticTokens: (await readConfigFile("token-auth-file", values["token-auth-file"], parseTokenFile)) ?? new Map(),
     features: readFeatureGates(values["feature-gates"], (text) => log.warn(text)),
     aggregator: await readAggregatorFlags(values),
     audit: await readAuditFlags(values, (text) => log.warn(text)),
+    encryption: await readEncryptionFlags(values),
   };
 }

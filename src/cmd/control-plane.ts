@@ -14,6 +14,9 @@ import {
   createLocalTransport,
   createSecurity,
   createStreaming,
+  Encryption,
+  encryptedStore,
+  type HealthCheck,
   type DescriptionFile,
   openPki,
   type Pki,
@@ -21,6 +24,8 @@ import {
 import type { Clock, Logger } from "#base";
 import { type Client, createClient } from "#client";
 import { openSqliteStore, runCompaction, type Store } from "#store";
+import type { EncryptionSettings } from "./encryption-flags.ts";
+import { followConfigFile } from "./config-file.ts";
 import type { AggregatorSettings } from "./aggregator-flags.ts";
 import type { FeatureGates } from "./feature-gates.ts";
 import { addressIn } from "./network.ts";
@@ -40,6 +45,8 @@ export interface ControlPlaneOptions {
   readonly staticTokens: ReadonlyMap<string, RequestUser>;
   /** Absent: no audit log. */
   readonly audit?: AuditOptions | undefined;
+  /** Absent: nothing is encrypted on the disk. */
+  readonly encryption?: EncryptionSettings | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -59,7 +66,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const audit =
     options.audit && createAuditor(options.audit, { clock, log, stdout: (text) => process.stdout.write(text) });
   await mkdir(path.dirname(layout.database), { recursive: true, mode: 0o700 });
-  const [pki, store] = await Promise.all([
+  const [pki, disk] = await Promise.all([
     openPki({
       directory: layout.pki,
       now: clock.now(),
@@ -68,6 +75,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     }),
     openSqliteStore({ path: layout.database, clock, log }),
   ]);
+  const stop = new AbortController();
+  const encryption = options.encryption && (await openEncryption(options.encryption, options, stop.signal));
+  const store = encryption ? encryptedStore(disk, encryption) : disk;
   const security = createSecurity({
     accounts: {
       signingKey: pki.serviceAccountKey,
@@ -98,6 +108,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       facts,
       kinds,
       audit,
+      ...(encryption && { checks: encryptionChecks(encryption, options.encryption) }),
       frontProxy: options.aggregator?.client ?? pki.frontProxy.client,
       authenticator: security.authenticator,
       authorizer: security.authorizer,
@@ -109,7 +120,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       descriptions,
     },
   );
-  const stop = new AbortController();
   const compaction = runCompaction(store, { signal: stop.signal, clock, log });
   let closing: Promise<void> | undefined;
   const close = () => {
@@ -119,6 +129,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       streaming.close();
       await compaction;
       await store.close();
+      encryption?.close();
     })();
     return closing;
   };
@@ -158,6 +169,22 @@ function descriptions(): DescriptionFile | undefined {
   );
   if (!existsSync(file)) return undefined;
   return JSON.parse(readFileSync(file, "utf8")) as DescriptionFile; // written by our build
+}
+
+async function openEncryption(
+  { configuration, follow }: EncryptionSettings,
+  { clock, log }: Pick<ControlPlaneOptions, "clock" | "log">,
+  signal: AbortSignal,
+): Promise<Encryption> {
+  const encryption = await Encryption.open({ configuration, clock, log });
+  if (follow) followConfigFile({ ...follow, clock, log, signal, apply: (text) => encryption.reload(text) });
+  return encryption;
+}
+
+/** Keys that are exchanged may be a plugin's later. */
+function encryptionChecks(encryption: Encryption, settings: EncryptionSettings | undefined): Map<string, HealthCheck> {
+  const wanted = encryption.hasPlugins || settings?.follow;
+  return new Map(wanted ? [["kms-providers", () => encryption.check()]] : []);
 }
 
 function serverNames(clusterDomain: string): string[] {

@@ -90,6 +90,10 @@ export interface Store {
   revokeLease(lease: number): Promise<void>;
   /** Bytes on disk and live keys, for metrics and alarms. */
   size(): Promise<{ bytes: number; keys: number; oldestRevision: number }>;
+  /** Of a store that encrypts: why a value that came from here is what lies on the disk, and not what was once put there. */
+  unreadable?(value: Uint8Array): Error | undefined;
+  /** Of a store that encrypts: what lies there would look otherwise if it were written today (another key, or none). */
+  isStale?(key: string): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -104,6 +108,8 @@ export type StoreErrorDetail =
   | { code: "newer-format"; path: string; found: number; supported: number }
   | { code: "locked"; path: string; holder: string }
   | { code: "unknown-lease"; lease: number }
+  /** Of a store that encrypts: a value could not be, so it was not written. */
+  | { code: "not-encrypted"; key: string }
   | { code: "closed" };
 
 /** An operational failure; switch on `detail.code`. */

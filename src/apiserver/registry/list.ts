@@ -5,7 +5,7 @@
 import { StatusError, statusError } from "#machinery";
 import { StoreError } from "#store";
 import type { Answer, ListMetadata } from "../answer.ts";
-import { lowerBound } from "../cache/resource-cache.ts";
+import { lowerBound, type ResourceCache } from "../cache/resource-cache.ts";
 import type { Selection } from "../cache/selection.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { StoredKind } from "../resource.ts";
@@ -46,6 +46,7 @@ export async function selectForRequest(core: RegistryCore, call: Call, options: 
   // From here on nothing waits: objects and revision belong together.
   const revision = core.storage.caches.revisionOf(cache);
   if (options.limit === 0) {
+    if (cache.spoiled) checkComplete(cache);
     const objects = cache.select(selection);
     cache.stats.list(selection.exactKey === undefined ? cache.size : 1, objects.length);
     return { objects, metadata: { resourceVersion: String(revision) } };
@@ -71,9 +72,20 @@ function askedRevision({ resourceVersion, match, limit }: ListOptions, token: Co
   }
   if (resourceVersion === "") return { revision: undefined, exact: false };
   const revision = parseRevision(resourceVersion);
-  if (revision === undefined) throw badRevision(resourceVersion, "resourceVersion");
+  if (revision === undefined) {
+    const { message } = badRevision(resourceVersion, "resourceVersion");
+    throw statusError.badRequest(`invalid resource version: ${message}`);
+  }
   // Before resourceVersionMatch existed, a page asked for exactly this revision.
   return { revision, exact: match === "Exact" || (match === "" && limit > 0 && revision > 0) };
+}
+
+function checkComplete(cache: ResourceCache): void {
+  try {
+    cache.checkReadable();
+  } catch (error) {
+    throw notReady(error);
+  }
 }
 
 /** What a cache failed with whose objects can't be converted. */

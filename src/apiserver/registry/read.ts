@@ -40,7 +40,11 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
   if (options.resourceVersion !== "" && revision === undefined)
     throw badRevision(options.resourceVersion, "resourceVersion");
   const fromState = startsFromState(options, revision);
-  const loaded = async () => (fromState ? cacheAt(core, kind, revision) : core.storage.caches.of(kind));
+  const loaded = async () => {
+    const found = await (fromState ? cacheAt(core, kind, revision) : core.storage.caches.of(kind));
+    found.checkReadable();
+    return found;
+  };
   const cache = await loaded().catch((error: unknown) => {
     throw notReady(error);
   });
@@ -49,7 +53,8 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
   const start: WatchStart = fromState
     ? { from: "state", marked: options.sendInitialEvents === true && options.bookmarks }
     : { from: "revision", revision: since, replayed: await olderEvents(caches, cache, since) };
-  const timeoutSeconds = options.timeoutSeconds > 0 ? options.timeoutSeconds : watchSecondsMin * (1 + Math.random());
+  const timeoutSeconds =
+    options.timeoutSeconds === 0 ? watchSecondsMin * (1 + Math.random()) : Math.max(0, options.timeoutSeconds);
   return {
     type: "watch",
     resource,
@@ -84,3 +89,7 @@ async function olderEvents(caches: WatchCaches, cache: ResourceCache, after: num
 function startsFromState({ sendInitialEvents }: ListOptions, revision: number | undefined): boolean {
   return sendInitialEvents ?? !revision;
 }
+
+/** No answer of its own: upstream's watch is under way when it notices. */
+const isTooNew = (error: unknown): error is StatusError =>
+  error instanceof StatusError && error.status.code === 504;

@@ -191,7 +191,8 @@ async function attemptUpdate(
   if (options.dryRun) return { type: "done", object: core.storage.dry(kind, key, object) };
   // Nothing changed: nothing is written, the revision stays.
   // The order of keys is none of the object's business.
-  if (!side && !existing.outdated && jsonEqual(object, old)) return { type: "done", object: existing };
+  if (!side && !existing.outdated && jsonEqual(object, old) && !(await core.storage.isStale(kind, key)))
+    return { type: "done", object: existing };
   const result = await core.storage.write({ kind, key, object, expected: existing.revision, side });
   if (result.type === "written") return { type: "done", object: result.object! }; // a put answers its object
   warnings.length = warningsBefore;
