@@ -1,4 +1,5 @@
 /** /healthz, /livez, /readyz: named checks, each with a path of its own; `verbose` lists them. Also /version and the list of paths. */
+import type { Clock, Logger } from "#base";
 import { statusError } from "#machinery";
 import type { Answer } from "./answer.ts";
 import { isKnownAccept } from "./http/media-type.ts";
@@ -13,43 +14,94 @@ export interface HealthOptions {
   readonly checks: ReadonlyMap<string, HealthCheck>;
   /** Only /readyz has these: not ready while shutting down. */
   readonly readiness: ReadonlyMap<string, HealthCheck>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told of each check that was made for one of the lists. */
+  readonly observe?: (name: string, list: string, passed: boolean) => void;
 }
 
-export function healthHandlers({ checks, readiness }: HealthOptions): ReadonlyMap<string, PathHandler> {
+/** A check that doesn't come back has failed. */
+const checkMsMax = 2_000;
+
+export function healthHandlers(options: HealthOptions): ReadonlyMap<string, PathHandler> {
+  const { checks, readiness } = options;
   const ready = new Map([...checks, ...readiness]);
-  return new Map([
-    ["healthz", (request) => answerHealth("healthz", checks, request)],
-    ["livez", (request) => answerHealth("livez", checks, request)],
-    ["readyz", (request) => answerHealth("readyz", ready, request)],
-  ]);
+  const list = (name: string, of: ReadonlyMap<string, HealthCheck>): [string, PathHandler] => [
+    name,
+    (request) => answerHealth({ ...options, name, checks: of }, request),
+  ];
+  return new Map([list("healthz", checks), list("livez", checks), list("readyz", ready)]);
 }
 
-async function answerHealth(
-  name: string,
-  checks: ReadonlyMap<string, HealthCheck>,
-  { parts, query }: PathRequest,
-): Promise<Answer | undefined> {
-  const only = parts[1];
-  if (only !== undefined) {
-    const check = parts.length === 2 ? checks.get(only) : undefined;
+interface HealthList extends Omit<HealthOptions, "readiness"> {
+  readonly name: string;
+}
+
+async function answerHealth(list: HealthList, { parts, query }: PathRequest): Promise<Answer | undefined> {
+  const { name, checks, log, observe } = list;
+  if (parts.length > 1) {
+    // Names have slashes: poststarthook/rbac/bootstrap-roles.
+    const check = checks.get(parts.slice(1).join("/"));
     if (!check) return undefined;
-    const wrong = await check();
+    const wrong = await inTime(check, list);
     return wrong === undefined ? textAnswer(200, "ok") : textAnswer(500, `internal server error: ${wrong}\n`);
   }
   const excluded = new Set(query.all("exclude"));
+  const unknown = [...excluded].filter((each) => !checks.has(each));
   const lines: string[] = [];
-  let failed = false;
+  const failures: string[] = [];
   for (const [each, check] of checks) {
     if (excluded.has(each)) {
       lines.push(`[+]${each} excluded: ok\n`);
       continue;
     }
-    const wrong = await check();
-    failed ||= wrong !== undefined;
+    const wrong = await inTime(check, list);
+    observe?.(each, name, wrong === undefined);
+    if (wrong !== undefined) failures.push(`${each}: ${wrong}`);
     lines.push(wrong === undefined ? `[+]${each} ok\n` : `[-]${each} failed: reason withheld\n`);
   }
-  if (failed) return textAnswer(500, `${lines.join("")}${name} check failed\n`);
+  if (unknown.length > 0) {
+    const names = unknown.sort().map((each) => JSON.stringify(each));
+    lines.push(`warn: some health checks cannot be excluded: no matches for ${names.join(", ")}\n`);
+  }
+  if (failures.length > 0) {
+    // Whoever asks need not be told why.
+    log.warn("health check failed", { list: name, failures });
+    return textAnswer(500, `${lines.join("")}${name} check failed\n`);
+  }
   return textAnswer(200, query.has("verbose") ? `${lines.join("")}${name} check passed\n` : "ok");
+}
+
+async function inTime(check: HealthCheck, { clock }: Pick<HealthList, "clock">): Promise<string | undefined> {
+  const result = check();
+  if (!(result instanceof Promise)) return result;
+  const late = Promise.withResolvers<string>();
+  const cancel = clock.after(checkMsMax, () => late.resolve(`no answer within ${checkMsMax} ms`));
+  try {
+    return await Promise.race([result, late.promise]);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    cancel();
+  }
+}
+
+/** What a server does when it starts, by the names of upstream's hooks: a check fails until its step is done. */
+export class StartSteps {
+  readonly #names: readonly string[];
+  readonly #done = new Set<string>();
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+  }
+
+  done(...names: readonly string[]): void {
+    for (const name of names) this.#done.add(name);
+  }
+
+  checks(): [string, HealthCheck][] {
+    return this.#names.map((name) => [name, () => (this.#done.has(name) ? undefined : "not finished")]);
+  }
 }
 
 export interface VersionInfo {

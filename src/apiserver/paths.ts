@@ -5,6 +5,8 @@ import type { Query } from "./query.ts";
 
 export interface PathRequest {
   readonly method: string;
+  /** As in the URL. */
+  readonly path: string;
   /** Decoded parts of the path. */
   readonly parts: readonly string[];
   readonly query: Query;

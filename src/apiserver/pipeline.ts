@@ -140,7 +140,7 @@ export class Pipeline {
   }
 
   /** Undefined: served here. */
-  #elsewhere({ target, user, query }: PipelineRequest, verb: string): Promise<Answer> | undefined {
+  #elsewhere({ target, user, query, path }: PipelineRequest, verb: string): Promise<Answer> | undefined {
     const { aggregation } = this.#options;
     let group: string;
     let version: string;
@@ -151,6 +151,8 @@ export class Pipeline {
       [group, version] = [first, second];
     }
     const entry = aggregation.find(group, version);
+    // Nothing on the way may turn it into a path that wasn't authorized.
+    if (entry && dotSegment.test(path)) return Promise.resolve(pageNotFound());
     const discovery = target.type === "path";
     return entry && aggregation.answer({ entry, user, query, discovery, longRunning: isLongRunning(verb, target) });
   }
@@ -160,14 +162,14 @@ export class Pipeline {
   }
 
   async #servePath(request: PipelineRequest, target: PathTarget | OddTarget): Promise<Answer> {
-    const { method, query, user, accept, etag, host = "" } = request;
+    const { method, path, query, user, accept, etag, host = "" } = request;
     const { parts } = target;
     const first = parts[0] === "api" ? 2 : 3;
     if (rooted.has(parts[0] ?? "") && parts.length === first + 1 && unfinished.has(parts[first] ?? ""))
       return unfinishedPath(parts);
     if (target.type === "path") {
       const handler = this.#options.paths.get(parts[0] ?? "");
-      const answer = await handler?.({ method, parts, query, user, accept, etag, host });
+      const answer = await handler?.({ method, path, parts, query, user, accept, etag, host });
       if (answer) return answer;
     }
     if (parts[0] === "api" && parts.length > 1) throw statusError.unknownPath();
@@ -181,6 +183,8 @@ export class Pipeline {
     return pageNotFound();
   }
 }
+
+const dotSegment = /\/(\.|%2e){1,2}(\/|$)/i;
 
 /** Prefixes of old that need something behind them; upstream's complaint. */
 const unfinished = new Set(["watch", "proxy"]);

@@ -20,7 +20,9 @@ import { WatchCaches } from "./cache/watch-caches.ts";
 import { definitionPatterns } from "./custom/definition-patterns.ts";
 import { Definitions } from "./custom/definitions.ts";
 import { discoveryHandlers, type DiscoverySource } from "./discovery/handlers.ts";
-import { type HealthCheck, healthHandlers, rootHandler, versionHandler } from "./health.ts";
+import { debugHandler } from "./debug/debug-handler.ts";
+import { statusPages } from "./debug/status-pages.ts";
+import { type HealthCheck, healthHandlers, rootHandler, StartSteps, versionHandler } from "./health.ts";
 import { createFlow, type FlowOptions } from "./flowcontrol/create-flow.ts";
 import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
 import { createHandler } from "./http-server.ts";
@@ -28,6 +30,7 @@ import { createLookup } from "./lookup.ts";
 import { keepKubernetesService } from "./kubernetes-service.ts";
 import { createFieldTexts, type DescriptionFile } from "./openapi/descriptions.ts";
 import { openApiHandler } from "./openapi/handlers.ts";
+import { metricsHandler } from "./metrics/metrics-handler.ts";
 import { ServerMetrics } from "./metrics/server-metrics.ts";
 import { collectStorage } from "./metrics/storage-metrics.ts";
 import type { PathHandler } from "./paths.ts";
@@ -56,6 +59,10 @@ export interface ApiServerOptions {
   /** Where pods reach this server: the endpoint of the `kubernetes` Service. */
   readonly advertiseAddress?: string;
   readonly flow?: FlowOptions;
+  /** Profiles and the log level at /debug/. Default: true. */
+  readonly profiling?: boolean;
+  /** Shown at /flagz. */
+  readonly flags?: Readonly<Record<string, string>>;
 }
 
 export interface ApiServerDependencies {
@@ -159,13 +166,19 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     clock,
     log,
   });
+  const flow = createFlow(options.flow, { clock, log, metrics: metrics.registry, table, storage });
+  const steps = new StartSteps(Object.values(startSteps).flat());
   const paths = pathHandlers(dependencies, {
+    options,
+    metrics,
+    steps,
+    caches,
+    dumps: flow.dumps,
     table,
     aggregation,
     closing: () => closing,
     serverAddress: () => servedAt,
   });
-  const flow = createFlow(options.flow, { clock, log, metrics: metrics.registry, table, storage });
   const traffic = new Traffic({ metrics: metrics.requests, ...flow, clock });
   const pipeline = new Pipeline({
     table,
@@ -203,9 +216,13 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     registry,
     async prepare() {
       await bootstrap({ core, clock, serviceCidr: options.serviceCidr, objects: dependencies.objects ?? [] });
+      steps.done(...startSteps.bootstrap);
       await definitions.start();
+      steps.done(...startSteps.definitions);
       await aggregation.start();
+      steps.done(...startSteps.aggregation);
       await flow.start(pipeline);
+      steps.done(...startSteps.flow);
     },
     async listen(address) {
       listener = createListener({ tls, handler, log, upgrade: upgradeThrough(handler) });
@@ -267,23 +284,36 @@ function onceLoaded(typeOf: ServedFacts["typeOf"]): () => Promise<BinaryOutput> 
 
 function pathHandlers(
   dependencies: ApiServerDependencies,
-  { closing, ...source }: DiscoverySource & { closing: () => boolean },
+  { closing, options, metrics, steps, caches, dumps, ...source }: DiscoverySource & PathSources,
 ): ReadonlyMap<string, PathHandler> {
-  const { store, facts } = dependencies;
+  const { store, facts, clock, log } = dependencies;
+  // Named as upstream's; ours is whatever store is below.
+  const stored: HealthCheck = async () => void (await store.size());
   const checks = new Map<string, HealthCheck>([
     ["ping", () => undefined],
     ["log", () => undefined],
-    // Named as upstream's; ours is whatever store is below.
-    ["etcd", async () => void (await store.size())],
+    ["etcd", stored],
     ...(dependencies.checks ?? []),
+    ...steps.checks(),
   ]);
   const readiness = new Map<string, HealthCheck>([
+    ["etcd-readiness", stored],
+    ["informer-sync", () => caches.fresh()?.then(() => undefined)],
     ["shutdown", () => (closing() ? "process is shutting down" : undefined)],
   ]);
+  const observe = metrics.health.observe.bind(metrics.health);
   const [major = "", minor = ""] = facts.version.split(".");
-  const paths = new Map<string, PathHandler>([
+  const paths: Map<string, PathHandler> = new Map([
     ...discoveryHandlers(source),
-    ...healthHandlers({ checks, readiness }),
+    ...healthHandlers({ checks, readiness, clock, log, observe }),
+    ["metrics", metricsHandler(metrics.registry, metrics.health.registry)],
+    ["debug", debugHandler({ profiling: options.profiling ?? true, log, dumps })],
+    ...statusPages({
+      component: "apiserver",
+      version: facts.version,
+      flags: options.flags ?? {},
+      paths: () => [...paths.keys()].filter((name) => name !== "" && !elsewhere.has(name)).map((name) => `/${name}`),
+    }),
     ["version", versionHandler({ major, minor, gitVersion: `v${facts.version}.0` })],
     [
       "openapi",
@@ -303,8 +333,36 @@ function pathHandlers(
   return paths;
 }
 
+interface PathSources {
+  readonly options: ApiServerOptions;
+  readonly metrics: ServerMetrics;
+  readonly steps: StartSteps;
+  readonly caches: WatchCaches;
+  readonly dumps: PathHandler | undefined;
+  readonly closing: () => boolean;
+}
+
+/** What is done before anyone is served, by the checks that upstream has for it. */
+const startSteps = {
+  bootstrap: [
+    "poststarthook/start-system-namespaces-controller",
+    "poststarthook/bootstrap-controller",
+    "poststarthook/start-kubernetes-service-cidr-controller",
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/kube-apiserver-autoregistration",
+    "autoregister-completion",
+  ],
+  definitions: ["poststarthook/start-apiextensions-controllers", "poststarthook/crd-informer-synced"],
+  aggregation: ["poststarthook/apiservice-status-remote-available-controller"],
+  flow: ["poststarthook/priority-and-fairness-config-producer", "poststarthook/priority-and-fairness-config-consumer"],
+} as const;
+
+/** Pages that aren't about the server itself, or aren't told of. */
+const elsewhere = new Set(["api", "apis", "openapi", "openid", ".well-known", "debug"]);
+
 function listPaths(paths: ReadonlyMap<string, PathHandler>, source: DiscoverySource): string[] {
-  const own = [...paths.keys()].filter((name) => name !== "").map((name) => `/${name}`);
+  const own = [...paths.keys()].filter((name) => name !== "" && name !== "debug").map((name) => `/${name}`);
   const groups = source.aggregation
     .legacyGroups()
     .flatMap(({ versions }) => versions)

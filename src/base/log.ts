@@ -9,6 +9,8 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
   /** The same logger with these fields on every entry. */
   with(fields: LogFields): Logger;
+  /** Entries below its level are left out; shared by all that were made from one logger, and may be changed. */
+  readonly threshold?: { level: LogLevel };
 }
 
 const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
@@ -16,14 +18,17 @@ const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 export interface LoggerOptions {
   write: (line: string) => void;
   level?: LogLevel;
+  /** Shared with others, instead of `level`. */
+  threshold?: { level: LogLevel };
   now?: () => number;
   fields?: LogFields;
 }
 
 export function createLogger(options: LoggerOptions): Logger {
-  const { write, level = "info", now = Date.now, fields: bound = {} } = options;
+  const { write, now = Date.now, fields: bound = {} } = options;
+  const threshold = options.threshold ?? { level: options.level ?? "info" };
   const log = (entryLevel: LogLevel, message: string, fields: LogFields = {}) => {
-    if (rank[entryLevel] < rank[level]) return;
+    if (rank[entryLevel] < rank[threshold.level]) return;
     const time = new Date(now()).toISOString().slice(11, 23);
     const rest = Object.entries({ ...bound, ...fields })
       .filter(([, value]) => value !== undefined)
@@ -36,7 +41,8 @@ export function createLogger(options: LoggerOptions): Logger {
     info: (message, fields) => log("info", message, fields),
     warn: (message, fields) => log("warn", message, fields),
     error: (message, fields) => log("error", message, fields),
-    with: (fields) => createLogger({ ...options, fields: { ...bound, ...fields } }),
+    with: (fields) => createLogger({ ...options, threshold, fields: { ...bound, ...fields } }),
+    threshold,
   };
 }
 

@@ -150,10 +150,10 @@ export class FlowControl implements Doorkeeper {
     this.#cancelBorrowing?.();
   }
 
-  #refuse({ name, uid, level }: Schema, reason: string): TooManyRequests {
+  #refuse({ name, flow, level }: Schema, reason: string): TooManyRequests {
     this.#metrics.rejected.with(level.name, name, reason).inc();
     level.retryAfter.note(this.clock.now());
-    return new TooManyRequests({ schemaUid: uid, levelUid: level.uid }, level.retryAfter.seconds);
+    return new TooManyRequests(flow, level.retryAfter.seconds);
   }
 
   #startNextTurn(): void {
@@ -244,7 +244,7 @@ export class FlowRequest implements QueuedRequest, Passage {
   }
 
   get flow() {
-    return { schemaUid: this.schema.uid, levelUid: this.schema.level.uid };
+    return this.schema.flow;
   }
 
   noteQueueLength(): void {
@@ -270,7 +270,8 @@ export class FlowRequest implements QueuedRequest, Passage {
     this.#proceed(nowMs);
   }
 
-  wait({ waitMs, signal, verb }: Visit): Promise<Passage> {
+  wait(visit: Visit): Promise<Passage> {
+    const { waitMs, verb } = visit;
     const { series } = this.schema;
     const control = this.#control;
     const readOnly = isReadOnly(verb);
@@ -279,7 +280,7 @@ export class FlowRequest implements QueuedRequest, Passage {
     series.waitingSeats.add(this.seats);
     control.kinds.waiting(readOnly, 1, this.arrivedMs);
     return new Promise((resolve, reject) => {
-      const aborts = signal?.();
+      const aborts = visit.signal?.();
       const done = (nowMs: number) => {
         cancel();
         aborts?.removeEventListener("abort", give);

@@ -72,6 +72,8 @@ export class Schema implements CompiledSchema {
   readonly name: string;
   readonly uid: string;
   readonly level: Level;
+  /** What clients are told. */
+  readonly flow: { readonly schemaUid: string; readonly levelUid: string };
   readonly rules: CompiledSchema["rules"];
   readonly #by: string | undefined;
   readonly #metrics: FlowMetrics;
@@ -82,6 +84,7 @@ export class Schema implements CompiledSchema {
     this.name = object.metadata.name ?? "";
     this.uid = object.metadata.uid ?? "";
     this.level = level;
+    this.flow = { schemaUid: this.uid, levelUid: level.uid };
     this.rules = compileRules(object);
     this.#by = object.spec?.distinguisherMethod?.type;
     this.#metrics = metrics;

@@ -92,6 +92,8 @@ export class RequestMetrics {
   readonly #initEvents;
   readonly #byResource = new WeakMap<Resource, Map<string, RequestSeries[]>>();
   readonly #byPath = new Map<string, RequestSeries>();
+  readonly #byUser = new Map<string, Counter>();
+  readonly #userCounter = (name: string): Counter => this.#users.with(name);
 
   constructor(registry: MetricRegistry) {
     const counter = <const L extends readonly string[]>(name: string, help: string, labels: L) =>
@@ -163,7 +165,7 @@ export class RequestMetrics {
 
   authenticated(user: { readonly name: string } | undefined, elapsedMs: number): void {
     count(this.#authenticated, user ? "success" : "failure", elapsedMs);
-    if (user) this.#users.with(knownUser(user.name)).inc();
+    if (user) this.#byUser.getOrInsertComputed(knownUser(user.name), this.#userCounter).inc();
   }
 
   authenticationFailed(elapsedMs: number): void {
