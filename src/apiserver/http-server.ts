@@ -25,6 +25,7 @@ import { negotiateShape, presenterFor } from "./present/shape.ts";
 import type { TableOptions } from "./present/table-presenter.ts";
 import { Query } from "./query.ts";
 import { parseTarget } from "./request-target.ts";
+import { AccessDenied } from "./security/forbidden.ts";
 import type { RequestBody } from "./registry/call.ts";
 import type { AuthenticationObserver, Authenticator } from "./security.ts";
 import { upgradeOf } from "./streaming/upgrade-request.ts";
@@ -157,7 +158,7 @@ async function answerRoute(exchange: Exchange, route: Route): Promise<void> {
     }),
   );
   const shape = answer.type === "list" || answer.type === "watch" ? answer.type : "object";
-  if (audit?.wantsResponseObject)
+  if (audit)
     await recordAnswer(audit, answer, () =>
       presenterFor(media, { resource: route.resource, query, now, answer: shape, textOf: options.textOf }),
     );
@@ -240,7 +241,7 @@ async function fail(exchange: Exchange, error: unknown, meter?: RequestMeter): P
   const { audit } = exchange;
   if (audit) {
     if (!(error instanceof StatusError)) audit.panicked(error);
-    audit.failed(status);
+    audit.status(status);
     if (audit.wantsResponseObject) audit.responseObject(JSON.stringify(status));
   }
   if (sink.started) {
@@ -251,7 +252,8 @@ async function fail(exchange: Exchange, error: unknown, meter?: RequestMeter): P
   }
   try {
     const format = errorFormat(exchange);
-    const context = await contextOf(exchange, format ?? "json");
+    const found = await contextOf(exchange, format ?? "json");
+    const context = error instanceof AccessDenied ? { ...found, headers: { ...found.headers, ...noSniff } } : found;
     // Whoever takes nothing that is offered is taken for a person.
     await respondError(format ? context : { ...context, pretty: true }, status);
   } catch (failure) {
@@ -260,7 +262,8 @@ async function fail(exchange: Exchange, error: unknown, meter?: RequestMeter): P
   }
 }
 
-const plain = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
+const noSniff = { "x-content-type-options": "nosniff" };
+const plain = { "content-type": "text/plain; charset=utf-8", ...noSniff };
 
 function statusOf(error: unknown, { request, options }: Exchange): Status {
   if (error instanceof StatusError) return error.status;

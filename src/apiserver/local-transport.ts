@@ -170,7 +170,7 @@ async function audited<T>(
     return await work(audit);
   } catch (error) {
     if (isStatusError(error)) {
-      audit.failed(error.status);
+      audit.status(error.status);
       if (audit.wantsResponseObject) audit.responseObject(JSON.stringify(error.status));
     } else audit.panicked(error);
     throw error;
@@ -181,8 +181,7 @@ async function audited<T>(
 
 async function recordLocal(audit: RequestAudit, route: Route, answer: Answer): Promise<void> {
   audit.started("status" in answer ? answer.status : 200);
-  if (audit.wantsResponseObject && route.type === "resource")
-    await recordAnswer(audit, answer, () => new ObjectPresenter(route.resource));
+  if (route.type === "resource") await recordAnswer(audit, answer, () => new ObjectPresenter(route.resource));
 }
 
 function queryText(query: ApiRequest["query"]): string {

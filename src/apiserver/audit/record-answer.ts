@@ -1,11 +1,16 @@
 /** The object of an answer for the audit log: what the client sees, as JSON. */
 import { setImmediate } from "node:timers/promises";
+import type { Status } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { Presenter } from "../present/presenter.ts";
 import type { RequestAudit } from "./request-audit.ts";
 
+const isStatus = (value: object): value is Status => "kind" in value && value.kind === "Status";
+
 /** `presenter` answers JSON. */
 export async function recordAnswer(audit: RequestAudit, answer: Answer, presenter: () => Presenter): Promise<void> {
+  if (answer.type === "value" && isStatus(answer.value)) audit.status(answer.value);
+  if (!audit.wantsResponseObject) return;
   switch (answer.type) {
     case "object":
       audit.responseObject(presenter().one(answer.object).toString("utf8"));

@@ -152,8 +152,8 @@ export class RequestAudit implements Annotations {
     this.#event.responseObject = this.#omitManagedFields ? JSON.stringify(this.#trimmed(JSON.parse(json))) : json;
   }
 
-  /** The request failed with this. */
-  failed({ status, message, reason, details, code }: Status): void {
+  /** The answer is this: a refusal, or that something is gone. */
+  status({ status, message, reason, details, code }: Status): void {
     if (!this.#event) return;
     this.#event.responseStatus = {
       ...(status && { status }),

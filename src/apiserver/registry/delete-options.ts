@@ -32,6 +32,8 @@ async function fromBody(core: RegistryCore, call: Call): Promise<DeleteOptions> 
     },
     accepts: (_apiVersion, kind) => kind === "DeleteOptions",
   });
+  // So the audit log of upstream has it.
+  call.audit?.requestObject({ ...decoded, apiVersion: "meta.k8s.io/__internal" });
   return decoded as DeleteOptions; // checked against its type
 }
 

@@ -62,6 +62,7 @@ export async function update(core: RegistryCore, call: Call, subresource: string
   const strategy = strategyOf(kind, subresource);
   const options = readWriteOptions(call.query, "UpdateOptions", call);
   const sent = await decodeWritten(core, call, options.fieldValidation);
+  const namespaced = sent.metadata?.namespace !== undefined;
   checkSentName(sent, call, kind);
   const text = JSON.stringify(sent);
   let first: KubernetesObject | undefined = sent;
@@ -75,7 +76,7 @@ export async function update(core: RegistryCore, call: Call, subresource: string
       const object = await toStored(resource, first ?? JSON.parse(text));
       first = undefined;
       kind.behaviour.defaults?.(object);
-      if (!resource.conversion) call.audit?.requestObject(object);
+      if (!resource.conversion) call.audit?.requestObject(namespaced ? object : withoutNamespace(object));
       await trackOwners(
         { core, resource, subresource, manager: options.manager, strategy, now: call.now },
         existing,
@@ -86,6 +87,11 @@ export async function update(core: RegistryCore, call: Call, subresource: string
   });
   return { type: "object", status: created ? 201 : 200, resource, object };
 }
+
+const withoutNamespace = ({ metadata, ...rest }: KubernetesObject): KubernetesObject => {
+  const { namespace: _, ...kept } = metadata ?? {};
+  return { metadata: kept, ...rest };
+};
 
 /** A PUT says which object it is about; the namespace may be left out. */
 function checkSentName(object: KubernetesObject, { target }: Call, kind: StoredKind): void {
