@@ -116,7 +116,19 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     return path;
   }
 
-  return {
+  /** One thing at a time for a pod: files still being written would come back after its volumes were deleted. */
+  const turns = new Map<string, Promise<unknown>>();
+  function inTurn<T>(uid: string, work: () => Promise<T>): Promise<T> {
+    const turn = (turns.get(uid) ?? Promise.resolve()).then(work, work);
+    turns.set(uid, turn);
+    const done = () => {
+      if (turns.get(uid) === turn) turns.delete(uid);
+    };
+    turn.then(done, done);
+    return turn;
+  }
+
+  const manager: VolumeManager = {
     async setUp(pod, context) {
       const volumes = usedVolumes(pod);
       const mounted = new Map<string, MountedVolume>();
@@ -172,6 +184,12 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       for (const point of await mountsUnder(layout.memory)) await unmount(point, { lazy: true });
       await rm(dirname(layout.pods), { recursive: true, force: true });
     },
+  };
+  return {
+    ...manager,
+    setUp: (pod, context) => inTurn(pod.metadata.uid ?? "", () => manager.setUp(pod, context)),
+    refresh: (pod, context) => inTurn(pod.metadata.uid ?? "", () => manager.refresh(pod, context)),
+    tearDown: (podUid) => inTurn(podUid, () => manager.tearDown(podUid)),
   };
 }
 

@@ -3,13 +3,20 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import type { ConfigMap } from "#api";
+import { silentLogger } from "#base";
+import type { Client } from "#client";
 import { podOf } from "../core/testing.ts";
 import { type Payload, writePayload } from "./atomic-writer.ts";
 import { checkHostPath } from "./host-path.ts";
+import { nodeLayout } from "./layout.ts";
+import { createVolumeManager } from "./manager.ts";
 import { bindMount, mountsUnder, unmount } from "./mount-table.ts";
+import type { ObjectCache } from "./object-cache.ts";
 import { setGroup } from "./ownership.ts";
 import { type PayloadSources, volumePayload } from "./payload.ts";
 import { mountSubPath } from "./sub-path.ts";
+import type { TokenSource } from "./tokens.ts";
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "volumes-"));
@@ -89,6 +96,29 @@ test("payloads: items, modes, optional sources, and what is missing", async () =
   assert.deepEqual(await of({ projected: { sources: projected } }), ["token 644 token-x", "name 644 pod"]);
   pod.spec!.securityContext = { fsGroup: 5 };
   assert.deepEqual((await of({ projected: { sources: projected } }))[0], "token 600 token-x");
+});
+
+test("volume manager: a pod's volumes are deleted when nothing is written to them any more", async (t) => {
+  const root = await folder(t);
+  const config = Promise.withResolvers<ConfigMap>();
+  const manager = createVolumeManager({
+    client: {} as Client, // not asked for these volumes
+    layout: nodeLayout({ root, logs: join(root, "logs") }),
+    objects: { configMap: () => config.promise } as unknown as ObjectCache, // nothing else is asked for
+    tokens: {} as TokenSource,
+    memoryBytes: 2 ** 30,
+    log: silentLogger,
+  });
+  const pod = podOf({ containers: ["a"] });
+  pod.metadata.uid = "u1";
+  pod.spec!.volumes = [{ name: "v", configMap: { name: "c" } }]; // podOf makes a spec
+  pod.spec!.containers[0]!.volumeMounts = [{ name: "v", mountPath: "/v" }];
+  const written = manager.setUp(pod, { podIPs: [], hostIPs: [], allocatable: {} });
+  const gone = manager.tearDown("u1");
+  config.resolve({ metadata: {}, data: { a: "1" } });
+  await Promise.all([written, gone]);
+  const { volumes } = nodeLayout({ root, logs: join(root, "logs") }).pod("u1");
+  await assert.rejects(stat(volumes), { code: "ENOENT" });
 });
 
 test("host paths: types are checked, or made", async (t) => {
