@@ -111,6 +111,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const podManager = createPodManager({
       context,
       pods,
+      nodes,
       maxPods,
       onPodsChanged: (active) => void cgroups.balance(active),
     });

@@ -81,6 +81,15 @@ export {
   SelectorError,
   selectorFromLabels,
 } from "./label-selector.ts";
+export {
+  compileNodeSelector,
+  compileRequiredNodes,
+  compileTerm,
+  namedNodes,
+  type NodeMatcher,
+  type SelectableNode,
+} from "./node-selector.ts";
+export { areTolerated, isTolerated, tolerates } from "./taints.ts";
 export { parseLabelSelector } from "./label-selector-text.ts";
 export {
   annotationsBytesMax,

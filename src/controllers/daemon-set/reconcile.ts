@@ -1,8 +1,8 @@
 /** On which nodes a DaemonSet should have pods, which pods go, and how a new template replaces old pods. Pure. */
 import type { DaemonSet, DaemonSetStatus, Pod, PodSpec, Toleration } from "#api";
+import { compileRequiredNodes, isTolerated } from "#machinery";
 import { shareOf } from "../lib/int-or-percent.ts";
-import { allowsNode } from "../lib/node-affinity.ts";
-import { type SeenNode, tolerates } from "../lib/nodes.ts";
+import type { SeenNode } from "../lib/nodes.ts";
 import { byCreation, isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { availableInMs, isPodAvailable, isPodReady, type SeenPod } from "../lib/pods.ts";
 
@@ -52,9 +52,7 @@ export function createPlacement({ spec }: Seen<DaemonSet>): Placement {
   const fits = (node: SeenNode) =>
     (!podSpec.nodeName || podSpec.nodeName === nameOf(node)) && allowsNode(podSpec, node);
   const bears = (node: SeenNode, effects: readonly string[]) =>
-    (node.spec?.taints ?? []).every(
-      (taint) => !effects.includes(taint.effect) || tolerations.some((toleration) => tolerates(toleration, taint)),
-    );
+    (node.spec?.taints ?? []).every((taint) => !effects.includes(taint.effect) || isTolerated(taint, tolerations));
   return {
     wants: (node) => fits(node) && bears(node, ["NoSchedule", "NoExecute"]),
     keeps: (node) => fits(node) && bears(node, ["NoExecute"]),
@@ -308,3 +306,9 @@ export function nextAvailabilityMs({ set, pods, now }: Pick<DaemonState, "set" |
 
 export const describeFailure = (pod: SeenPod, nodeName: string): string =>
   `Found failed daemon pod ${namespaceOf(pod)}/${nameOf(pod)} on node ${nodeName}, will try to kill it`;
+
+function allowsNode({ nodeSelector, affinity }: Seen<PodSpec>, node: SeenNode): boolean {
+  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const matches = compileRequiredNodes(nodeSelector, required);
+  return !matches || matches({ name: nameOf(node), labels: node.metadata.labels ?? {} });
+}

@@ -1,5 +1,5 @@
 /** Facts about nodes and their taints that several controllers ask for. */
-import type { Node, NodeCondition, Pod, Taint, Toleration } from "#api";
+import type { Node, NodeCondition, Pod, Taint } from "#api";
 import type { Informer } from "#client";
 import type { Seen } from "./objects.ts";
 import type { SeenPod } from "./pods.ts";
@@ -15,15 +15,6 @@ export const unreachableTaint = "node.kubernetes.io/unreachable";
 export const outOfServiceTaint = "node.kubernetes.io/out-of-service";
 
 export const isSameTaint = (a: SeenTaint, b: SeenTaint): boolean => a.key === b.key && a.effect === b.effect;
-
-export function tolerates(toleration: Seen<Toleration>, taint: SeenTaint): boolean {
-  const { effect, key, operator, value = "" } = toleration;
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  if (operator === "Exists") return true;
-  // Without a key only "Exists" matches everything.
-  return (!operator || operator === "Equal") && Boolean(key) && value === (taint.value ?? "");
-}
 
 const nodeIndex = "node";
 

@@ -1,5 +1,6 @@
 /** How long a pod may stay on a tainted node. Pure. */
-import { tolerates, type SeenTaint } from "../lib/nodes.ts";
+import { tolerates } from "#machinery";
+import type { SeenTaint } from "../lib/nodes.ts";
 import type { SeenPod } from "../lib/pods.ts";
 
 /** Ms the pod may stay from when the taint was noticed; Infinity: for good. */

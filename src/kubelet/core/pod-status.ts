@@ -133,5 +133,11 @@ export function refusedStatus(
   pod: PodView,
   { reason, message, now }: { reason: string; message: string; now: number },
 ): PodStatus {
-  return { phase: "Failed", reason, message: `Pod ${message}`, startTime: formatTime(now), qosClass: podQos(pod) };
+  return {
+    phase: "Failed",
+    reason,
+    message: `Pod was rejected: ${message}`,
+    startTime: formatTime(now),
+    qosClass: podQos(pod),
+  };
 }

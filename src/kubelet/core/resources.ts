@@ -73,30 +73,33 @@ interface Total {
 }
 
 /** Sums as the scheduler counts them: containers plus sidecars, or the largest init container if that is more; overhead on top. */
-export function podTotals(pod: PodView, kind: "requests" | "limits"): { cpu: Total; memory: Total } {
+export const podTotals = (pod: PodView, kind: "requests" | "limits"): { cpu: Total; memory: Total } => ({
+  cpu: podTotal(pod, { kind, name: "cpu" }),
+  memory: podTotal(pod, { kind, name: "memory" }),
+});
+
+/** Of one resource: thousandths of cpu, whole units of everything else. */
+export function podTotal(pod: PodView, { kind, name }: { kind: "requests" | "limits"; name: string }): Total {
   const { initContainers = [], containers = [], overhead, resources } = pod.spec ?? {};
-  const one = (name: "cpu" | "memory"): Total => {
-    const read = name === "cpu" ? milliOf : unitsOf;
-    const whole = resources?.[kind]?.[name];
-    if (whole !== undefined) return { total: read(whole), complete: true };
-    const of = (container: ContainerSpec) =>
-      read(
-        container.resources?.[kind]?.[name] ?? (kind === "requests" ? container.resources?.limits?.[name] : undefined),
-      );
-    let sidecars = 0;
-    let initPeak = 0;
-    for (const container of initContainers) {
-      if (isSidecar(container)) sidecars += of(container);
-      initPeak = Math.max(initPeak, sidecars + (isSidecar(container) ? 0 : of(container)));
-    }
-    const sum = sidecars + containers.reduce((total, container) => total + of(container), 0);
-    const complete = [...initContainers, ...containers].every((container) => of(container) > 0);
-    return {
-      total: Math.max(sum, initPeak) + (complete || kind === "requests" ? read(overhead?.[name]) : 0),
-      complete,
-    };
+  const read = name === "cpu" ? milliOf : unitsOf;
+  const whole = resources?.[kind]?.[name];
+  if (whole !== undefined) return { total: read(whole), complete: true };
+  const of = (container: ContainerSpec) =>
+    read(
+      container.resources?.[kind]?.[name] ?? (kind === "requests" ? container.resources?.limits?.[name] : undefined),
+    );
+  let sidecars = 0;
+  let initPeak = 0;
+  for (const container of initContainers) {
+    if (isSidecar(container)) sidecars += of(container);
+    initPeak = Math.max(initPeak, sidecars + (isSidecar(container) ? 0 : of(container)));
+  }
+  const sum = sidecars + containers.reduce((total, container) => total + of(container), 0);
+  const complete = [...initContainers, ...containers].every((container) => of(container) > 0);
+  return {
+    total: Math.max(sum, initPeak) + (complete || kind === "requests" ? read(overhead?.[name]) : 0),
+    complete,
   };
-  return { cpu: one("cpu"), memory: one("memory") };
 }
 
 /** -1000 (never kill) to 1000 (kill first). `memoryBytes`: of the machine. */

@@ -1,7 +1,8 @@
 /** The workers of all pods of this node, and who wakes which. */
-import type { Pod } from "#api";
+import type { Node, Pod } from "#api";
 import type { Informer } from "#client";
-import { isStatusError } from "#machinery";
+import { type DeepReadonly, isStatusError } from "#machinery";
+import { type Refusal, refusal } from "../core/admission.ts";
 import { emptyRuntime, isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { cleanUpRuntime, cleanUpVolumes } from "./clean-up.ts";
 import type { PodContext } from "./context.ts";
@@ -27,6 +28,8 @@ export interface PodManager {
 export interface PodManagerOptions {
   readonly context: PodContext;
   readonly pods: Informer<Pod>;
+  /** Holds this node alone. */
+  readonly nodes: Informer<Node>;
   readonly maxPods: number;
   /** The set of pods changed. */
   onPodsChanged(pods: readonly PodView[]): void;
@@ -35,7 +38,7 @@ export interface PodManagerOptions {
 /** Pods that nobody knows get a moment to stop by themselves. */
 const orphanGraceSeconds = 1;
 
-export function createPodManager({ context, pods, maxPods, onPodsChanged }: PodManagerOptions): PodManager {
+export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged }: PodManagerOptions): PodManager {
   const { log, observer } = context;
   const workers = new Map<string, PodWorker>();
   const orphans = new Set<string>();
@@ -46,16 +49,25 @@ export function createPodManager({ context, pods, maxPods, onPodsChanged }: PodM
     [...workers.values()].filter((worker) => worker.stage() !== "ended").map((worker) => worker.pod());
   const changed = (): void => onPodsChanged(activePods());
 
-  function refuse(pod: PodView): { reason: string; message: string } | undefined {
-    const others = activePods().filter(
-      ({ metadata, status }) => metadata.uid !== pod.metadata.uid && !isTerminalPhase(status?.phase),
-    );
-    if (others.length < maxPods) return undefined;
-    return {
-      reason: "OutOfpods",
-      message: `Node didn't have enough resource: pods, requested: 1, used: ${others.length}, capacity: ${maxPods}`,
-    };
+  function refuse(
+    pod: PodView,
+    node: DeepReadonly<Node> | undefined = nodes.get(context.node.name),
+  ): Refusal | undefined {
+    const others = [...workers.values()]
+      .filter((worker) => worker.uid !== pod.metadata.uid && worker.stage() !== "ended" && worker.admitted())
+      .map((worker) => worker.pod())
+      .filter(({ status }) => !isTerminalPhase(status?.phase));
+    return refusal(pod, { others, node, maxPods, name: context.node.name, allocatable: context.node.allocatable() });
   }
+
+  const readNode = (): Promise<DeepReadonly<Node> | undefined> =>
+    context.client
+      .resource("v1/nodes")
+      .get(context.node.name)
+      .catch((error: unknown) => {
+        if (isStatusError(error, "NotFound")) return undefined;
+        throw error;
+      });
 
   function add(pod: PodView, runtime?: PodRuntime): void {
     const { uid = "", namespace = "", name = "" } = pod.metadata;
@@ -67,6 +79,7 @@ export function createPodManager({ context, pods, maxPods, onPodsChanged }: PodM
     const worker = createPodWorker(context, pod, {
       runtime: runtime ?? emptyRuntime(uid, namespace, name),
       refuse,
+      readNode,
       onGone(gone) {
         workers.delete(gone);
         changed();
@@ -123,7 +136,7 @@ export function createPodManager({ context, pods, maxPods, onPodsChanged }: PodM
 
   return {
     async start() {
-      const [found] = await Promise.all([observer.all(), pods.synced()]);
+      const [found] = await Promise.all([observer.all(), pods.synced(), nodes.synced()]);
       const byUid = new Map(found.map((runtime) => [runtime.uid, runtime]));
       for (const pod of pods.list()) add(pod, byUid.get(pod.metadata.uid ?? ""));
       removeHandler = pods.addHandler({

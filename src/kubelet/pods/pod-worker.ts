@@ -6,9 +6,10 @@
  * Stages: running, until nothing is left to run or somebody ends the pod; stopping, until every container and the sandbox are stopped;
  * ended, when only what the pod left behind is to be cleaned up, after the API has let it go.
  */
-import type { PodStatus } from "#api";
+import type { Node, PodStatus } from "#api";
 import { backoffMs } from "#base";
-import { isStatusError, timeMs } from "#machinery";
+import { type DeepReadonly, isStatusError, timeMs } from "#machinery";
+import { isAboutNode, type Refusal } from "../core/admission.ts";
 import type { PodVerdict } from "../core/pod-status.ts";
 import { podStatus, refusedStatus } from "../core/pod-status.ts";
 import { forbiddenSysctl } from "../core/sysctl.ts";
@@ -31,6 +32,8 @@ export interface PodWorker {
   readonly uid: string;
   pod(): PodView;
   stage(): PodStage;
+  /** The node has taken it: it counts for those who come later. */
+  admitted(): boolean;
   runtime(): PodRuntime;
   /** The status last made. */
   status(): PodStatus | undefined;
@@ -56,8 +59,10 @@ export interface PodWorkerOptions {
   readonly runtime: PodRuntime;
   /** Nothing of the pod is left, neither here nor in the API. */
   onGone(uid: string): void;
-  /** How many pods the node takes, and why not this one. */
-  refuse(pod: PodView): { reason: string; message: string } | undefined;
+  /** Why the node doesn't take this pod. */
+  refuse(pod: PodView, node?: DeepReadonly<Node>): Refusal | undefined;
+  /** The node as the API has it now. */
+  readNode(): Promise<DeepReadonly<Node> | undefined>;
 }
 
 /** When to look again at a container that the kernel may have killed for its memory. */
@@ -80,7 +85,8 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   let verdict: PodVerdict | undefined;
   let graceSeconds: number | undefined;
   let stale = false;
-  let admitted = false;
+  // What runs already was taken by an earlier kubelet.
+  let admitted = runtime.containers.length > 0;
   let isRemoved = false;
   let cleaned = false;
   let failures = 0;
@@ -143,7 +149,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
 
   async function stepRunning(signal: AbortSignal): Promise<void> {
     if (stale || endedContainers.size > 0) await look();
-    if (!admitted && !admit()) return;
+    if (!admitted && !(await admit())) return;
     if (mustEnd()) return beginStopping();
     report();
     if (isTerminalPhase(reported?.phase)) return beginStopping();
@@ -170,14 +176,15 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   }
 
   /** Answers whether the pod may run here. */
-  function admit(): boolean {
+  async function admit(): Promise<boolean> {
+    const isOver = isTerminalPhase(pod.status?.phase) || pod.metadata.deletionTimestamp !== undefined;
+    const sysctl = isOver ? undefined : forbiddenSysctl(pod, node.allowedSysctls);
+    let refused: Refusal | undefined;
+    if (sysctl) refused = { reason: "SysctlForbidden", message: wording.forbiddenSysctl(sysctl) };
+    else if (!isOver) refused = options.refuse(pod);
+    if (refused && isAboutNode(refused)) refused = options.refuse(pod, await options.readNode());
+    // In the same turn as the check, so that two pods can't take one place.
     admitted = true;
-    if (runtime.containers.length > 0 || isTerminalPhase(pod.status?.phase) || pod.metadata.deletionTimestamp)
-      return true;
-    const sysctl = forbiddenSysctl(pod, node.allowedSysctls);
-    const refused = sysctl
-      ? { reason: "SysctlForbidden", message: wording.forbiddenSysctl(sysctl) }
-      : options.refuse(pod);
     if (!refused) return true;
     recordEvent(context, pod, { type: "Warning", ...refused });
     reported = refusedStatus(pod, { ...refused, now: clock.now() });
@@ -281,6 +288,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     uid,
     pod: () => pod,
     stage: () => stage,
+    admitted: () => admitted,
     runtime: () => runtime,
     status: () => reported,
     onLook(listener) {

@@ -7,7 +7,7 @@ import { quantityValue } from "#machinery";
 import { compileSelector } from "./affinity-terms.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
-import { compileNodeSelector, type NodeMatcher } from "./plugins/node-selector.ts";
+import { compileNodeSelector, type NodeMatcher } from "#machinery";
 import {
   type Claim,
   capacityBytes,

@@ -1,20 +1,15 @@
 import { type FilterPlugin, normalizeByMax, rejection, type ScorePlugin } from "../framework.ts";
 import type { PodInfo } from "../pod-info.ts";
-import { compileNodeSelector, compileTerm, type NodeMatcher, namedNodes } from "./node-selector.ts";
+import { compileRequiredNodes, compileTerm, type NodeMatcher, namedNodes } from "#machinery";
 
 const mismatch = rejection(false, "node(s) didn't match Pod's node affinity/selector");
 const conflict = rejection(false, "pod affinity terms conflict");
 
-/** `spec.nodeSelector` and required node affinity; undefined when the pod has neither. */
-export function compileRequired({ pod }: PodInfo): NodeMatcher | undefined {
-  const selector = Object.entries(pod.spec?.nodeSelector ?? {});
-  const required = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  if (selector.length === 0) return required && compileNodeSelector(required);
-  const hasLabels: NodeMatcher = ({ labels }) => selector.every(([key, value]) => labels[key] === value);
-  if (!required) return hasLabels;
-  const matches = compileNodeSelector(required);
-  return (node) => hasLabels(node) && matches(node);
-}
+export const compileRequired = ({ pod }: PodInfo): NodeMatcher | undefined =>
+  compileRequiredNodes(
+    pod.spec?.nodeSelector,
+    pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution,
+  );
 
 export const nodeAffinityFilter: FilterPlugin = {
   name: "NodeAffinity",

@@ -1,5 +1,5 @@
 import { type FilterPlugin, rejection } from "../framework.ts";
-import { isTolerated } from "./tolerations.ts";
+import { isTolerated } from "#machinery";
 
 const unschedulable = rejection(false, "node(s) were unschedulable");
 const cordon = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };

@@ -1,5 +1,5 @@
 import { type FilterPlugin, normalizeByMax, rejection, type ScorePlugin } from "../framework.ts";
-import { areTolerated, isTolerated } from "./tolerations.ts";
+import { areTolerated, isTolerated } from "#machinery";
 
 // Since 1.34.2 without the taint itself: it told pods' owners about nodes that they may not see.
 const untolerated = rejection(false, "node(s) had untolerated taint(s)");

@@ -12,7 +12,7 @@ import type { NodeInfo } from "../node-info.ts";
 import type { NodeCounts } from "../pod-counts.ts";
 import type { PodInfo } from "../pod-info.ts";
 import { compileRequired } from "./node-affinity.ts";
-import { areTolerated } from "./tolerations.ts";
+import { areTolerated } from "#machinery";
 
 const uneven = rejection(true, "node(s) didn't match pod topology spread constraints");
 const unlabelled = rejection(false, "node(s) didn't match pod topology spread constraints (missing required label)");

@@ -2,22 +2,51 @@
  * Node selector terms compiled to functions: terms are alternatives, what stands within one must hold together.
  * An empty term matches nothing; one that can't be read neither, as upstream decided for objects from before validation.
  */
-import type { NodeSelector, NodeSelectorRequirement, NodeSelectorTerm } from "#api";
-import type { DeepReadonly } from "#machinery";
-import type { NodeInfo } from "../node-info.ts";
 
-export type NodeMatcher = (node: NodeInfo) => boolean;
+/** What selectors look at. */
+export interface SelectableNode {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
 
-type Requirement = DeepReadonly<NodeSelectorRequirement>;
+export type NodeMatcher = (node: SelectableNode) => boolean;
+
+interface Requirement {
+  readonly key: string;
+  readonly operator: string;
+  readonly values?: readonly string[];
+}
+
+interface Term {
+  readonly matchExpressions?: readonly Requirement[];
+  readonly matchFields?: readonly Requirement[];
+}
+
+interface Selector {
+  readonly nodeSelectorTerms: readonly Term[];
+}
+
+/** `spec.nodeSelector` and required node affinity of a pod; undefined when it has neither. */
+export function compileRequiredNodes(
+  nodeSelector: Readonly<Record<string, string>> = {},
+  required?: Selector,
+): NodeMatcher | undefined {
+  const wanted = Object.entries(nodeSelector);
+  if (wanted.length === 0) return required && compileNodeSelector(required);
+  const hasLabels: NodeMatcher = ({ labels }) => wanted.every(([key, value]) => labels[key] === value);
+  if (!required) return hasLabels;
+  const matches = compileNodeSelector(required);
+  return (node) => hasLabels(node) && matches(node);
+}
 
 const nothing: NodeMatcher = () => false;
 
-export function compileNodeSelector(selector: DeepReadonly<NodeSelector>): NodeMatcher {
+export function compileNodeSelector(selector: Selector): NodeMatcher {
   const terms = selector.nodeSelectorTerms.map(compileTerm);
   return (node) => terms.some((matches) => matches(node));
 }
 
-export function compileTerm({ matchExpressions = [], matchFields = [] }: DeepReadonly<NodeSelectorTerm>): NodeMatcher {
+export function compileTerm({ matchExpressions = [], matchFields = [] }: Term): NodeMatcher {
   if (matchExpressions.length === 0 && matchFields.length === 0) return nothing;
   const matchers = [...matchExpressions.map(compileLabel), ...matchFields.map(compileField)];
   const [only] = matchers;
@@ -62,7 +91,7 @@ function compileField({ key, operator, values = [] }: Requirement): NodeMatcher 
 }
 
 /** The only nodes that the selector can match by name, if every term names some. */
-export function namedNodes({ nodeSelectorTerms }: DeepReadonly<NodeSelector>): ReadonlySet<string> | undefined {
+export function namedNodes({ nodeSelectorTerms }: Selector): ReadonlySet<string> | undefined {
   let names: Set<string> | undefined;
   for (const { matchFields = [] } of nodeSelectorTerms) {
     let ofTerm: Set<string> | undefined;

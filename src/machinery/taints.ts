@@ -1,10 +1,21 @@
 /** Whether a pod bears a node's taints. */
-import type { Taint, Toleration } from "#api";
-import type { DeepReadonly } from "#machinery";
 
-type Tolerations = readonly DeepReadonly<Toleration>[];
+interface Taint {
+  readonly key: string;
+  readonly value?: string;
+  readonly effect: string;
+}
 
-function tolerates(toleration: DeepReadonly<Toleration>, taint: DeepReadonly<Taint>): boolean {
+interface Toleration {
+  readonly key?: string;
+  readonly operator?: string;
+  readonly value?: string;
+  readonly effect?: string;
+}
+
+type Tolerations = readonly Toleration[];
+
+export function tolerates(toleration: Toleration, taint: Taint): boolean {
   if (toleration.effect && toleration.effect !== taint.effect) return false;
   if (toleration.key && toleration.key !== taint.key) return false;
   if (toleration.operator === "Exists") return true;
@@ -13,11 +24,11 @@ function tolerates(toleration: DeepReadonly<Toleration>, taint: DeepReadonly<Tai
   return isEqual && (toleration.value ?? "") === (taint.value ?? "") && Boolean(toleration.key);
 }
 
-export function isTolerated(taint: DeepReadonly<Taint>, tolerations: Tolerations = []): boolean {
+export function isTolerated(taint: Taint, tolerations: Tolerations = []): boolean {
   return tolerations.some((toleration) => tolerates(toleration, taint));
 }
 
-export function areTolerated(taints: readonly DeepReadonly<Taint>[], tolerations?: Tolerations): boolean {
+export function areTolerated(taints: readonly Taint[], tolerations?: Tolerations): boolean {
   for (const taint of taints) if (!isTolerated(taint, tolerations)) return false;
   return true;
 }
