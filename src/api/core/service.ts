@@ -6,7 +6,7 @@ import { nameIsDns1035Label } from "#machinery";
 import { defineKind } from "../kind.ts";
 import type { Service } from "../types.d.ts";
 import { serviceColumns } from "./service/columns.ts";
-import { completeFamilies } from "./service/families.ts";
+import { type ClusterFamilies, completeFamilies } from "./service/families.ts";
 import { isExternal, specOf } from "./service/rules.ts";
 import { serviceStatusStrategy } from "./service/status.ts";
 import { dropUnused, keepAllocated, shareClusterIp } from "./service/transitions.ts";
@@ -38,50 +38,54 @@ function defaultService(service: Service): void {
   for (const ingress of service.status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";
 }
 
-export const serviceKind = defineKind<Service>({
-  group: "",
-  kind: "Service",
-  resource: "services",
-  storageVersion: "v1",
-  allowCreateOnUpdate: true,
-  resetFields: ["status"],
-  validateName: (name, prefix) => [...nameIsDns1035Label(name, prefix)],
+/** Families follow from the cluster's ranges, so a cluster with others has a kind of its own. */
+export const defineServiceKind = (families: ClusterFamilies) =>
+  defineKind<Service>({
+    group: "",
+    kind: "Service",
+    resource: "services",
+    storageVersion: "v1",
+    allowCreateOnUpdate: true,
+    resetFields: ["status"],
+    validateName: (name, prefix) => [...nameIsDns1035Label(name, prefix)],
 
-  defaults: defaultService,
-  prepareForCreate(service) {
-    service.status = { loadBalancer: {} };
-    const spec = specOf(service);
-    service.spec = spec;
-    shareClusterIp(spec, undefined);
-    completeFamilies(spec, undefined); // what it refuses, validation says
-  },
-  prepareForUpdate(service, old) {
-    if (old.status) service.status = old.status;
-    else delete service.status;
-    const spec = specOf(service);
-    service.spec = spec;
-    const before = specOf(old);
-    keepAllocated(spec, before);
-    shareClusterIp(spec, before);
-    completeFamilies(spec, before); // likewise
-    dropUnused(spec, before);
-    if (spec.type !== "LoadBalancer") service.status = { ...service.status, loadBalancer: {} };
-  },
-  validate(service) {
-    const errors = completeFamilies(specOf(service), undefined);
-    return errors.length > 0 ? errors : validateService(service);
-  },
-  validateUpdate(service, old) {
-    const errors = completeFamilies(specOf(service), specOf(old));
-    return errors.length > 0 ? errors : validateServiceUpdate(service, old);
-  },
-  warningsOnCreate: serviceWarnings,
-  warningsOnUpdate: serviceWarnings,
+    defaults: defaultService,
+    prepareForCreate(service) {
+      service.status = { loadBalancer: {} };
+      const spec = specOf(service);
+      service.spec = spec;
+      shareClusterIp(spec, undefined);
+      completeFamilies(spec, undefined, families); // what it refuses, validation says
+    },
+    prepareForUpdate(service, old) {
+      if (old.status) service.status = old.status;
+      else delete service.status;
+      const spec = specOf(service);
+      service.spec = spec;
+      const before = specOf(old);
+      keepAllocated(spec, before);
+      shareClusterIp(spec, before);
+      completeFamilies(spec, before, families); // likewise
+      dropUnused(spec, before);
+      if (spec.type !== "LoadBalancer") service.status = { ...service.status, loadBalancer: {} };
+    },
+    validate(service) {
+      const errors = completeFamilies(specOf(service), undefined, families);
+      return errors.length > 0 ? errors : validateService(service);
+    },
+    validateUpdate(service, old) {
+      const errors = completeFamilies(specOf(service), specOf(old), families);
+      return errors.length > 0 ? errors : validateServiceUpdate(service, old);
+    },
+    warningsOnCreate: serviceWarnings,
+    warningsOnUpdate: serviceWarnings,
 
-  subresources: { status: serviceStatusStrategy },
+    subresources: { status: serviceStatusStrategy },
 
-  selectableFieldNames: ["spec.clusterIP", "spec.type"],
-  selectableFields: ({ spec }) => ({ "spec.clusterIP": spec?.clusterIP ?? "", "spec.type": spec?.type ?? "" }),
-  unknownField: (field) => `field label not supported: ${field}`,
-  columns: serviceColumns,
-});
+    selectableFieldNames: ["spec.clusterIP", "spec.type"],
+    selectableFields: ({ spec }) => ({ "spec.clusterIP": spec?.clusterIP ?? "", "spec.type": spec?.type ?? "" }),
+    unknownField: (field) => `field label not supported: ${field}`,
+    columns: serviceColumns,
+  });
+
+export const serviceKind = defineServiceKind(["IPv4"]);

@@ -8,14 +8,19 @@ import { Place } from "../../place.ts";
 import type { ServiceSpec } from "../../types.d.ts";
 import { isHeadless, sameTexts } from "./rules.ts";
 
-/** Of the cluster's service range. Two families are not implemented. */
-const clusterFamilies: readonly string[] = ["IPv4"];
-const [defaultFamily = "IPv4"] = clusterFamilies;
+export type IpFamily = "IPv4" | "IPv6";
+/** Of the cluster's service ranges; the first one is the default. */
+export type ClusterFamilies = readonly [IpFamily, ...IpFamily[]];
+
 const knownFamilies = ["IPv4", "IPv6"];
 const policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
 
 /** Completes `spec`; idempotent. Answers why it can't. */
-export function completeFamilies(spec: ServiceSpec, old: ServiceSpec | undefined): FieldError[] {
+export function completeFamilies(
+  spec: ServiceSpec,
+  old: ServiceSpec | undefined,
+  families: ClusterFamilies,
+): FieldError[] {
   if (spec.type === "ExternalName" || keepsPreference(spec, old)) return [];
   const isSelectorless = spec.clusterIP === "None" && Object.keys(spec.selector ?? {}).length === 0;
   spec.ipFamilyPolicy ??= old?.ipFamilyPolicy ?? (isSelectorless ? "RequireDualStack" : "SingleStack");
@@ -24,10 +29,10 @@ export function completeFamilies(spec: ServiceSpec, old: ServiceSpec | undefined
   validateAddresses(spec, place);
   if (errors.length > 0) return errors;
   if (old) releaseSecond(spec, old, place);
-  inferFamilies(spec, place);
+  inferFamilies(spec, place, families);
   if (errors.length > 0) return errors;
-  if (isSelectorless) completeSelectorless(spec);
-  else completeOthers(spec, place);
+  if (isSelectorless) completeSelectorless(spec, families);
+  else completeOthers(spec, place, families);
   return errors;
 }
 
@@ -62,7 +67,7 @@ function releaseSecond(spec: ServiceSpec, old: ServiceSpec, at: Place): void {
   }
 }
 
-function inferFamilies(spec: ServiceSpec, at: Place): void {
+function inferFamilies(spec: ServiceSpec, at: Place, families: ClusterFamilies): void {
   const { clusterIPs = [], ipFamilyPolicy } = spec;
   if (ipFamilyPolicy === "SingleStack") {
     const why = "must be 'RequireDualStack' or 'PreferDualStack' when multiple";
@@ -73,33 +78,36 @@ function inferFamilies(spec: ServiceSpec, at: Place): void {
   if (clusterIPs[0] === "None") return;
   clusterIPs.forEach((address, i) => {
     if (i < (spec.ipFamilies?.length ?? 0)) return;
-    const family = parseIp(address)?.family ?? defaultFamily;
-    if (clusterFamilies.includes(family)) spec.ipFamilies = [...(spec.ipFamilies ?? []), family];
+    const family = parseIp(address)?.family ?? families[0];
+    if (families.includes(family)) spec.ipFamilies = [...(spec.ipFamilies ?? []), family];
     else at.child("clusterIPs").index(i).invalid(clusterIPs, `${family} is not configured on this cluster`);
   });
 }
 
-const otherFamily = (family: string | undefined): string => (family === "IPv6" ? "IPv4" : "IPv6");
+const otherFamily = (family: string | undefined): IpFamily => (family === "IPv6" ? "IPv4" : "IPv6");
 
 /** Whoever writes such a service's endpoints may use both families, whatever the cluster has. */
-function completeSelectorless(spec: ServiceSpec): void {
-  if (!spec.ipFamilies?.length) spec.ipFamilies = [defaultFamily];
+function completeSelectorless(spec: ServiceSpec, families: ClusterFamilies): void {
+  if (!spec.ipFamilies?.length) spec.ipFamilies = [families[0]];
   if (spec.ipFamilies.length < 2 && spec.ipFamilyPolicy !== "SingleStack") {
     spec.ipFamilies = [...spec.ipFamilies, otherFamily(spec.ipFamilies[0])];
   }
 }
 
-function completeOthers(spec: ServiceSpec, at: Place): void {
+function completeOthers(spec: ServiceSpec, at: Place, families: ClusterFamilies): void {
   const before = at.errors.length;
-  if (spec.ipFamilyPolicy === "RequireDualStack" && clusterFamilies.length < 2) {
+  if (spec.ipFamilyPolicy === "RequireDualStack" && families.length < 2) {
     const why = "this cluster is not configured for dual-stack services";
     at.child("ipFamilyPolicy").invalid(spec.ipFamilyPolicy, why);
   }
   spec.ipFamilies?.forEach((family, i) => {
-    if (clusterFamilies.includes(family)) return;
+    if (families.some((each) => each === family)) return;
     at.child("ipFamilies").index(i).invalid(family, "not configured on this cluster");
   });
-  if (at.errors.length === before && !spec.ipFamilies?.length) spec.ipFamilies = [defaultFamily];
+  if (at.errors.length > before) return;
+  const chosen = spec.ipFamilies?.length ? spec.ipFamilies : [families[0]];
+  const wantsBoth = spec.ipFamilyPolicy !== "SingleStack" && chosen.length === 1 && families.length === 2;
+  spec.ipFamilies = wantsBoth ? [...chosen, otherFamily(chosen[0])] : chosen;
 }
 
 /** Addresses, families and policy by themselves and against each other: ValidateServiceClusterIPsRelatedFields. */
