@@ -18,7 +18,33 @@ export { parseAuditPolicy } from "./audit/policy.ts";
 export type { PostAudit } from "./audit/webhook-sink.ts";
 export type { KeyPair, LeafRequest } from "./security/certificates.ts";
 export { bootstrapWanted } from "./security/bootstrap.ts";
-export { createSecurity, type Security, type SecurityOptions } from "./security/create-security.ts";
+export { readPublicKeys } from "./security/account-tokens.ts";
+export type { AnonymousOptions } from "./security/authn/authenticator.ts";
+export type { RequestHeaderSettings } from "./security/authn/request-header.ts";
+export { readAuthorities } from "./security/authn/client-certificate.ts";
+export { type Keeping, keepExtensionAuthentication } from "./security/authn/extension-authentication.ts";
+export {
+  type JwtRules,
+  jwtOfFlags,
+  parseAuthenticationConfiguration,
+} from "./security/authn/jwt-configuration.ts";
+export { parseAbacPolicies } from "./security/authz/abac.ts";
+export type { ConfiguredAuthorizer } from "./security/authz/authorizers.ts";
+export {
+  type AuthorizationMode,
+  type AuthorizerConfiguration,
+  authorizationModes,
+  parseAuthorizationConfiguration,
+} from "./security/authz/configuration.ts";
+export {
+  type AccountSettings,
+  createSecurity,
+  type Security,
+  type SecurityConfiguration,
+  type SecurityOptions,
+} from "./security/create-security.ts";
+export { loadExpressionCompiler } from "./security/expressions.ts";
+export type { ReviewTarget } from "./security/review-webhook.ts";
 export { type FrontProxy, openPki, type Pki, PkiError, type PkiOptions } from "./security/pki.ts";
 export { parseTokenFile } from "./security/static-tokens.ts";
 export { createStreaming, type Streaming, type StreamingOptions } from "./streaming/handlers.ts";

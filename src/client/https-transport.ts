@@ -39,6 +39,8 @@ export interface HttpsTransportOptions {
   /** Don't verify the server's certificate. */
   readonly insecure?: boolean;
   readonly impersonate?: { readonly user: string; readonly groups?: readonly string[]; readonly uid?: string };
+  /** Larger answers break off; a gigabyte without it. */
+  readonly answerBytesMax?: number;
   readonly clock?: Clock;
 }
 
@@ -106,7 +108,7 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
         throw error;
       }
       if (answer.code >= 200 && answer.code < 300) return answer;
-      const failure = decodeFailure(answer.code, answer, await readAll(answer));
+      const failure = decodeFailure(answer.code, answer, await readAll(answer, options.answerBytesMax));
       const retryAfterSeconds = Number(answer.retryAfter);
       const mayRetry = (answer.code === 429 || answer.code >= 500) && retryAfterSeconds > 0;
       if (!mayRetry || retries++ >= retriesMax) throw failure;
@@ -118,7 +120,7 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
     async request(request) {
       try {
         const answer = await exchange(request);
-        return decodeBody(answer.contentType, await readAll(answer));
+        return decodeBody(answer.contentType, await readAll(answer, options.answerBytesMax));
       } catch (error) {
         // Cancelling shows as a broken connection; the caller wants its own reason back.
         request.signal?.throwIfAborted();
@@ -156,12 +158,12 @@ function printQuery(query: ApiRequest["query"] = {}): string {
   return parts.size > 0 ? `?${parts}` : "";
 }
 
-async function readAll(answer: Exchange): Promise<Buffer> {
+async function readAll(answer: Exchange, bytesMax = bodyBytesMax): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   await readBody(answer, (chunk) => {
     bytes += chunk.length;
-    if (bytes > bodyBytesMax) throw new Error(`the answer is larger than ${bodyBytesMax} bytes`);
+    if (bytes > bytesMax) throw new Error(`the answer is larger than ${bytesMax} bytes`);
     chunks.push(chunk);
   });
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);

@@ -7,16 +7,11 @@ import { aggregatorFlags, readAggregatorFlags } from "./aggregator-flags.ts";
 import { auditFlags, readAuditFlags } from "./audit-flags.ts";
 import { encryptionFlags, readEncryptionFlags } from "./encryption-flags.ts";
 import { featureGateFlags, readFeatureGates } from "./feature-gates.ts";
-import { parseTokenFile } from "#apiserver";
-import { readConfigFile } from "./config-file.ts";
 import type { ControlPlaneOptions } from "./control-plane.ts";
+import { readSecurityFlags, securityFlags } from "./security-flags.ts";
 
 export const apiFlags = {
-  "token-auth-file": {
-    type: "string",
-    value: "FILE",
-    help: 'Static tokens: CSV lines token,user,uid,"group1,group2".',
-  },
+  ...securityFlags,
   ...auditFlags,
   ...encryptionFlags,
   ...aggregatorFlags,
@@ -24,11 +19,14 @@ export const apiFlags = {
 } as const satisfies FlagSpecs;
 
 export async function readApiFlags(
-  values: FlagValues<typeof apiFlags>,
+  values: FlagValues<typeof apiFlags> & { readonly "cluster-domain": string },
   log: Logger,
-): Promise<Pick<ControlPlaneOptions, "staticTokens" | "audit" | "encryption" | "aggregator" | "features">> {
+): Promise<Pick<ControlPlaneOptions, "security" | "audit" | "encryption" | "aggregator" | "features">> {
   return {
-    staticTokens: (await readConfigFile("token-auth-file", values["token-auth-file"], parseTokenFile)) ?? new Map(),
+    security: await readSecurityFlags(values, {
+      clusterDomain: values["cluster-domain"],
+      warn: (text) => log.warn(text),
+    }),
     features: readFeatureGates(values["feature-gates"], (text) => log.warn(text)),
     aggregator: await readAggregatorFlags(values),
     audit: await readAuditFlags(values, (text) => log.warn(text)),

@@ -18,10 +18,13 @@ import {
   encryptedStore,
   type HealthCheck,
   type DescriptionFile,
+  type Keeping,
+  keepExtensionAuthentication,
   openPki,
   type Pki,
+  type RequestHeaderSettings,
 } from "#apiserver";
-import type { Clock, Logger } from "#base";
+import { assert, type Clock, type Logger } from "#base";
 import { type Client, createClient } from "#client";
 import { openSqliteStore, runCompaction, type Store } from "#store";
 import type { EncryptionSettings } from "./encryption-flags.ts";
@@ -29,6 +32,7 @@ import { followConfigFile } from "./config-file.ts";
 import type { AggregatorSettings } from "./aggregator-flags.ts";
 import type { FeatureGates } from "./feature-gates.ts";
 import { addressIn } from "./network.ts";
+import { defaultIssuer, type SecuritySettings } from "./security-flags.ts";
 import type { dataLayout } from "./settings.ts";
 
 export interface ControlPlaneOptions {
@@ -42,7 +46,10 @@ export interface ControlPlaneOptions {
   readonly advertiseAddress: string;
   readonly aggregator?: AggregatorSettings;
   readonly features?: FeatureGates | undefined;
-  readonly staticTokens: ReadonlyMap<string, RequestUser>;
+  /** Beside those of a file. */
+  readonly staticTokens?: ReadonlyMap<string, RequestUser>;
+  /** What the flags say; without it everything as it is by default. */
+  readonly security?: SecuritySettings;
   /** Absent: no audit log. */
   readonly audit?: AuditOptions | undefined;
   /** Absent: nothing is encrypted on the disk. */
@@ -78,16 +85,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const stop = new AbortController();
   const encryption = options.encryption && (await openEncryption(options.encryption, options, stop.signal));
   const store = encryption ? encryptedStore(disk, encryption) : disk;
+  const { configuration, accounts, follow } = options.security ?? {};
   const security = createSecurity({
-    accounts: {
-      signingKey: pki.serviceAccountKey,
-      issuers: [`https://kubernetes.default.svc${clusterDomain === "cluster.local" ? "" : `.${clusterDomain}`}`],
-    },
-    staticTokens: options.staticTokens,
     clientAuthorities: pki.authority.certificate,
+    requestHeader: frontProxyHeaders(pki),
+    ...configuration,
+    accounts: { signingKey: pki.serviceAccountKey, issuers: [defaultIssuer(clusterDomain)], ...accounts },
+    staticTokens: new Map([...(options.staticTokens ?? []), ...(configuration?.staticTokens ?? [])]),
     clock,
     log,
   });
+  const tls = () => {
+    const { clientAuthorities, requestHeader } = security.trusted();
+    const clientCa = [clientAuthorities, requestHeader?.authorities ?? ""].filter((pem) => pem !== "");
+    return { cert: pki.server.certificate, key: pki.server.key, clientCa };
+  };
   const streaming = createStreaming({
     kubelets: createKubeletConnector({ ...pki.kubeletClient, authority: pki.authority.certificate }),
     clock,
@@ -95,7 +107,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   });
   const server = createApiServer(
     {
-      tls: { cert: pki.server.certificate, key: pki.server.key, clientCa: pki.authority.certificate },
+      tls: tls(),
       serviceCidr,
       advertiseAddress,
       aggregatorRouting: options.aggregator?.byEndpoints ?? false,
@@ -121,10 +133,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
   );
   const compaction = runCompaction(store, { signal: stop.signal, clock, log });
+  let keeping: Keeping | undefined;
   let closing: Promise<void> | undefined;
   const close = () => {
     closing ??= (async () => {
       stop.abort();
+      keeping?.close();
+      security.close();
       await server.close();
       streaming.close();
       await compaction;
@@ -133,9 +148,37 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     })();
     return closing;
   };
+  const transportOf = (user: RequestUser, userAgent: string) =>
+    createLocalTransport({
+      pipeline: server.pipeline,
+      clock,
+      user,
+      userAgent,
+      onWarning: (text) => log.debug("warning of the API server", { to: userAgent, text }),
+    });
+  const self = transportOf(
+    { name: "system:apiserver", uid: "", groups: ["system:masters"], extra: {} },
+    "kube-apiserver",
+  );
   try {
-    await security.attach(server);
+    await security.attach(server, self);
     await server.prepare();
+    const kind = server.table.stored("", "configmaps");
+    assert(kind, "config maps are built in");
+    const kept = await keepExtensionAuthentication({
+      wanted: () => security.trusted(),
+      transport: self,
+      store,
+      kind,
+      clock,
+      log,
+    });
+    keeping = kept;
+    const setClientAuthorities = () => {
+      server.setTls(tls());
+      kept.refresh();
+    };
+    follow?.({ security, setClientAuthorities, clock, log, signal: stop.signal });
     const { port } = await server.listen({ host: options.bindAddress, port: options.port });
     return {
       server,
@@ -144,15 +187,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       port,
       close,
       client: ({ name, groups, userAgent }) =>
-        createClient(
-          createLocalTransport({
-            pipeline: server.pipeline,
-            clock,
-            user: { name, uid: "", groups: [...groups, "system:authenticated"], extra: {} },
-            userAgent,
-            onWarning: (text) => log.debug("warning of the API server", { to: userAgent, text }),
-          }),
-        ),
+        createClient(transportOf({ name, uid: "", groups: [...groups, "system:authenticated"], extra: {} }, userAgent)),
     };
   } catch (error) {
     await close();
@@ -186,6 +221,16 @@ function encryptionChecks(encryption: Encryption, settings: EncryptionSettings |
   const wanted = encryption.hasPlugins || settings?.follow;
   return new Map(wanted ? [["kms-providers", () => encryption.check()]] : []);
 }
+
+/** How our own front proxy speaks; as kubeadm sets it up. */
+const frontProxyHeaders = (pki: Pki): RequestHeaderSettings => ({
+  authorities: pki.frontProxy.authority,
+  allowedNames: ["front-proxy-client"],
+  usernameHeaders: ["X-Remote-User"],
+  uidHeaders: ["X-Remote-Uid"],
+  groupHeaders: ["X-Remote-Group"],
+  extraHeaderPrefixes: ["X-Remote-Extra-"],
+});
 
 function serverNames(clusterDomain: string): string[] {
   const short = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];

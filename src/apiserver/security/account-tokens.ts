@@ -58,7 +58,7 @@ const verifiedTokensMax = 4096;
 /** Clock difference between machines that is forgiven, as upstream's JWT library does. */
 const leewaySeconds = 60;
 export const legacyIssuer = "kubernetes/serviceaccount";
-const lastUsedLabel = "kubernetes.io/legacy-token-last-used";
+export const lastUsedLabel = "kubernetes.io/legacy-token-last-used";
 const invalidSinceLabel = "kubernetes.io/legacy-token-invalid-since";
 const dayMs = 24 * 3600 * 1000;
 

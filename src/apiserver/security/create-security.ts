@@ -4,17 +4,20 @@
  */
 import type { RequestUser, Secret } from "#api";
 import type { Clock, Logger } from "#base";
-import type { DeepReadonly } from "#machinery";
+import type { DeepReadonly, Transport } from "#machinery";
 import type { AdmissionPlugin } from "../admission/chain.ts";
 import { certificatePlugins } from "../admission/certificates.ts";
 import { nodeRestriction } from "../admission/node-restriction.ts";
 import type { PathHandler } from "../paths.ts";
 import type { CallHandlers } from "../registry/registry.ts";
 import type { Authenticator } from "../security.ts";
-import { type AccountTokens, createAccountTokens } from "./account-tokens.ts";
+import { type AccountTokens, createAccountTokens, lastUsedLabel } from "./account-tokens.ts";
 import { type AnonymousOptions, createAuthenticator } from "./authn/authenticator.ts";
 import { type Authorities, readAuthorities } from "./authn/client-certificate.ts";
-import { createRequestHeaders, type RequestHeaderOptions } from "./authn/request-header.ts";
+import type { TrustedAuthentication } from "./authn/extension-authentication.ts";
+import type { JwtConfiguration } from "./authn/jwt-configuration.ts";
+import { createJwtTokens } from "./authn/jwt-tokens.ts";
+import { createRequestHeaders, type RequestHeaderSettings } from "./authn/request-header.ts";
 import { createTokenChain, forServer, type TokenSource, withAuthenticated } from "./authn/token-chain.ts";
 import { createWebhookTokens, type WebhookTokensOptions } from "./authn/webhook-tokens.ts";
 import type { AbacPolicy } from "./authz/abac.ts";
@@ -45,11 +48,6 @@ export interface AccountSettings {
   readonly extendLife?: boolean;
 }
 
-export interface RequestHeaderSettings extends Omit<RequestHeaderOptions, "authorities"> {
-  /** PEM. */
-  readonly authorities: string;
-}
-
 /** What an administrator decides. */
 export interface SecurityConfiguration {
   readonly accounts: AccountSettings;
@@ -61,6 +59,8 @@ export interface SecurityConfiguration {
   /** PEM; without it nobody is recognized by a certificate. */
   readonly clientAuthorities?: string | undefined;
   readonly requestHeader?: RequestHeaderSettings | undefined;
+  /** Issuers elsewhere whose tokens are accepted. */
+  readonly jwt?: readonly JwtConfiguration[];
   readonly tokenWebhook?: Pick<WebhookTokensOptions, "target" | "version" | "cacheTtlMs"> | undefined;
   /** Node and RBAC without it. */
   readonly authorizers?: readonly ConfiguredAuthorizer[];
@@ -82,20 +82,29 @@ export interface Security {
   /** For the server's admission, and what comes last there. */
   readonly admission: readonly AdmissionPlugin[];
   readonly guards: readonly AdmissionPlugin[];
-  /** Loads what every request needs from then on. */
-  attach(server: ClusterSource): Promise<void>;
+  /** Loads what every request needs from then on. `self`: acts as the server itself. */
+  attach(server: ClusterSource, self: Transport): Promise<void>;
+  /** What extension servers are told. */
+  trusted(): TrustedAuthentication;
+  /** When every new issuer answers; rejects when one doesn't within a minute, and those before stay. */
+  setJwt(configured: readonly JwtConfiguration[]): Promise<void>;
   /** From the next request on. */
   setAuthorizers(configured: readonly ConfiguredAuthorizer[]): void;
   /** For connections from then on; the listener has to know them as well. */
   setAuthorities(change: { clients?: string; requestHeader?: string }): void;
+  close(): void;
 }
 
 const defaultAuthorizers: readonly ConfiguredAuthorizer[] = [{ type: "Node" }, { type: "RBAC" }];
+/** Ten seconds apart. */
+const issuerTries = 6;
+const lingerMs = 60_000;
 const everybody: AnonymousOptions = { enabled: true, paths: new Set() };
 
 export function createSecurity(options: SecurityOptions): Security {
-  const { accounts, clock, anonymous = everybody } = options;
+  const { accounts, clock, log, anonymous = everybody } = options;
   const objects = new ClusterObjects();
+  let self: Transport | undefined;
   const rbac = createRbac(objects.roles);
   const nodes = createNodeAuthorizer((group, resource) => objects.cache(group, resource));
   const audiences = accounts.audiences?.length ? accounts.audiences : accounts.issuers;
@@ -106,6 +115,11 @@ export function createSecurity(options: SecurityOptions): Security {
     audiences,
     now: clock.now,
     lookUp: (resource, namespace, name) => objects.get(resource, namespace, name),
+    onLegacyUse: (secret, day) => {
+      noteUse(self, secret, day).catch((error: unknown) =>
+        log.error("the use of a token in a Secret could not be noted", { secret: secret.metadata.name, error }),
+      );
+    },
   });
 
   let chain: RulesAuthorizer;
@@ -127,7 +141,14 @@ export function createSecurity(options: SecurityOptions): Security {
   const { requestHeader } = options;
   if (requestHeader) authorities.requestHeader = readAuthorities(requestHeader.authorities);
   const noAuthorities: Authorities = { certificates: "", fingerprints: new Set() };
-  const tokens = createTokenChain(tokenSources(options, { accountTokens, objects, audiences }), audiences);
+  let jwt = createJwtTokens(options.jwt ?? [], { ...options, audiences });
+  const sources = tokenSources(options, {
+    accountTokens,
+    objects,
+    audiences,
+    jwt: (token, wanted) => jwt.authenticate(token, wanted),
+  });
+  const tokens = createTokenChain(sources, audiences);
   const authenticator = createAuthenticator({
     requestHeaders:
       requestHeader &&
@@ -154,27 +175,60 @@ export function createSecurity(options: SecurityOptions): Security {
     admission: [nodeRestriction(authorizer), ...certificatePlugins(authorizer)],
     guards: [escalationCheck({ rbac, source: objects.roles, authorizer })],
     setAuthorizers,
+    async setJwt(configured) {
+      const next = createJwtTokens(configured, { ...options, audiences });
+      const problem = await next.health(issuerTries);
+      if (problem) {
+        next.close();
+        throw new Error(problem);
+      }
+      const before = jwt;
+      jwt = next;
+      // Requests under way may still need its keys.
+      clock.after(lingerMs, () => before.close());
+    },
+    close: () => jwt.close(),
     setAuthorities(change) {
       if (change.clients !== undefined) authorities.clients = readAuthorities(change.clients);
       if (change.requestHeader !== undefined) authorities.requestHeader = readAuthorities(change.requestHeader);
     },
-    async attach(server) {
+    trusted: () => ({
+      clientAuthorities: authorities.clients?.certificates ?? "",
+      requestHeader: requestHeader && {
+        ...requestHeader,
+        authorities: authorities.requestHeader?.certificates ?? "",
+      },
+    }),
+    async attach(server, transport) {
+      self = transport;
       objects.attach(server);
       await objects.ready();
     },
   };
 }
 
+/** So that tokens nobody uses can be found. */
+async function noteUse(self: Transport | undefined, secret: DeepReadonly<Secret>, day: string): Promise<void> {
+  const { name = "", namespace = "", uid = "" } = secret.metadata;
+  await self?.request({
+    method: "PATCH",
+    path: `/api/v1/namespaces/${namespace}/secrets/${name}`,
+    contentType: "application/merge-patch+json",
+    body: { metadata: { uid, labels: { [lastUsedLabel]: day } } },
+  });
+}
+
 interface TokenSourceParts {
   readonly accountTokens: AccountTokens;
   readonly objects: ClusterObjects;
   readonly audiences: readonly string[];
+  readonly jwt: TokenSource;
 }
 
 /** In upstream's order: those in memory first, those over the network last. */
 function tokenSources(
   options: SecurityOptions,
-  { accountTokens, objects, audiences }: TokenSourceParts,
+  { accountTokens, objects, audiences, jwt }: TokenSourceParts,
 ): TokenSource[] {
   const { clock, staticTokens, tokenWebhook } = options;
   const listed = new Map([...(staticTokens ?? [])].map(([token, user]) => [token, withAuthenticated(user)]));
@@ -186,6 +240,7 @@ function tokenSources(
     ...(listed.size > 0 ? [forServer((token) => listed.get(token), audiences)] : []),
     (token, wanted) => accountTokens.authenticate(token, wanted),
     ...(options.bootstrapTokens === false ? [] : [forServer(bootstrapTokens, audiences)]),
+    jwt,
     ...(tokenWebhook ? [createWebhookTokens({ ...tokenWebhook, audiences, clock })] : []),
   ];
 }

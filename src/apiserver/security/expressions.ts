@@ -43,8 +43,14 @@ interface CompileAt {
 
 /** A user as rules see it. */
 export const userValue = ({ name, uid, groups, extra }: RequestUser): object => ({
-  ...(name === "" ? {} : { username: name }),
-  ...(uid === "" ? {} : { uid }),
-  ...(groups.length > 0 ? { groups } : {}),
-  ...(Object.keys(extra).length > 0 ? { extra } : {}),
+  username: name,
+  uid,
+  groups,
+  extra,
 });
+
+/** Brings the expression language along. */
+export async function loadExpressionCompiler(): Promise<CompileExpression> {
+  const { createExpressionCompiler } = await import("./cel-expressions.ts");
+  return createExpressionCompiler();
+}

@@ -1,13 +1,18 @@
 /** The 403 of upstream's response writers: who may not do what where. Clients and people match on these words. */
-import { goQuote, type StatusError, statusError } from "#machinery";
+import { goQuote, StatusError, statusError } from "#machinery";
 import type { Attributes } from "../security.ts";
 
-export function forbiddenError(attributes: Attributes, reason: string): StatusError {
+/** A no of the authorizer, which browsers are told not to take for a page. */
+export class AccessDenied extends StatusError {}
+
+export function forbiddenError(attributes: Attributes, reason: string): AccessDenied {
   const { apiGroup, resource, name } = attributes;
   const what = sanitize(describe(attributes));
   const why = reason === "" ? what : `${what}: ${reason}`;
-  if (!attributes.resourceRequest) return statusError.forbidden({ group: "", resource: "" }, "", why);
-  return statusError.forbidden({ group: apiGroup, resource }, name, why);
+  const { status } = attributes.resourceRequest
+    ? statusError.forbidden({ group: apiGroup, resource }, name, why)
+    : statusError.forbidden({ group: "", resource: "" }, "", why);
+  return new AccessDenied(status);
 }
 
 /** Nothing that a browser could take for markup. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { RequestUser } from "#api";
 import { StatusError } from "#machinery";
 import type { Attributes, Credentials } from "../security.ts";
-import { impersonate } from "./impersonate.ts";
+import { createImpersonation, type Impersonation } from "./impersonate.ts";
 
 const alice: RequestUser = { name: "alice", uid: "", groups: ["system:authenticated"], extra: {} };
 const listPods = (user: RequestUser): Attributes => ({
@@ -23,13 +23,27 @@ const listPods = (user: RequestUser): Attributes => ({
 const print = ({ verb, apiGroup, resource, subresource, namespace, name }: Attributes) =>
   `${verb} ${apiGroup ? `${apiGroup}/` : ""}${resource}${subresource ? `/${subresource}` : ""} ${namespace ? `${namespace}/` : ""}${name}`.trim();
 
+/** Allows what is in the list as it is when somebody asks; `asked`: what they asked. */
+function impersonationOf(allowed: readonly string[]) {
+  const asked: string[] = [];
+  const act: Impersonation = createImpersonation({
+    authorize(attributes) {
+      asked.push(print(attributes));
+      return { allowed: allowed.includes(print(attributes)), reason: "" };
+    },
+  });
+  return { act, asked };
+}
+
 interface Try {
   readonly user?: RequestUser;
   readonly allowed: readonly string[];
+  /** With a memory of what went before. */
+  readonly by?: ReturnType<typeof impersonationOf>;
 }
 
-function actAs(headers: readonly [string, string][], { user = alice, allowed }: Try) {
-  const asked: string[] = [];
+function actAs(headers: readonly [string, string][], { user = alice, allowed, by = impersonationOf(allowed) }: Try) {
+  const { asked } = by;
   const constraints: (string | undefined)[] = [];
   const credentials: Credentials = {
     headers: Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), value])),
@@ -39,20 +53,12 @@ function actAs(headers: readonly [string, string][], { user = alice, allowed }: 
     peerCertificate: () => undefined,
   };
   const acting = Promise.resolve(
-    impersonate(user, credentials, {
-      authorizer: {
-        authorize(attributes) {
-          asked.push(print(attributes));
-          return { allowed: allowed.includes(print(attributes)), reason: "" };
-        },
-      },
-      context: {
-        attributes: listPods,
-        observer: {
-          authenticated: async () => undefined,
-          impersonated: (_, constraint) => constraints.push(constraint),
-          annotate: () => undefined,
-        },
+    by.act(user, credentials, {
+      attributes: listPods,
+      observer: {
+        authenticated: async () => undefined,
+        impersonated: (_, constraint) => constraints.push(constraint),
+        annotate: () => undefined,
       },
     }),
   );
@@ -91,13 +97,17 @@ test("impersonate: plain, with the groups asked for and the implied one", async 
   assert.deepEqual(constraints, [undefined]);
 });
 
-test("impersonate: plain refusals name what isn't allowed; each value of extra needs a right", async () => {
-  const headers: [string, string][] = [
-    ["Impersonate-User", "system:serviceaccount:rb1:robot"],
-    ["Impersonate-Group", "qa"],
-  ];
-  const { acting } = actAs(headers, { allowed: ["impersonate rb1/robot"] });
-  await assert.rejects(acting, (error) => {
+test("impersonate: who acted plainly before is told what plainly isn't allowed; each value of extra needs a right", async () => {
+  const robot: [string, string] = ["Impersonate-User", "system:serviceaccount:rb1:robot"];
+  const allowed = ["impersonate serviceaccounts rb1/robot"];
+  const by = impersonationOf(allowed);
+  await actAs([robot], { allowed, by }).acting;
+  await assert.rejects(
+    actAs([robot, ["Impersonate-Extra-a", "x"]], { allowed, by }).acting,
+    /userextras\.authentication\.k8s\.io "x" is forbidden: User "alice" cannot impersonate resource "userextras\/a"/,
+  );
+  allowed.length = 0;
+  await assert.rejects(actAs([robot], { allowed, by }).acting, (error) => {
     assert.ok(error instanceof StatusError);
     assert.equal(
       error.message,
@@ -105,16 +115,6 @@ test("impersonate: plain refusals name what isn't allowed; each value of extra n
     );
     return true;
   });
-  await assert.rejects(
-    actAs(
-      [
-        ["Impersonate-User", "system:serviceaccount:rb1:robot"],
-        ["Impersonate-Extra-a", "x"],
-      ],
-      { allowed: ["impersonate serviceaccounts rb1/robot"] },
-    ).acting,
-    /userextras\.authentication\.k8s\.io "x" is forbidden: User "alice" cannot impersonate resource "userextras\/a"/,
-  );
 });
 
 test("impersonate: groups without a user are a bad request", async () => {

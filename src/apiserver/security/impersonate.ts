@@ -27,36 +27,53 @@ const nodeNameKey = "authentication.kubernetes.io/node-name";
 /** From so many on, one question with stars is tried before many without. */
 const manyChecks = 4;
 
-export interface ImpersonationOptions {
-  readonly authorizer: Authorizer;
-  readonly context: AuthenticationContext | undefined;
-}
-
-export function impersonate(
+/** The user that the caller acts as: the caller, if nobody else is asked for. Rejects with a StatusError. */
+export type Impersonation = (
   user: RequestUser,
   credentials: Credentials,
-  options: ImpersonationOptions,
-): RequestUser | Promise<RequestUser> {
-  // The common request has none of these headers: no promise, no object.
-  for (const name in credentials.headers)
-    if (name.startsWith("impersonate-")) return actAs(user, credentials.rawHeaders, options);
-  return user;
+  context: AuthenticationContext | undefined,
+) => RequestUser | Promise<RequestUser>;
+
+/** Callers whose last mode is remembered; about 100 bytes each, as upstream. */
+const callersMax = 10_000;
+
+export function createImpersonation(authorizer: Authorizer): Impersonation {
+  /** By which mode a caller acted last: it is tried first, and its refusal is the one that is told. */
+  const lastModes = new Map<string, string>();
+  return (user, credentials, context) => {
+    // The common request has none of these headers: no promise, no object.
+    for (const name in credentials.headers)
+      if (name.startsWith("impersonate-"))
+        return actAs(user, credentials.rawHeaders, { authorizer, context, lastModes });
+    return user;
+  };
+}
+
+interface Acting {
+  readonly authorizer: Authorizer;
+  readonly context: AuthenticationContext | undefined;
+  readonly lastModes: Map<string, string>;
 }
 
 async function actAs(
   user: RequestUser,
   rawHeaders: readonly string[],
-  { authorizer, context }: ImpersonationOptions,
+  { authorizer, context, lastModes }: Acting,
 ): Promise<RequestUser> {
   await context?.observer?.authenticated(user);
   const wanted = readWanted(rawHeaders);
   if (!wanted) return user;
   const asked = context?.attributes?.(user);
+  const last = lastModes.get(user.name);
   const modes = asked ? [...constrainedModes(user, wanted), plainMode] : [plainMode];
+  modes.sort((a, b) => Number(b.name === last) - Number(a.name === last));
   let refusal: unknown;
   for (const mode of modes) {
     try {
       const acting = await check(mode, { user, wanted, asked, authorizer });
+      lastModes.delete(user.name);
+      if (lastModes.size >= callersMax) lastModes.delete(lastModes.keys().next().value ?? "");
+      lastModes.set(user.name, mode.name);
       context?.observer?.impersonated(acting, mode.name === "" ? undefined : verbOf(mode));
       return acting;
     } catch (error) {

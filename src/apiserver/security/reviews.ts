@@ -13,13 +13,12 @@ import type {
   SubjectAccessReviewStatus,
   TokenReview,
 } from "#api";
-import { type FieldError, FieldPath, fieldError, statusError } from "#machinery";
+import { type FieldError, FieldPath, fieldError, formatTime, statusError } from "#machinery";
 import type { Authorizer } from "../security.ts";
 import type { TokenAuthenticator } from "./authn/token-chain.ts";
 import type { RulesAuthorizer } from "./authz/chain.ts";
 import { type AskedAttributes, askedAttributes, checkSelectors } from "./review-attributes.ts";
 import type { PolicyRule } from "./rules.ts";
-import { compactRules } from "./rules-list.ts";
 
 export interface ReviewContext {
   readonly user: RequestUser;
@@ -66,6 +65,7 @@ function tokenReview(tokens: TokenAuthenticator): Review<TokenReview> {
 
 const selfSubjectReview: Review<SelfSubjectReview> = async (body, { user }) => ({
   ...body,
+  metadata: { ...body.metadata, creationTimestamp: formatTime(Date.now()) },
   status: { userInfo: printUser(user) },
 });
 
@@ -126,7 +126,7 @@ function rulesReview(authorizer: RulesAuthorizer): Review<SelfSubjectRulesReview
       ...body,
       spec: {},
       status: {
-        resourceRules: compactRules(rules.filter((rule) => rule.resources?.length)).map(resourceRule),
+        resourceRules: rules.filter((rule) => rule.resources?.length).map(resourceRule),
         nonResourceRules: rules
           .filter((rule) => rule.nonResourceURLs?.length)
           .map((rule) => ({ verbs: [...(rule.verbs ?? [])], nonResourceURLs: [...(rule.nonResourceURLs ?? [])] })),

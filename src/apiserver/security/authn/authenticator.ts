@@ -5,7 +5,7 @@
 import type { RequestUser } from "#api";
 import type { AuthenticationContext, Authenticator, Authorizer, Credentials } from "../../security.ts";
 import { everyone } from "../groups.ts";
-import { impersonate } from "../impersonate.ts";
+import { createImpersonation } from "../impersonate.ts";
 import { bearerToken, webSocketToken } from "./bearer-token.ts";
 import { type Authorities, isTrusted, userOfCertificate } from "./client-certificate.ts";
 import type { RequestHeaders } from "./request-header.ts";
@@ -28,13 +28,12 @@ export interface AuthenticatorOptions {
 }
 
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  const impersonate = createImpersonation(options.authorizer);
   return {
     authenticate(credentials, context) {
       const user = identify(options, credentials, context);
-      const { authorizer } = options;
-      if (user instanceof Promise)
-        return user.then((found) => found && impersonate(found, credentials, { authorizer, context }));
-      return user && impersonate(user, credentials, { authorizer, context });
+      if (user instanceof Promise) return user.then((found) => found && impersonate(found, credentials, context));
+      return user && impersonate(user, credentials, context);
     },
   };
 }

@@ -18,6 +18,11 @@ export interface RequestHeaderOptions {
   readonly extraHeaderPrefixes: readonly string[];
 }
 
+export interface RequestHeaderSettings extends Omit<RequestHeaderOptions, "authorities"> {
+  /** PEM. */
+  readonly authorities: string;
+}
+
 /** Undefined: no user is named. "refused": whoever asks isn't such a proxy, or another one. */
 export type RequestHeaders = (
   peer: PeerCertificate,

@@ -1,12 +1,14 @@
 /** Which questions a webhook is asked: all of its conditions must hold. One that says no settles it, whatever went wrong with others. */
 import type { Expression } from "../expressions.ts";
 import { aggregate } from "../rbac.ts";
-import type { ReviewSpec } from "./webhook.ts";
+import type { Attributes } from "../../security.ts";
+import { selectorsOf } from "./webhook.ts";
 
-export type MatchConditions = (spec: ReviewSpec) => { readonly matches: boolean } | { readonly error: string };
+export type MatchConditions = (attributes: Attributes) => { readonly matches: boolean } | { readonly error: string };
 
 export function createMatchConditions(expressions: readonly Expression[]): MatchConditions {
-  return (spec) => {
+  return (attributes) => {
+    const spec = conditionValue(attributes);
     const errors: string[] = [];
     for (const { source, evaluate } of expressions) {
       const result = evaluate(spec);
@@ -15,5 +17,31 @@ export function createMatchConditions(expressions: readonly Expression[]): Match
       else if (result.value === false) return { matches: false };
     }
     return errors.length > 0 ? { error: aggregate(errors) } : { matches: true };
+  };
+}
+
+/** The SubjectAccessReviewSpec with all of its texts, also empty ones: conditions needn't ask whether they are there. */
+function conditionValue(attributes: Attributes): object {
+  const { user, resourceRequest, path, verb, namespace, apiGroup, apiVersion, resource, subresource, name } =
+    attributes;
+  return {
+    user: user.name,
+    groups: user.groups,
+    uid: user.uid,
+    extra: user.extra,
+    ...(resourceRequest
+      ? {
+          resourceAttributes: {
+            namespace,
+            verb,
+            group: apiGroup,
+            version: apiVersion,
+            resource,
+            subresource,
+            name,
+            ...selectorsOf(attributes),
+          },
+        }
+      : { nonResourceAttributes: { verb, path } }),
   };
 }

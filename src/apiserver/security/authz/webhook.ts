@@ -48,7 +48,7 @@ export function createWebhookAuthorizer(options: WebhookAuthorizerOptions): Rule
   return {
     async authorize(attributes) {
       const spec = reviewSpec(attributes, version);
-      const match = conditions?.(spec) ?? { matches: true };
+      const match = conditions?.(attributes) ?? { matches: true };
       if ("error" in match) return failed(match.error);
       if (!match.matches) return noOpinion;
       try {
@@ -108,10 +108,17 @@ const present = (fields: Record<string, string>): Record<string, string> =>
 
 function resourceAttributes(attributes: Attributes): object {
   const { namespace, verb, apiGroup, apiVersion, resource, subresource, name } = attributes;
-  const fields = attributes.fieldSelector?.map(fieldRequirement) ?? [];
-  const labels = attributes.labelSelector?.flatMap(labelRequirement) ?? [];
   return {
     ...present({ namespace, verb, group: apiGroup, version: apiVersion, resource, subresource, name }),
+    ...selectorsOf(attributes),
+  };
+}
+
+/** As the fields of ResourceAttributes. */
+export function selectorsOf({ fieldSelector, labelSelector }: Attributes): object {
+  const fields = fieldSelector?.map(fieldRequirement) ?? [];
+  const labels = labelSelector?.flatMap(labelRequirement) ?? [];
+  return {
     ...(fields.length > 0 ? { fieldSelector: { requirements: fields } } : {}),
     ...(labels.length > 0 ? { labelSelector: { requirements: labels } } : {}),
   };
