@@ -272,18 +272,17 @@ class Checker {
     return type;
   }
 
-  #join(e: Expr, previous: CelType | undefined, type: CelType): CelType {
+  /** Literals of mixed types are reported by the validators, where they are not allowed. */
+  #join(previous: CelType | undefined, type: CelType): CelType {
     if (!previous) return type;
-    if (assignable(this.#found, [previous], [type])) return mostGeneral(previous, type);
-    this.#mismatch(e.at, previous, type);
-    return errorType;
+    return assignable(this.#found, [previous], [type]) ? mostGeneral(previous, type) : dynType;
   }
 
   #listType(e: ListExpr): CelType {
     let type: CelType | undefined;
     for (const [i, element] of e.elements.entries()) {
       this.#check(element);
-      type = this.#join(element, type, e.optionals.includes(i) ? this.#unwrapped(element) : typeAt(element));
+      type = this.#join(type, e.optionals.includes(i) ? this.#unwrapped(element) : typeAt(element));
     }
     return listType(type ?? this.#newType());
   }
@@ -293,9 +292,9 @@ class Checker {
     let valueType: CelType | undefined;
     for (const { key, value, optional } of e.entries) {
       this.#check(key);
-      keyType = this.#join(key, keyType, typeAt(key));
+      keyType = this.#join(keyType, typeAt(key));
       this.#check(value);
-      valueType = this.#join(value, valueType, optional ? this.#unwrapped(value) : typeAt(value));
+      valueType = this.#join(valueType, optional ? this.#unwrapped(value) : typeAt(value));
     }
     return mapType(keyType ?? this.#newType(), valueType ?? this.#newType());
   }

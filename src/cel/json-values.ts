@@ -150,9 +150,9 @@ const wordUnits: readonly (readonly [pattern: RegExp, nanoseconds: bigint])[] = 
   [/^(?:ms|milli.*)$/i, 1_000_000n],
   [/^(?:s|sec.*)$/i, 1_000_000_000n],
   [/^(?:m|min.*)$/i, 60_000_000_000n],
-  [/^(?:h|hr.*|hour.*)$/i, 3_600_000_000_000n],
+  [/^(?:h|hr|hour.*)$/i, 3_600_000_000_000n],
   [/^(?:d|day.*)$/i, 86_400_000_000_000n],
-  [/^(?:w|wk.*|week.*)$/i, 604_800_000_000_000n],
+  [/^(?:w|wk|week.*)$/i, 604_800_000_000_000n],
 ];
 
 /** Go's durations, and the loose ones of strfmt: `1 day 2 hours`. */
@@ -167,13 +167,18 @@ function parseLooseDuration(text: string): Duration | undefined {
   return total === undefined ? undefined : new Duration(total);
 }
 
-/** RFC 3339, and what strfmt takes besides: no seconds, no zone, a zone without colon. */
+/** RFC 3339; strfmt also takes times without a zone. */
 function parseLooseTime(text: string): Result | undefined {
   if (text === "") return new Timestamp(0);
-  const [, start = "", seconds = ":00", fraction = "", zone = "Z"] =
-    /^(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?$/i.exec(text) ?? [];
-  const colon = /^([+-]\d\d)(\d\d)$/.exec(zone);
-  return start ? parseTime(`${start}${seconds}${fraction}${colon ? `${colon[1]}:${colon[2]}` : zone}`) : undefined;
+  return parseTime(text) ?? parseTime(`${text}Z`);
+}
+
+/** Base64 with the alphabet for URLs, as strfmt reads it. */
+function parseBase64(text: string): Uint8Array | CelError {
+  if (/^(?:[\w-]{4})*(?:[\w-]{2}==|[\w-]{3}=)?$/.test(text)) return new Uint8Array(Buffer.from(text, "base64url"));
+  const wrong = text.search(/[^\w=-]/);
+  const at = wrong < 0 ? text.length - (text.length % 4) : wrong;
+  return new CelError(`Invalid byte formatted string ${text}: illegal base64 data at input byte ${at}`);
 }
 
 function adaptString(text: string, format: string | undefined): Result {
@@ -185,9 +190,7 @@ function adaptString(text: string, format: string | undefined): Result {
     case "date-time":
       return parseLooseTime(text) ?? new CelError(`Invalid date-time formatted string ${text}: cannot parse`);
     case "byte":
-      if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text))
-        return new CelError(`Invalid byte formatted string ${text}: illegal base64 data`);
-      return new Uint8Array(Buffer.from(text, "base64"));
+      return parseBase64(text);
   }
   return text;
 }

@@ -17,7 +17,20 @@ export { createEnvironment } from "./environment.ts";
 export { escapeName, unescapeName } from "./escape.ts";
 export type { JsonSchema } from "./json-schema.ts";
 export { fromJson, toJson } from "./json-values.ts";
+export {
+  type Authorize,
+  type AuthorizerAttributes,
+  type AuthorizerDecision,
+  type AuthorizerOptions,
+  type AuthorizerUser,
+  createAuthorizer,
+  createResourceCheck,
+  PendingChecks,
+  type RequestResource,
+} from "./library/authorizer.ts";
+export { JsonPatchValue, ObjectValue, resolveMutationType, typeNameProblems } from "./library/mutation.ts";
 export * from "./limits.ts";
+export { equal, printValue, typeOf } from "./operations.ts";
 export type { StructType } from "./struct-type.ts";
 export * from "./types.ts";
 export * from "./values.ts";

@@ -144,14 +144,12 @@ export type CalendarField =
   | "getSeconds"
   | "getMilliseconds";
 
+const dayMs = 86_400_000;
+
 const calendar: Readonly<Record<CalendarField, (local: Date, time: Timestamp) => number>> = {
   getFullYear: (local) => local.getUTCFullYear(),
   getMonth: (local) => local.getUTCMonth(),
-  getDayOfYear: (local) =>
-    Math.round(
-      (local.getTime() - epochSeconds(local.getUTCFullYear(), 1, 1) * 1000 - (local.getTime() % 86_400_000)) /
-        86_400_000,
-    ),
+  getDayOfYear: (local) => Math.floor(local.getTime() / dayMs) - epochSeconds(local.getUTCFullYear(), 1, 1) / 86_400,
   getDayOfMonth: (local) => local.getUTCDate() - 1,
   getDate: (local) => local.getUTCDate(),
   getDayOfWeek: (local) => local.getUTCDay(),

@@ -111,7 +111,9 @@ export abstract class CelObject {
   /** What `string(x)` gives, where that is allowed. */
   text?(): string;
   /** Counted as its size by cost rules. */
-  readonly size?: number;
+  get size(): number | undefined {
+    return undefined;
+  }
   /** The plain JSON that it stands for. */
   toJson?(): unknown;
 }

@@ -58,7 +58,7 @@ const symbols: readonly TokenKind[] = [
   ...(["<", ">", "[", "]", "{", "}", "(", ")", ".", ",", "-", "!", "?", ":", "+", "*", "/", "%"] as const),
 ];
 const words = new Set(["in", "true", "false", "null"]);
-const escape = /\\(?:[abfnrtv"'\\?`]|[0-3][0-7][0-7]|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})/y;
+const escapeSequence = /\\(?:[abfnrtv"'\\?`]|[0-3][0-7][0-7]|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})/y;
 /** How much of an escape is right, to say where it goes wrong. */
 const escapeStart =
   /\\(?:[abfnrtv"'\\?`]|[0-3](?:[0-7][0-7]?)?|[xX][0-9a-fA-F]{0,2}|u[0-9a-fA-F]{0,4}|U[0-9a-fA-F]{0,8})?/y;
@@ -161,8 +161,8 @@ function readUntil(
       at++;
       continue;
     }
-    escape.lastIndex = at;
-    const escaped = escape.exec(source)?.[0];
+    escapeSequence.lastIndex = at;
+    const escaped = escapeSequence.exec(source)?.[0];
     if (escaped === undefined) {
       escapeStart.lastIndex = at;
       return -(at + (escapeStart.exec(source)?.[0].length ?? 0));

@@ -215,7 +215,6 @@ export const standardMacros: MacroSet = new Map([
     ["all", 2, quantifier(all)],
     ["exists", 2, quantifier(exists)],
     ["exists_one", 2, quantifier(existsOne)],
-    ["existsOne", 2, quantifier(existsOne)],
     ["map", 2, mapMacro],
     ["map", 3, mapMacro],
     ["filter", 2, filterMacro],
