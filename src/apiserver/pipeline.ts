@@ -300,6 +300,7 @@ function checkMethod(
   if (inNamespace && !resource.namespaced && !isNamespace) throw statusError.unknownPath();
   if (resource.namespaced && !inNamespace && name !== "") throw statusError.unknownPath();
   if (rest !== "" && !streams.has(subresource)) throw statusError.unknownPath();
+  if (legacyWatch && subresource !== "") throw statusError.unknownPath();
   if (method === "HEAD" && subresource !== "proxy") throw statusError.methodNotAllowed();
   // The registry speaks for custom resources.
   if (subresource !== "" && resource.custom) return;

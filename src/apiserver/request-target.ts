@@ -66,21 +66,23 @@ function parseResource(path: string, parts: readonly string[], first: number): R
     at += 2;
   }
   const [resource = "", name = "", subresource = ""] = parts.slice(at, at + 3);
-  // An empty namespace gets a refusal of its own; what is behind a subresource belongs to whoever serves it.
+  // An empty namespace and such a name get refusals of their own; what is behind a subresource belongs to whoever serves it.
   const own = parts.slice(0, at + 3);
-  if (own.some((part, position) => isOdd(part) && !(inNamespace && position === at - 1 && part === "")))
-    return undefined;
+  const isRefusedLater = (part: string, position: number): boolean =>
+    part === "" ? inNamespace && position === at - 1 : position === at + 1 && dots.test(part);
+  if (own.some((part, position) => isOdd(part) && !isRefusedLater(part, position))) return undefined;
   if (group === "" && resource === "namespaces") namespace = name;
   const rest = subresource === "" ? "" : restOf(path, at + 3);
   return { type: "resource", group, version, namespace, resource, name, subresource, rest, legacyWatch, inNamespace };
 }
 
+const dots = /^\.{1,2}$/;
 const namespaceSubresources = new Set(["status", "finalize"]);
 
 function splitPath(path: string): string[] | undefined {
   const raw = path.slice(1).split("/");
-  // A trailing slash means nothing.
-  if (raw.at(-1) === "") raw.pop();
+  // Slashes at the end mean nothing.
+  while (raw.at(-1) === "") raw.pop();
   if (!path.includes("%")) return raw;
   try {
     return raw.map(decodeURIComponent);

@@ -31,6 +31,8 @@ export interface WatchConsumer<T> {
 }
 
 export type WatchStart =
+  /** Over before it began, with or without a word. */
+  | { readonly from: "nothing"; readonly error?: StatusError | undefined }
   /** The state, as ADDED events; `marked`: followed by the bookmark that ends it. */
   | { readonly from: "state"; readonly marked: boolean }
   /** What happened since; `replayed` holds what the cache no longer has. */
@@ -83,6 +85,11 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     this.#consumer = consumer;
     this.#after = start.from === "revision" ? Math.max(start.revision, revision) : revision;
     this.#seen = this.#after;
+    if (start.from === "nothing") {
+      if (start.error) this.#refuse(start.error);
+      else this.#stop();
+      return;
+    }
     const first = start.from === "state" ? cache.select(selection) : eventsSince(cache, start);
     if (first === undefined) {
       const asked = start.from === "revision" ? start.revision : 0;

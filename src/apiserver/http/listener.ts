@@ -126,7 +126,7 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
   const [status, type, body] = method
     ? ["405 Method Not Allowed", "application/json", JSON.stringify(statusError.methodNotAllowed().status)]
     : ["400 Bad Request", "text/plain; charset=utf-8", "400 Bad Request"];
-  const head = `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
+  const head = `HTTP/1.1 ${status}\r\ncache-control: no-cache, private\r\ncontent-type: ${type}\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
   socket.end(head + body);
 }
 

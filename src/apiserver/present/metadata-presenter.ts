@@ -27,11 +27,7 @@ export class MetadataPresenter implements Presenter {
   }
 
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
-    const metadata = {
-      resourceVersion: String(revision),
-      creationTimestamp: null,
-      ...(annotations && { annotations }),
-    };
+    const metadata = { resourceVersion: String(revision), ...(annotations && { annotations }) };
     return Buffer.from(`${this.#head}${JSON.stringify(metadata)}}`);
   }
 

@@ -68,11 +68,7 @@ export class ObjectPresenter implements Presenter {
   }
 
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
-    const metadata = {
-      resourceVersion: String(revision),
-      creationTimestamp: null,
-      ...(annotations && { annotations }),
-    };
+    const metadata = { resourceVersion: String(revision), ...(annotations && { annotations }) };
     return Buffer.concat([this.#resource.head, Buffer.from(`"metadata":${JSON.stringify(metadata)}}`)]);
   }
 

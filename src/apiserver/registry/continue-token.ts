@@ -34,12 +34,40 @@ export function decodeContinue(token: string): ContinueToken {
     if (error instanceof JsonSyntaxError) throw refuse(error.message);
     throw error;
   }
-  const { v = "", rv = 0, start = "" } = (value ?? {}) as { v?: string; rv?: number; start?: string }; // checked below
-  if (v !== version) throw refuse(`server does not recognize this encoded version ${JSON.stringify(v)}`);
-  if (!Number.isInteger(rv) || rv === 0) throw refuse(`incorrect encoded start resourceVersion (version ${version})`);
-  if (typeof start !== "string" || start === "") throw refuse(`encoded start key empty (version ${version})`);
+  const { v, rv, start } = readFields(value);
+  if (v !== version) throw refuse(`server does not recognize this encoded version ${v}`);
+  if (rv === 0) throw refuse(`incorrect encoded start resourceVersion (version ${version})`);
+  if (start === "") throw refuse(`encoded start key empty (version ${version})`);
   if (start.includes("//") || start.split("/").some((part) => part === "." || part === "..")) throw refuse(start);
   return { revision: rv, start };
 }
+
+/** In the words of Go's decoder about what has another type. */
+function readFields(value: unknown): { v: string; rv: number; start: string } {
+  const fields = { v: "", rv: 0, start: "" };
+  if (value === null) return fields;
+  if (typeof value !== "object" || Array.isArray(value))
+    throw refuse(`json: cannot unmarshal ${goKind(value)} into Go value of type storage.continueToken`);
+  for (const [key, type] of [
+    ["v", "string"],
+    ["rv", "int64"],
+    ["start", "string"],
+  ] as const) {
+    const found = (value as Record<string, unknown>)[key] ?? null;
+    if (found === null) continue;
+    const fits = type === "string" ? typeof found === "string" : Number.isInteger(found);
+    if (!fits) {
+      const what = type === "int64" && typeof found === "number" ? `number ${found}` : goKind(found);
+      throw refuse(`json: cannot unmarshal ${what} into Go struct field continueToken.${key} of type ${type}`);
+    }
+    Object.assign(fields, { [key]: found });
+  }
+  return fields;
+}
+
+const goKind = (value: unknown): string => {
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value;
+};
 
 const refuse = (why: string) => statusError.badRequest(`invalid continue token: continue key is not valid: ${why}`);

@@ -71,24 +71,39 @@ export interface ListOptions {
   readonly match: VersionMatch;
   readonly watch: boolean;
   readonly bookmarks: boolean;
-  /** 0: the server's choice. */
+  /** 0: the server's choice; negative: over at once. */
   readonly timeoutSeconds: number;
   readonly sendInitialEvents: boolean | undefined;
 }
 
 export function readListOptions(query: Query, { watch }: { watch: boolean }): ListOptions {
+  const resourceVersion = query.get("resourceVersion");
   const options: ListOptions = {
     labelSelector: query.get("labelSelector"),
     fieldSelector: query.get("fieldSelector"),
-    limit: Math.max(0, readInteger(query, "limit")),
+    // Whoever takes what the cache has takes all of it.
+    limit: resourceVersion === "0" ? 0 : Math.max(0, readInteger(query, "limit")),
     continue: query.get("continue"),
-    resourceVersion: query.get("resourceVersion"),
+    resourceVersion,
     match: query.get("resourceVersionMatch") as VersionMatch, // checked below
     watch,
     bookmarks: query.boolean("allowWatchBookmarks"),
     timeoutSeconds: readInteger(query, "timeoutSeconds"),
     sendInitialEvents: query.optionalBoolean("sendInitialEvents"),
   };
+  return checked(watch ? withWatchDefaults(options) : options);
+}
+
+/** Watches that always began with what is there are taken for those that ask for it. */
+function withWatchDefaults(options: ListOptions): ListOptions {
+  const { sendInitialEvents, match, resourceVersion } = options;
+  const fromState = resourceVersion === "" || resourceVersion === "0";
+  if (sendInitialEvents !== undefined || match !== "" || !fromState) return options;
+  return { ...options, sendInitialEvents: true, match: "NotOlderThan" };
+}
+
+function checked(options: ListOptions): ListOptions {
+  const { watch } = options;
   const errors = watch ? checkWatchOptions(options) : checkListOptions(options);
   if (errors.length > 0) throw invalidOptions("ListOptions", errors);
   return options;
@@ -143,12 +158,20 @@ export function readInteger(query: Query, name: string): number {
 
 /** A resourceVersion as a number; undefined when it is none. */
 export function parseRevision(text: string): number | undefined {
-  return /^\d+$/.test(text) ? Number(text) : undefined;
+  return /^\d+$/.test(text) && !isTooLarge(text) ? Number(text) : undefined;
+}
+
+const isTooLarge = (text: string): boolean => text.length > 19 && BigInt.asUintN(64, BigInt(text)) !== BigInt(text);
+
+/** What Go's parser says of a resourceVersion that is none. */
+export function revisionProblem(text: string): string {
+  const why = /^\d+$/.test(text) ? "value out of range" : "invalid syntax";
+  return `strconv.ParseUint: parsing ${JSON.stringify(text)}: ${why}`;
 }
 
 /** Upstream's plain 500 for a resourceVersion that is no number. */
 export function badRevision(text: string, prefix = ""): StatusError {
-  const why = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
+  const why = revisionProblem(text);
   return new StatusError({
     kind: "Status",
     apiVersion: "v1",

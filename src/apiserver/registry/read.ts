@@ -1,5 +1,5 @@
 /** GET of one object, and watches. */
-import { statusError } from "#machinery";
+import { StatusError, statusError } from "#machinery";
 import type { Clock } from "#base";
 import type { Answer } from "../answer.ts";
 import { replay } from "../cache/replay.ts";
@@ -45,16 +45,21 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
     found.checkReadable();
     return found;
   };
+  let tooNew: StatusError | undefined;
   const cache = await loaded().catch((error: unknown) => {
-    throw notReady(error);
+    if (!isTooNew(error)) throw notReady(error);
+    tooNew = error;
+    return core.storage.caches.of(kind);
   });
   const { caches } = core.storage;
   const since = revision || caches.revisionOf(cache);
-  const start: WatchStart = fromState
-    ? { from: "state", marked: options.sendInitialEvents === true && options.bookmarks }
-    : { from: "revision", revision: since, replayed: await olderEvents(caches, cache, since) };
-  const timeoutSeconds =
-    options.timeoutSeconds === 0 ? watchSecondsMin * (1 + Math.random()) : Math.max(0, options.timeoutSeconds);
+  let start: WatchStart;
+  if (tooNew || options.timeoutSeconds < 0) start = { from: "nothing", error: tooNew };
+  else
+    start = fromState
+      ? { from: "state", marked: options.sendInitialEvents === true && options.bookmarks }
+      : { from: "revision", revision: since, replayed: await olderEvents(caches, cache, since) };
+  const timeoutSeconds = options.timeoutSeconds === 0 ? watchSecondsMin * (1 + Math.random()) : options.timeoutSeconds;
   return {
     type: "watch",
     resource,
@@ -91,5 +96,4 @@ function startsFromState({ sendInitialEvents }: ListOptions, revision: number | 
 }
 
 /** No answer of its own: upstream's watch is under way when it notices. */
-const isTooNew = (error: unknown): error is StatusError =>
-  error instanceof StatusError && error.status.code === 504;
+const isTooNew = (error: unknown): error is StatusError => error instanceof StatusError && error.status.code === 504;

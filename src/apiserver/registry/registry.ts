@@ -92,7 +92,8 @@ function checkCustomView({ resource, target, verb }: Call): void {
 }
 
 function checkParameters({ namespaced }: Resource, { inNamespace, namespace, name }: ResourceTarget): void {
-  if (namespaced && inNamespace && namespace === "") throw statusError.badRequest("Namespace parameter required.");
+  if (namespaced && inNamespace && namespace === "" && name !== "")
+    throw statusError.badRequest("Namespace parameter required.");
   const wrong = name === "" ? [] : isPathSegmentName(name);
   if (wrong.length > 0)
     throw statusError.badRequest(`Name parameter invalid: ${JSON.stringify(name)}: ${wrong.join(";")}`);
