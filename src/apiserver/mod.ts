@@ -6,6 +6,7 @@ export {
 export { encryptedStore } from "./encryption/encrypted-store.ts";
 export { Encryption } from "./encryption/encryption.ts";
 export type { HealthCheck } from "./health.ts";
+export { type FlowOptions, flowDefaults } from "./flowcontrol/create-flow.ts";
 export { createLocalTransport, type LocalTransportOptions } from "./local-transport.ts";
 export { type ApiServer, type ApiServerDependencies, type ApiServerOptions, createApiServer } from "./server.ts";
 export {

@@ -4,7 +4,7 @@
  */
 import type { AddressInfo } from "node:net";
 import { creationText, type Kind, type ResourceFacts } from "#api";
-import { type Clock, type Logger, MetricRegistry } from "#base";
+import { type Clock, type Logger, MetricRegistry, preciseNow } from "#base";
 import type { TypeSchema } from "#machinery";
 import type { Store } from "#store";
 import { Aggregation } from "./aggregation/aggregation.ts";
@@ -142,7 +142,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     resourceQuota({ table, storage }),
     ...(dependencies.guards ?? []),
   ];
-  const admission = new AdmissionChain(plugins, lookup);
+  const admission = new AdmissionChain(plugins, lookup, metrics.admissionObserver(preciseNow(clock)));
   const hooks: ReadonlyMap<string, KindHooks> = specialHooks({
     store,
     clock,

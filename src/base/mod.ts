@@ -23,5 +23,6 @@ export {
   seriesMax,
 } from "./metric.ts";
 export { metricContentTypes, metricFormatOf, printMetrics } from "./metric-text.ts";
+export { collectProcess } from "./process-metric.ts";
 export { lingerMs, splice } from "./splice.ts";
 export { printHead, requestUpgrade, type UpgradeAnswer, type UpgradeRequest } from "./upgrade.ts";

@@ -9,6 +9,7 @@ import { encryptionFlags, readEncryptionFlags } from "./encryption-flags.ts";
 import { featureGateFlags, readFeatureGates } from "./feature-gates.ts";
 import type { ControlPlaneOptions } from "./control-plane.ts";
 import { readSecurityFlags, securityFlags } from "./security-flags.ts";
+import { readTrafficFlags, trafficFlags } from "./traffic-flags.ts";
 
 export const apiFlags = {
   ...securityFlags,
@@ -16,12 +17,13 @@ export const apiFlags = {
   ...encryptionFlags,
   ...aggregatorFlags,
   ...featureGateFlags,
+  ...trafficFlags,
 } as const satisfies FlagSpecs;
 
 export async function readApiFlags(
   values: FlagValues<typeof apiFlags> & { readonly "cluster-domain": string },
   log: Logger,
-): Promise<Pick<ControlPlaneOptions, "security" | "audit" | "encryption" | "aggregator" | "features">> {
+): Promise<Pick<ControlPlaneOptions, "security" | "audit" | "encryption" | "aggregator" | "features" | "traffic">> {
   return {
     security: await readSecurityFlags(values, {
       clusterDomain: values["cluster-domain"],
@@ -31,5 +33,6 @@ export async function readApiFlags(
     aggregator: await readAggregatorFlags(values),
     audit: await readAuditFlags(values, (text) => log.warn(text)),
     encryption: await readEncryptionFlags(values),
+    traffic: readTrafficFlags(values),
   };
 }

@@ -24,7 +24,7 @@ import {
   type Pki,
   type RequestHeaderSettings,
 } from "#apiserver";
-import { assert, type Clock, type Logger } from "#base";
+import { assert, type Clock, collectProcess, type Logger, MetricRegistry } from "#base";
 import { type Client, createClient } from "#client";
 import { openSqliteStore, runCompaction, type Store } from "#store";
 import type { EncryptionSettings } from "./encryption-flags.ts";
@@ -34,6 +34,7 @@ import type { FeatureGates } from "./feature-gates.ts";
 import { addressIn } from "./network.ts";
 import { defaultIssuer, type SecuritySettings } from "./security-flags.ts";
 import type { dataLayout } from "./settings.ts";
+import type { TrafficSettings } from "./traffic-flags.ts";
 
 export interface ControlPlaneOptions {
   readonly layout: ReturnType<typeof dataLayout>;
@@ -54,6 +55,7 @@ export interface ControlPlaneOptions {
   readonly audit?: AuditOptions | undefined;
   /** Absent: nothing is encrypted on the disk. */
   readonly encryption?: EncryptionSettings | undefined;
+  readonly traffic?: TrafficSettings | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -105,11 +107,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     clock,
     log,
   });
+  const metrics = new MetricRegistry();
+  const endMetrics = collectProcess(metrics);
   const server = createApiServer(
     {
       tls: tls(),
       serviceCidr,
       advertiseAddress,
+      ...options.traffic,
       aggregatorRouting: options.aggregator?.byEndpoints ?? false,
       cbor: options.features?.cbor,
     },
@@ -119,6 +124,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
       facts,
       kinds,
+      metrics,
       audit,
       ...(encryption && { checks: encryptionChecks(encryption, options.encryption) }),
       frontProxy: options.aggregator?.client ?? pki.frontProxy.client,
@@ -142,6 +148,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       security.close();
       await server.close();
       streaming.close();
+      endMetrics();
       await compaction;
       await store.close();
       encryption?.close();

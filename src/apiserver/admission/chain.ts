@@ -66,31 +66,80 @@ export interface Lookup {
 export class AdmissionChain {
   readonly #plugins: readonly AdmissionPlugin[];
   readonly #lookup: Lookup;
+  readonly #observer: AdmissionObserver | undefined;
 
-  constructor(plugins: readonly AdmissionPlugin[], lookup: Lookup) {
+  constructor(plugins: readonly AdmissionPlugin[], lookup: Lookup, observer?: AdmissionObserver) {
     this.#plugins = plugins;
     this.#lookup = lookup;
+    this.#observer = observer;
   }
 
-  async mutate(request: AdmissionRequest): Promise<void> {
-    const round: Round = { again: false, wanted: false, notes: new Map() };
-    await this.#mutateOnce(request, round);
-    if (round.wanted) await this.#mutateOnce(request, { ...round, again: true });
+  mutate(request: AdmissionRequest): Promise<void> {
+    return this.#observed("", "admit", request, async () => {
+      const round: Round = { again: false, wanted: false, notes: new Map() };
+      await this.#mutateOnce(request, round);
+      if (round.wanted) await this.#mutateOnce(request, { ...round, again: true });
+    });
   }
 
   async #mutateOnce(request: AdmissionRequest, round: Round): Promise<void> {
     for (const plugin of this.#plugins) {
       if (!plugin.mutate || !plugin.handles(request)) continue;
-      const wait = plugin.mutate(request, this.#lookup, round);
+      const wait = this.#observed(plugin.name, "admit", request, () => plugin.mutate?.(request, this.#lookup, round));
       if (wait) await wait;
     }
   }
 
-  async validate(request: AdmissionRequest): Promise<void> {
-    for (const plugin of this.#plugins) {
-      if (!plugin.validate || !plugin.handles(request)) continue;
-      const wait = plugin.validate(request, this.#lookup);
-      if (wait) await wait;
-    }
+  validate(request: AdmissionRequest): Promise<void> {
+    return this.#observed("", "validate", request, async () => {
+      for (const plugin of this.#plugins) {
+        if (!plugin.validate || !plugin.handles(request)) continue;
+        const wait = this.#observed(plugin.name, "validate", request, () => plugin.validate?.(request, this.#lookup));
+        if (wait) await wait;
+      }
+    });
   }
+
+  /** Tells how long it took and whether it refused. */
+  #observed<R extends void | Promise<void>>(
+    name: string,
+    step: "admit" | "validate",
+    request: AdmissionRequest,
+    run: () => R,
+  ): R {
+    const observer = this.#observer;
+    if (!observer) return run();
+    const start = observer.precise();
+    const done = (rejected: boolean) => {
+      observer.ran(name, { step, operation: request.operation, elapsedMs: observer.precise() - start, rejected });
+    };
+    let result: R;
+    try {
+      result = run();
+    } catch (error) {
+      done(true);
+      throw error;
+    }
+    if (result instanceof Promise) {
+      result.then(
+        () => done(false),
+        () => done(true),
+      );
+    } else done(false);
+    return result;
+  }
+}
+
+/** Told of each plugin that ran, and with the name "" of all of a step. */
+export interface AdmissionObserver {
+  readonly precise: () => number;
+  ran(
+    name: string,
+    run: {
+      readonly step: "admit" | "validate";
+      readonly operation: AdmissionOperation;
+      readonly elapsedMs: number;
+      readonly rejected: boolean;
+    },
+  ): void;
 }

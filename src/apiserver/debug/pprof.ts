@@ -41,9 +41,9 @@ export function encodeProfile(root: StackNode, options: ProfileOptions): Buffer 
   for (const each of sampleTypes) message.message(1, builder.valueType(each));
   builder.addStacks(message, root);
   message.message(3, new Message().number(1, 1).number(5, builder.text("node")).number(7, 1).number(8, 1).number(9, 1));
-  builder.finish(message);
   message.number(9, startMs * 1e6).number(10, durationMs * 1e6);
   message.message(11, builder.valueType(periodType)).number(12, period);
+  builder.finish(message);
   return gzipSync(message.bytes());
 }
 
@@ -71,7 +71,7 @@ class ProfileBuilder {
     walk(root, []);
   }
 
-  /** What the samples refer to; after all of them. */
+  /** What all else refers to: comes last. */
   finish(message: Message): void {
     for (const [location] of this.#described) if (location) message.message(4, location);
     for (const [, described] of this.#described) if (described) message.message(5, described);

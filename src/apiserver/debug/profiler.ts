@@ -97,7 +97,7 @@ const posting =
 
 async function sleep({ seconds, signal }: ProfileRequest): Promise<void> {
   try {
-    await setTimeout(seconds * 1000, undefined, { signal, ref: false });
+    await setTimeout(seconds * 1000, undefined, { signal });
   } catch (error) {
     // What was measured so far is taken and thrown away.
     if (!signal.aborted) throw error;

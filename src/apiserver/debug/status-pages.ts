@@ -86,7 +86,7 @@ function statusFields({ version, paths }: StatusPageOptions): object {
     goVersion: `node ${process.version}`,
     binaryVersion: `${version}.0`,
     emulationVersion: version,
-    paths: paths(),
+    paths: [...paths()].sort(),
   };
 }
 
@@ -99,7 +99,7 @@ function statusText({ version, paths }: StatusPageOptions): string {
     ["Go version", `node ${process.version}`],
     ["Binary version", `${version}.0`],
     ["Emulation version", version],
-    ["Paths", paths().join(" ")],
+    ["Paths", [...paths()].sort().join(" ")],
   ];
   return `\n${rows.map(([name, value]) => `${name}: ${value}\n`).join("")}`;
 }

@@ -56,6 +56,7 @@ export class FlowKeeper {
   #dirty = false;
   #running: Promise<void> | undefined;
   #retry: (() => void) | undefined;
+  #started = false;
   #closed = false;
 
   constructor(options: KeeperOptions) {
@@ -84,6 +85,7 @@ export class FlowKeeper {
     }
     await this.#ensure();
     this.#configure();
+    this.#started = true;
     this.#wake();
   }
 
@@ -96,7 +98,7 @@ export class FlowKeeper {
   /** One round at a time; what comes during it is another. */
   #wake(): void {
     this.#dirty = true;
-    if (this.#closed || this.#ends.length < plurals.length) return;
+    if (this.#closed || !this.#started) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });

@@ -1,5 +1,6 @@
 /** All that an API server counts in, made once. */
 import type { MetricRegistry } from "#base";
+import type { AdmissionObserver } from "../admission/chain.ts";
 import { AdmissionMetrics } from "./admission-metrics.ts";
 import { HealthMetrics } from "./health-metrics.ts";
 import { RequestMetrics } from "./request-metrics.ts";
@@ -23,5 +24,10 @@ export class ServerMetrics {
       .gauge("kubernetes_build_info", "What is running.", ["git_version", "go_version", "major", "minor", "platform"])
       .with(`v${version}.0`, `node ${process.version}`, major, minor, `${process.platform}/${process.arch}`)
       .set(1);
+  }
+
+  admissionObserver(precise: () => number): AdmissionObserver {
+    const { admission } = this;
+    return { precise, ran: (name, run) => (name === "" ? admission.step(run) : admission.plugin(name, run)) };
   }
 }
