@@ -1,5 +1,5 @@
 /** From the negotiated shape to a presenter; the shapes that upstream offers, and its refusals. */
-import { StatusError, statusError } from "#machinery";
+import { internalPackage, StatusError, statusError } from "#machinery";
 import {
   cborSequenceType,
   type Format,
@@ -22,6 +22,9 @@ function allows({ kind, group, version }: Transform, format: Format): boolean {
   return shapes.has(kind) && (kind !== "Table" || format === "json" || format === "yaml");
 }
 
+const allowsButTables = (transform: Transform, format: Format): boolean =>
+  transform.kind !== "Table" && allows(transform, format);
+
 export interface Wanted {
   readonly accept: string | undefined;
   /** A list, or a watch of one. */
@@ -30,12 +33,14 @@ export interface Wanted {
 }
 
 /** For a request to a resource. Throws 406. */
-export function negotiateShape({ accept, collection, cbor }: Wanted, { custom }: Resource): MediaType {
+export function negotiateShape({ accept, collection, cbor }: Wanted, { custom, verbs }: Resource): MediaType {
   if (!accept) return negotiate(accept, allows) as MediaType; // nothing was asked for
   if (!custom && !isKnownAccept(accept, { cbor, sequence: cbor && collection }))
     throw notAcceptable(representations({ collection, cbor }));
   // Custom resources have no protobuf form.
-  const media = negotiate(accept, allows, { protobuf: !custom, cbor });
+  // What can't be listed (reviews, bindings) has no rows.
+  const allowed = verbs.includes("list") ? allows : allowsButTables;
+  const media = negotiate(accept, allowed, { protobuf: !custom, cbor });
   if (!media) throw statusError.notAcceptable(mediaTypesOf({ cbor }));
   return media;
 }
@@ -78,7 +83,7 @@ export function presenterFor(
   if (!transform) return new ObjectPresenter(resource);
   const { kind, version } = transform;
   if (kind === "Table") return new TablePresenter({ resource, version, include: readInclude(query), now, textOf });
-  const internal = `*${resource.group === "" ? "core" : (resource.group.split(".")[0] ?? "")}.${resource.kind}`;
+  const internal = `*${internalPackage(resource.groupVersion)}.${resource.kind}`;
   if (kind === "PartialObjectMetadata" && answer === "list") {
     throw refuse(`you requested PartialObjectMetadata, but the requested object is a list (${internal}List)`);
   }
