@@ -18,7 +18,7 @@ export function validateWebhookUrl(url: string, at: Place): void {
   }
   const userEnd = authority.lastIndexOf("@");
   const host = authority.slice(userEnd + 1);
-  if (host === "") at.invalid(host, `host must be provided${wantedForm}`);
+  if (host === "") at.invalid(host, `host must be specified${wantedForm}`);
   if (userEnd >= 0) at.invalid(authority.slice(0, userEnd), "user information is not permitted in the URL");
   if (fragment !== "") at.invalid(fragment, "fragments are not permitted in the URL");
   if (query !== "") at.invalid(query, "query parameters are not permitted in the URL");
@@ -49,8 +49,8 @@ export interface ServiceAddress {
 }
 
 export function validateWebhookService({ namespace = "", name = "", path, port = 0 }: ServiceAddress, at: Place): void {
-  if (name === "") at.child("name").required("service name is required");
-  if (namespace === "") at.child("namespace").required("service namespace is required");
+  if (name === "") at.child("name").required();
+  if (namespace === "") at.child("namespace").required();
   const wrong = isPortNumber(port);
   if (wrong.length > 0) at.child("port").invalid(port, `port is not valid: ${wrong.join(", ")}`);
   if (path) validatePath(path, at.child("path"));

@@ -2,12 +2,14 @@
  * CustomResourceDefinition: a kind that users add. What this server does with one is in `src/apiserver/custom/`.
  * Follows apiextensions-apiserver's registry/customresourcedefinition.
  */
+import { goQuote } from "#machinery";
 import { semanticEqual } from "../equality.ts";
 import { defineKind } from "../kind.ts";
 import { setOrDelete } from "../strategy.ts";
 import type { CustomResourceDefinition } from "../types.d.ts";
 import { validateDefinition, validateDefinitionUpdate, validateStatus } from "./definition-validation.ts";
-import { type JsonSchema, schemaHas } from "./schema/json-schema.ts";
+import { formatOf } from "./schema/formats.ts";
+import { schemaHas } from "./schema/json-schema.ts";
 
 const webhookPort = 443;
 
@@ -54,12 +56,17 @@ export const customResourceDefinitionKind = defineKind<CustomResourceDefinition>
   },
   validate: validateDefinition,
   validateUpdate: validateDefinitionUpdate,
-  warningsOnCreate: rulesWarnings,
-  warningsOnUpdate: rulesWarnings,
+  warningsOnCreate: (definition) => unknownFormats(definition).map(formatWarning),
+  warningsOnUpdate(definition, old) {
+    const known = new Set(unknownFormats(old));
+    return unknownFormats(definition)
+      .filter((format) => !known.has(format))
+      .map(formatWarning);
+  },
 
   subresources: {
     status: {
-      resetFields: ["metadata", "spec"],
+      resetFields: ["spec"],
       prepareForUpdate(definition, old) {
         setOrDelete(definition, { spec: old.spec });
       },
@@ -68,12 +75,19 @@ export const customResourceDefinitionKind = defineKind<CustomResourceDefinition>
   },
 });
 
-/** Nobody should believe that rules hold which nobody checks. */
-function rulesWarnings({ spec }: CustomResourceDefinition): string[] {
-  const hasRules = (schema: JsonSchema) => (schema["x-kubernetes-validations"]?.length ?? 0) > 0;
-  return (spec.versions ?? []).flatMap(({ schema }, i) =>
-    schemaHas(schema?.openAPIV3Schema, hasRules)
-      ? [`spec.versions[${i}].schema: x-kubernetes-validations are stored but not evaluated by this server`]
-      : [],
-  );
+/** Formats that are only documentation, which their author may not know. */
+function unknownFormats({ spec }: CustomResourceDefinition): string[] {
+  const found: string[] = [];
+  const versions = spec.versions ?? [];
+  const [first] = versions;
+  // What all versions have in common counts once.
+  const shared = versions.every(({ schema }) => semanticEqual(schema, first?.schema));
+  for (const { schema } of shared && first ? [first] : versions)
+    schemaHas(schema?.openAPIV3Schema, (part) => {
+      if (part.format && formatOf(part) === "") found.push(part.format);
+      return false;
+    });
+  return found;
 }
+
+const formatWarning = (format: string): string => `unrecognized format ${goQuote(format)}`;

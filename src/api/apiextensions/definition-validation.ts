@@ -10,12 +10,10 @@ import {
   isDns1123Subdomain,
   isPrintable,
 } from "#machinery";
-import { validateClientConfig } from "../admissionregistration/webhook-client.ts";
 import { semanticEqual } from "../equality.ts";
 import { Place } from "../place.ts";
 import type {
   CustomResourceColumnDefinition,
-  CustomResourceConversion,
   CustomResourceDefinition,
   CustomResourceDefinitionNames,
   CustomResourceDefinitionSpec,
@@ -23,24 +21,63 @@ import type {
   CustomResourceSubresources,
 } from "../types.d.ts";
 import { conditionIsTrue } from "./conditions.ts";
+import {
+  caBundleProblem,
+  type ConversionOptions,
+  hasKnownReviewVersion,
+  validateConversion,
+} from "./conversion-validation.ts";
+import { printedSchema, printedVersions } from "./internal-form.ts";
 import { type JsonSchema, schemaHas } from "./schema/json-schema.ts";
+import { newRules, type RuleOptions, rulesOfUpdate } from "./schema/rule-validation.ts";
 import { type Leniency, leniencyOf, strict, validateSchema } from "./schema/schema-validation.ts";
-import { validateSelectableFields } from "./selectable-fields.ts";
+import { sameTooManyFields, validateSelectableFields } from "./selectable-fields.ts";
 
 const columnTypes = ["boolean", "date", "integer", "number", "string"];
 const columnFormats = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
-const reviewVersions = ["v1", "v1beta1"];
 const warningCharactersMax = 256;
 
 export function validateDefinition(definition: CustomResourceDefinition): FieldError[] {
   return [
     ...validateName(definition),
-    ...validateSpec(definition.spec ?? {}, strict, false),
+    ...validateSpec(definition.spec ?? {}, newDefinition),
     ...validateStatus(definition),
     ...validateStoredVersions(definition),
     ...validateApproval(definition, undefined),
     ...validatePreserve(definition, undefined),
   ];
+}
+
+/** What is forgiven because it was there before, and what was noticed in the old definition. */
+interface Options extends ConversionOptions {
+  readonly leniency: Leniency;
+  /** Versions without a schema were allowed once. */
+  readonly schemaless: boolean;
+  /** Versions that have too many selectable fields and always had; "" for what all versions have in common. */
+  readonly tooManyFields: ReadonlySet<string>;
+  readonly rules: RuleOptions;
+}
+
+const newDefinition: Options = {
+  leniency: strict,
+  schemaless: false,
+  tooManyFields: new Set(),
+  anyReviewVersion: false,
+  anyCaBundle: true,
+  rules: newRules,
+};
+
+function optionsOfUpdate(definition: CustomResourceDefinition, old: CustomResourceDefinition): Options {
+  const established = conditionIsTrue(old, "Established");
+  const { conversion } = old.spec;
+  return {
+    leniency: leniencyOf(schemasOf(old.spec)),
+    schemaless: versionsOf(old.spec).some(({ schema }) => schema?.openAPIV3Schema === undefined),
+    tooManyFields: sameTooManyFields(definition, old),
+    anyReviewVersion: !hasKnownReviewVersion(conversion?.webhook?.conversionReviewVersions ?? []),
+    anyCaBundle: !established || caBundleProblem(conversion?.webhook?.clientConfig?.caBundle) !== undefined,
+    rules: rulesOfUpdate(definition, old),
+  };
 }
 
 function validateName({ metadata, spec }: CustomResourceDefinition): FieldError[] {
@@ -52,9 +89,7 @@ function validateName({ metadata, spec }: CustomResourceDefinition): FieldError[
 }
 
 export function validateDefinitionUpdate(definition: CustomResourceDefinition, old: CustomResourceDefinition) {
-  const schemas = schemasOf(old.spec);
-  const withoutSchema = versionsOf(old.spec).some(({ schema }) => schema?.openAPIV3Schema === undefined);
-  const errors = validateSpec(definition.spec ?? {}, leniencyOf(schemas), withoutSchema);
+  const errors = validateSpec(definition.spec ?? {}, optionsOfUpdate(definition, old));
   const at = Place.root("spec", errors);
   const same = (place: Place, value: unknown, before: unknown) => {
     if (!semanticEqual(value, before)) place.invalid(value, fieldImmutableMessage);
@@ -94,12 +129,14 @@ function validateStoredVersions({ spec, status }: CustomResourceDefinition): Fie
   const versions = spec?.versions ?? [];
   if (stored.length === 0) at.invalid(null, "must have at least one stored version");
   else {
-    for (const version of versions) {
-      if (version.storage && !stored.includes(version.name))
-        at.invalid(version, `must have the storage version ${version.name}`);
-    }
+    // A second version of the same name isn't stored.
+    const left = new Set(stored);
+    for (const { storage, name } of versions)
+      if (!left.delete(name) && storage) at.invalid(stored, `must have the storage version ${name}`);
     stored.forEach((name, i) => {
-      if (!versions.some((version) => version.name === name)) at.index(i).invalid(name, "must appear in spec.versions");
+      if (versions.some((version) => version.name === name)) return;
+      const why = `missing from spec.versions; ${name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in ${name} and removes ${name} from status.storedVersions`;
+      at.index(i).invalid(name, why);
     });
   }
   return at.errors;
@@ -138,36 +175,37 @@ function validateApproval(
 function validatePreserve({ spec }: CustomResourceDefinition, old: CustomResourceDefinition | undefined): FieldError[] {
   const at = Place.root("spec").child("preserveUnknownFields");
   if (spec?.preserveUnknownFields && !old?.spec.preserveUnknownFields) {
-    const why = "cannot set to true, set x-preserve-unknown-fields to true in spec.versions[*].schema instead";
+    const why =
+      "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
     at.invalid(true, why);
   }
   return at.errors;
 }
 
-function validateSpec(
-  spec: Partial<CustomResourceDefinitionSpec>,
-  leniency: Leniency,
-  schemaless: boolean,
-): FieldError[] {
+function validateSpec(spec: Partial<CustomResourceDefinitionSpec>, given: Options): FieldError[] {
   const errors: FieldError[] = [];
   const at = Place.root("spec", errors);
   const { group = "", scope = "", names, conversion } = spec;
   const versions = versionsOf(spec);
+  const options = {
+    ...given,
+    leniency: { ...given.leniency, structure: given.leniency.structure && mayBeLoose(spec) },
+  };
   if (group === "") at.child("group").required();
   else if (isDns1123Subdomain(group).length > 0) at.child("group").invalid(group, isDns1123Subdomain(group).join(","));
   else if (!group.includes(".")) at.child("group").invalid(group, "should be a domain with at least one dot");
   if (scope === "") at.child("scope").required();
   else if (scope !== "Cluster" && scope !== "Namespaced")
     at.child("scope").notSupported(scope, ["Cluster", "Namespaced"]);
-  checkSchemasThere(spec, at, schemaless);
+  checkSchemasThere(spec, at, options.schemaless);
   const shared = sharedParts(versions);
   const each = at.child("versions");
   versions.forEach((version, i) => {
     const wrong = isDns1035Label(version.name);
     if (wrong.length > 0) each.index(i).child("name").invalid(version.name, wrong.join(","));
-    validateVersion(version, shared, { at: each.index(i), leniency });
+    validateVersion(version, shared, { at: each.index(i), options });
   });
-  checkVersionNames(versions, each);
+  checkVersionNames(versions, shared, each);
   const [first] = versions;
   if (first) {
     const wrong = isDns1035Label(first.name);
@@ -177,15 +215,19 @@ function validateSpec(
   for (const part of ["plural", "singular", "kind", "listKind"] as const)
     if (!named[part]) at.child("names").child(part).required();
   validateNames(named, at.child("names"));
-  if (shared.schema && first) validateVersionSchema(first, shared, { at: at.child("validation"), leniency });
+  if (shared.schema && first) validateVersionSchema(first, shared, { at: at.child("validation"), options });
   if (shared.subresources && first) validateSubresources(first.subresources, at.child("subresources"));
   if (shared.columns) validateColumns(first?.additionalPrinterColumns, at.child("additionalPrinterColumns"));
-  if (shared.selectableFields) validateSelectableFields(first, at.child("selectableFields"));
+  if (shared.selectableFields && first?.selectableFields?.length) {
+    const fields = at.child("selectableFields");
+    if (!shared.schema || !first.schema) fields.invalid("", "may only be set when validations.schema is included");
+    else validateSelectableFields(first, fields, options.tooManyFields.has(""));
+  }
   if (conversion && conversion.strategy !== "None" && spec.preserveUnknownFields) {
     const why = "must be None if spec.preserveUnknownFields is true";
     at.child("conversion").child("strategy").invalid(conversion.strategy, why);
   }
-  if (conversion) validateConversion(conversion, at.child("conversion"));
+  if (conversion) validateConversion(conversion, at.child("conversion"), options);
   return errors;
 }
 
@@ -195,7 +237,7 @@ function checkSchemasThere(spec: Partial<CustomResourceDefinitionSpec>, at: Plac
   versions.forEach((version, i) => {
     if (version.schema?.openAPIV3Schema) return;
     const place = at.child("versions").index(i).child("schema").child("openAPIV3Schema");
-    if (!schemaless) place.required("schemas are required");
+    if (!schemaless) place.required();
     else if (version.served && !preserveUnknownFields) place.required("because otherwise all fields are pruned");
   });
   const defaults = versions.some(({ schema }) =>
@@ -206,13 +248,35 @@ function checkSchemasThere(spec: Partial<CustomResourceDefinitionSpec>, at: Plac
   }
 }
 
-function checkVersionNames(versions: readonly CustomResourceDefinitionVersion[], at: Place): void {
-  if (new Set(versions.map(({ name }) => name)).size < versions.length) {
-    at.invalid(versions, "must contain unique version names");
-  }
-  if (versions.filter(({ storage }) => storage).length !== 1) {
-    at.invalid(versions, "must have exactly one version marked as storage version");
-  }
+/** Non-structural schemas of old: only where unknown fields are kept and nothing is asked that needs structure. */
+function mayBeLoose(spec: Partial<CustomResourceDefinitionSpec>): boolean {
+  const needsStructure = (part: JsonSchema): boolean =>
+    part.default !== undefined || structuralExtensions.some((name) => part[name] !== undefined);
+  return spec.preserveUnknownFields === true && !schemasOf(spec).some((schema) => schemaHas(schema, needsStructure));
+}
+
+const structuralExtensions = [
+  "x-kubernetes-embedded-resource",
+  "x-kubernetes-preserve-unknown-fields",
+  "x-kubernetes-int-or-string",
+  "x-kubernetes-list-map-keys",
+  "x-kubernetes-list-type",
+  "x-kubernetes-validations",
+] as const;
+
+function checkVersionNames(versions: readonly CustomResourceDefinitionVersion[], shared: SharedParts, at: Place): void {
+  const print = () => {
+    const above: string[] = [];
+    if (shared.schema) above.push("schema");
+    if (shared.subresources) above.push("subresources");
+    if (shared.columns) above.push("additionalPrinterColumns");
+    if (shared.selectableFields) above.push("selectableFields");
+    return printedVersions(versions, new Set(above));
+  };
+  if (new Set(versions.map(({ name }) => name)).size < versions.length)
+    at.invalid(print(), "must contain unique version names");
+  if (versions.filter(({ storage }) => storage).length !== 1)
+    at.invalid(print(), "must have exactly one version marked as storage version");
 }
 
 /** What stands at the top in upstream's internal form: the same in all versions. */
@@ -240,24 +304,28 @@ function sharedParts(versions: readonly CustomResourceDefinitionVersion[]): Shar
 
 interface VersionPlace {
   readonly at: Place;
-  readonly leniency: Leniency;
+  readonly options: Options;
 }
 
 function validateVersion(
   version: CustomResourceDefinitionVersion,
   shared: SharedParts,
-  { at, leniency }: VersionPlace,
+  { at, options }: VersionPlace,
 ): void {
   const { deprecated = false, deprecationWarning: warning } = version;
   const place = at.child("deprecationWarning");
-  for (const why of deprecationProblems(deprecated, warning)) place.invalid(warning, why);
+  // A text behind a pointer is printed as JSON.
+  for (const why of deprecationProblems(deprecated, warning)) place.wrong(`${JSON.stringify(warning)}: ${why}`);
   if (!shared.schema) {
     const status = version.subresources?.status !== undefined;
-    validateVersionSchema(version, { ...shared, status }, { at: at.child("schema"), leniency });
+    validateVersionSchema(version, { ...shared, status }, { at: at.child("schema"), options });
   }
   if (!shared.subresources) validateSubresources(version.subresources, at.child("subresources"));
   if (!shared.columns) validateColumns(version.additionalPrinterColumns, at.child("additionalPrinterColumns"));
-  if (!shared.selectableFields) validateSelectableFields(version, at.child("selectableFields"));
+  if (shared.selectableFields || !version.selectableFields?.length) return;
+  const fields = at.child("selectableFields");
+  if (!shared.schema) validateSelectableFields(version, fields, options.tooManyFields.has(version.name));
+  else fields.invalid("", "may only be set when `version.schema.openAPIV3Schema` is not included");
 }
 
 function deprecationProblems(deprecated: boolean, warning: string | undefined): string[] {
@@ -267,6 +335,7 @@ function deprecationProblems(deprecated: boolean, warning: string | undefined): 
   if (Buffer.byteLength(warning) > warningCharactersMax)
     problems.push(`must be <= ${warningCharactersMax} characters long`);
   if (warning === "") problems.push("must not be an empty string");
+  // Control characters aren't printable either.
   const wrong = [...warning].findIndex((character) => !isPrintable(character));
   if (wrong >= 0) {
     const index = Buffer.byteLength([...warning].slice(0, wrong).join(""));
@@ -303,11 +372,12 @@ function validateVersionSchema(
       }
       if (allowedKeys.has(key)) continue;
       const why = `only [${allowedAtRoot}] fields are allowed at the root of the schema if the status subresource is enabled`;
-      at.invalid(schema, why);
+      at.invalid(printedSchema(schema), why);
       break;
     }
   }
-  at.add(validateSchema(schema, at.path, place.leniency));
+  const { leniency, rules } = place.options;
+  at.add(validateSchema(schema, at.path, { leniency, rules: { ...rules, version: version.name } }));
 }
 
 function validateNames(names: Partial<CustomResourceDefinitionNames>, at: Place): void {
@@ -364,36 +434,4 @@ function validateSubresources(subresources: CustomResourceSubresources | undefin
   path("specReplicasPath", [".spec"]);
   path("statusReplicasPath", [".status"]);
   path("labelSelectorPath", [".spec", ".status"]);
-}
-
-function validateConversion({ strategy = "", webhook }: Partial<CustomResourceConversion>, at: Place): void {
-  if (strategy === "") at.child("strategy").required();
-  else if (strategy !== "None" && strategy !== "Webhook")
-    at.child("strategy").notSupported(strategy, ["None", "Webhook"]);
-  const client = at.child("webhookClientConfig");
-  const versions = at.child("conversionReviewVersions");
-  const { clientConfig, conversionReviewVersions = [] } = webhook ?? {};
-  if (strategy === "Webhook") {
-    if (!clientConfig) client.required("required when strategy is set to Webhook");
-    else validateClientConfig(clientConfig, client);
-    validateReviewVersions(conversionReviewVersions, versions);
-    return;
-  }
-  const why = "should not be set when strategy is not set to Webhook";
-  if (clientConfig) client.forbidden(why);
-  if (conversionReviewVersions.length > 0) versions.forbidden(why);
-}
-
-function validateReviewVersions(versions: readonly string[], at: Place): void {
-  if (versions.length === 0) {
-    at.required();
-    return;
-  }
-  versions.forEach((version, i) => {
-    if (versions.indexOf(version) < i) at.index(i).invalid(version, "duplicate version");
-    else at.index(i).invalidEach(version, isDns1035Label(version));
-  });
-  if (!versions.some((version) => reviewVersions.includes(version))) {
-    at.invalid(versions, `must include at least one of ${reviewVersions.join(", ")}`);
-  }
 }

@@ -15,7 +15,8 @@ export {
   propertyOf,
 } from "./schema/json-schema.ts";
 export { checkListTypes } from "./schema/list-types.ts";
-export { loadPatterns } from "./schema/pattern.ts";
+export { loadEngines } from "./schema/engines.ts";
 export { dropNulls, pruneObject } from "./schema/prune.ts";
+export { evaluateRules, hasRules } from "./schema/rule-evaluation.ts";
 export { validateStructural } from "./schema/structural.ts";
 export { validateValue } from "./schema/value-validation.ts";

@@ -47,11 +47,13 @@ export function behaviourOf({ group, kind, resource, version, schema }: Behaviou
     validate: (object) => schema.validate(object, { more: scaleErrors(object, true) }),
     validateUpdate: (object, old) => schema.validate(object, { old, more: scaleErrors(object, true) }),
     warningsOnCreate: (object) => finalizerWarnings(object, undefined),
-    warningsOnUpdate: (object, old) => finalizerWarnings(object, old),
+    warningsOnUpdate: (object, old) => [...schema.takeWarnings(object), ...finalizerWarnings(object, old)],
     ...(status && {
       resetFields: ["status"],
       subresources: {
-        status: statusOf((object, old) => schema.validateStatus(object, { old, more: scaleErrors(object, false) })),
+        status: statusOf(schema, (object, old) =>
+          schema.validateStatus(object, { old, more: scaleErrors(object, false) }),
+        ),
       },
     }),
     ...(scale && { scale: scaleRules(scale) }),
@@ -62,10 +64,14 @@ export function behaviourOf({ group, kind, resource, version, schema }: Behaviou
   };
 }
 
-const statusOf = (validateUpdate: NonNullable<Strategy<WithStatus>["validateUpdate"]>): Strategy<WithStatus> => ({
+const statusOf = (
+  schema: CustomSchema,
+  validateUpdate: NonNullable<Strategy<WithStatus>["validateUpdate"]>,
+): Strategy<WithStatus> => ({
   ...statusStrategy,
   resetFields: ["metadata", "spec"],
   validateUpdate,
+  warningsOnUpdate: (object) => [...schema.takeWarnings(object)],
 });
 
 function selectableFields(paths: readonly string[]): (object: KubernetesObject) => Record<string, string> {

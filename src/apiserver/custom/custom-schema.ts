@@ -8,10 +8,12 @@ import {
   coerceEmbedded,
   coerceMetadata,
   Correlated,
+  evaluateRules,
+  hasRules,
   dropNulls,
   isDecodeFailure,
   type JsonSchema,
-  loadPatterns,
+  loadEngines,
   propertyOf,
   pruneDefaults,
   pruneObject,
@@ -24,6 +26,7 @@ import {
   type DeepReadonly,
   type FieldError,
   FieldPath,
+  fieldError,
   jsonEqual,
   type KubernetesObject,
   type TypeSchema,
@@ -37,6 +40,7 @@ export class CustomSchema {
   #read: (() => JsonSchema) | undefined;
   #schema: JsonSchema | undefined;
   #type: TypeSchema | undefined;
+  readonly #warnings = new WeakMap<KubernetesObject, readonly string[]>();
 
   /** `preserve`: the old way of keeping all unknown fields. */
   constructor(name: string, read: () => JsonSchema | undefined, preserve: boolean) {
@@ -63,7 +67,7 @@ export class CustomSchema {
 
   /** Before `validate`. */
   load(): Promise<void> | undefined {
-    return loadPatterns(this.json);
+    return loadEngines(this.json);
   }
 
   /** Unknown fields go, metadata is decoded. Changes the object, answers what went. Throws DecodeError. */
@@ -94,7 +98,9 @@ export class CustomSchema {
   validate(object: KubernetesObject, { old, more }: Checking): FieldError[] {
     const embedded = validateEmbedded(object as Json, this.json);
     const both = old && new Correlated(object, old, this.json);
-    return [...validateValue(object, this.json, { old: both }), ...more, ...embedded, ...this.#listErrors(object, old)];
+    const values = validateValue(object, this.json, { old: both });
+    const errors = [...values, ...more, ...embedded, ...this.#listErrors(object, old)];
+    return this.#withRules(errors, object, both);
   }
 
   /** Only its status is held to the schema, all of it to rules. */
@@ -103,8 +109,23 @@ export class CustomSchema {
     const schema = propertyOf(this.json, "status");
     const both = old && new Correlated(object, old, this.json);
     const options = { at: FieldPath.root("status"), old: both?.key("status") };
-    const errors = status === undefined || !schema ? [] : validateValue(status, schema, options);
-    return [...errors, ...more, ...this.#listErrors(object, old)];
+    const values = status === undefined || !schema ? [] : validateValue(status, schema, options);
+    return this.#withRules([...values, ...more, ...this.#listErrors(object, old)], object, both);
+  }
+
+  /** What was wrong before an update and still is, as far as it is only told. Once for each object. */
+  takeWarnings(object: KubernetesObject): readonly string[] {
+    const warnings = this.#warnings.get(object) ?? [];
+    this.#warnings.delete(object);
+    return warnings;
+  }
+
+  #withRules(errors: FieldError[], object: KubernetesObject, both: Correlated | undefined): FieldError[] {
+    if (!hasRules(this.json)) return errors;
+    if (errors.some(({ reason }) => blocking.has(reason))) return [...errors, unchecked];
+    const found = evaluateRules(this.json, { value: object, old: both?.old, root: true, correlated: both });
+    if (found.warnings.length > 0) this.#warnings.set(object, found.warnings);
+    return [...errors, ...found.errors];
   }
 
   /** What an object already did wrong isn't held against its update. */
@@ -113,6 +134,20 @@ export class CustomSchema {
     return errors.length > 0 && old && checkListTypes(old as Json, this.json).length > 0 ? [] : errors;
   }
 }
+
+/** Rules may count on types, required fields and bounds. */
+const blocking = new Set([
+  "FieldValueNotSupported",
+  "FieldValueRequired",
+  "FieldValueTooLong",
+  "FieldValueTooMany",
+  "FieldValueTypeInvalid",
+]);
+const unchecked = fieldError.invalid(
+  FieldPath.none,
+  null,
+  "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+);
 
 interface Checking {
   readonly old?: KubernetesObject;

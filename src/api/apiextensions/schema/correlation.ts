@@ -30,8 +30,8 @@ export class Correlated {
   index(index: number): Correlated | undefined {
     const { value, old } = this;
     if (!Array.isArray(value) || !Array.isArray(old) || index >= value.length) return undefined;
-    if (this.#schema["x-kubernetes-list-type"] !== "map") return undefined;
-    this.#items ??= new OldItems(old, this.#schema["x-kubernetes-list-map-keys"] ?? []);
+    if (!isMapList(this.#schema)) return undefined;
+    this.#items ??= new OldItems(old, this.#schema);
     const before = this.#items.find(value[index]);
     if (before === undefined || before === null) return undefined;
     return this.#member(index, value[index], before, itemsOf(this.#schema));
@@ -58,7 +58,7 @@ export class Correlated {
     const { value, old } = this;
     if (Array.isArray(value) && Array.isArray(old)) {
       if (value.length !== old.length) return false;
-      if (this.#schema["x-kubernetes-list-type"] !== "map") return jsonEqual(value, old);
+      if (!isMapList(this.#schema)) return jsonEqual(value, old);
       return value.every((_, i) => this.index(i)?.unchanged === true);
     }
     if (isJsonObject(value) && isJsonObject(old)) {
@@ -69,13 +69,16 @@ export class Correlated {
   }
 }
 
+/** Only such lists say which item was which. */
+export const isMapList = (schema: JsonSchema): boolean => schema["x-kubernetes-list-type"] === "map";
+
 /** The items of an old list by their keys; of several with the same keys the first. */
-class OldItems {
+export class OldItems {
   readonly #keys: readonly string[];
   readonly #byKey = new Map<string, unknown>();
 
-  constructor(items: readonly unknown[], keys: readonly string[]) {
-    this.#keys = keys;
+  constructor(items: readonly unknown[], schema: JsonSchema) {
+    this.#keys = schema["x-kubernetes-list-map-keys"] ?? [];
     for (const item of items) {
       const key = this.#keyOf(item);
       if (key !== undefined && !this.#byKey.has(key)) this.#byKey.set(key, item);

@@ -3,12 +3,19 @@ import { cloneJson, type FieldError, type FieldPath, fieldError, jsonEqual } fro
 import { coerceEmbedded, validateEmbedded } from "./embedded.ts";
 import { defaultOf, isEmbedded, isJsonObject, itemsOf, type JsonSchema, metaFields } from "./json-schema.ts";
 import { pruneValue } from "./prune.ts";
+import { evaluateRules, hasRules, ruleBudget } from "./rule-evaluation.ts";
 import { validateValue } from "./value-validation.ts";
 
 export function validateDefaults(schema: JsonSchema, at: FieldPath, pruned: boolean): FieldError[] {
-  const errors: FieldError[] = [];
-  walk(schema, { at, pruned, insideMeta: false, root: true }, errors);
-  return errors;
+  const found: Found = { errors: [], budget: ruleBudget };
+  walk(schema, { at, pruned, insideMeta: false, root: true }, found);
+  return found.errors;
+}
+
+interface Found {
+  readonly errors: FieldError[];
+  /** Left for rules. */
+  budget: number;
 }
 
 interface Where {
@@ -19,18 +26,34 @@ interface Where {
   readonly root: boolean;
 }
 
-function walk(schema: JsonSchema, { at, pruned, insideMeta, root }: Where, errors: FieldError[]): void {
+function walk(schema: JsonSchema, { at, pruned, insideMeta, root }: Where, found: Found): void {
+  if (found.budget < 0) return;
   const embedded = root || isEmbedded(schema);
   const inside = insideMeta && !embedded;
   const value = defaultOf(schema);
-  if (value !== undefined) errors.push(...checkDefault(value, schema, at.child("default"), pruned && !inside));
+  if (value !== undefined) {
+    const wrong = checkDefault(value, schema, at.child("default"), pruned && !inside);
+    found.errors.push(...wrong);
+    if (wrong.length === 0) checkRules(value, schema, at.child("default"), found);
+  }
   // Not into additionalProperties: no defaults there.
   const items = itemsOf(schema);
-  if (items) walk(items, { at: at.child("items"), pruned, insideMeta: inside, root: false }, errors);
+  if (items) walk(items, { at: at.child("items"), pruned, insideMeta: inside, root: false }, found);
   for (const [name, property] of Object.entries(schema.properties ?? {})) {
     const meta = inside || (embedded && metaFields.has(name));
-    walk(property, { at: at.child("properties").key(name), pruned, insideMeta: meta, root: false }, errors);
+    walk(property, { at: at.child("properties").key(name), pruned, insideMeta: meta, root: false }, found);
   }
+}
+
+/** A default may come with an update, unchanged, and out of nothing. */
+function checkRules(value: unknown, schema: JsonSchema, at: FieldPath, found: Found): void {
+  if (!hasRules(schema)) return;
+  const subject = { value, at, root: isEmbedded(schema), budget: found.budget };
+  const kept = evaluateRules(schema, { ...subject, old: value });
+  found.errors.push(...kept.errors);
+  const created = kept.errors.length === 0 ? evaluateRules(schema, subject) : kept;
+  if (created !== kept) found.errors.push(...created.errors);
+  found.budget = Math.min(kept.budget, created.budget);
 }
 
 function checkDefault(value: unknown, schema: JsonSchema, at: FieldPath, pruned: boolean): readonly FieldError[] {

@@ -3,6 +3,7 @@
  * Dashes in a name don't matter.
  */
 import { isIPv4, isIPv6 } from "node:net";
+import { isIntOrString, type JsonSchema } from "./json-schema.ts";
 
 type Check = (text: string) => boolean;
 
@@ -164,4 +165,18 @@ const formats: Readonly<Record<string, Check>> = {
 export function formatCheck(format: string): Check | undefined {
   const name = format.replaceAll("-", "");
   return Object.hasOwn(formats, name) ? formats[name] : undefined;
+}
+
+/** Formats that are checked where they stand; elsewhere they are only documentation. */
+const numberFormats: Readonly<Record<string, readonly string[]>> = {
+  integer: ["int32", "int64"],
+  number: ["float", "double"],
+};
+
+/** The format that is checked; "": none. */
+export function formatOf(schema: JsonSchema): string {
+  const { format = "", type = "" } = schema;
+  if (format === "" || isIntOrString(schema)) return "";
+  if (type === "" || type === "string") return formatCheck(format) ? format : "";
+  return numberFormats[type]?.includes(format) ? format : "";
 }

@@ -5,6 +5,7 @@
 import { type FieldError, FieldPath, fieldError } from "#machinery";
 import { validateDefaults } from "./default-validation.ts";
 import { additionalOf, defaultOf, isEmbedded, itemsOf, type JsonSchema, metaFields, schemaHas } from "./json-schema.ts";
+import { checkRuleForm, RuleChecker, type RuleContext, type RuleOptions, timesBelow } from "./rule-validation.ts";
 import { validateStructural } from "./structural.ts";
 
 export interface Leniency {
@@ -48,59 +49,104 @@ interface Context {
   readonly noDefaults: string | undefined;
   readonly insideMeta: boolean;
   readonly leniency: Leniency;
+  /** Undefined where no rule may stand, or there are worse things to say. */
+  readonly rules: RuleContext | undefined;
+  /** Within which part old and new values can't be told to belong together. */
+  readonly uncorrelated: FieldPath | undefined;
 }
 
-export function validateSchema(schema: JsonSchema, at: FieldPath, leniency: Leniency): FieldError[] {
+interface Found {
+  readonly schema: FieldError[];
+  readonly rules: FieldError[];
+}
+
+export interface SchemaOptions {
+  readonly leniency: Leniency;
+  readonly rules: RuleOptions & { readonly version: string };
+}
+
+/** After `loadEngines`. */
+export function validateSchema(schema: JsonSchema, at: FieldPath, { leniency, rules }: SchemaOptions): FieldError[] {
   const errors: FieldError[] = [];
   if (schema.nullable) errors.push(fieldError.forbidden(at.child("nullable"), "nullable cannot be true at the root"));
-  checkSchema(schema, { at, root: true }, { noDefaults: undefined, insideMeta: false, leniency }, errors);
-  if (leniency.structure || schemaHas(schema, isForeign)) return errors;
-  const structural = validateStructural(schema, at);
-  if (structural.length > 0) return [...errors, ...structural];
-  return [...errors, ...validateDefaults(schema, at, !leniency.unprunedDefaults)];
+  const foreign = schemaHas(schema, isForeign);
+  if (!leniency.structure && !foreign) {
+    const structural = validateStructural(schema, at);
+    errors.push(...(structural.length > 0 ? structural : validateDefaults(schema, at, !leniency.unprunedDefaults)));
+  }
+  const checked = !leniency.structure && !foreign && errors.length === (schema.nullable ? 1 : 0);
+  const checker = new RuleChecker(rules, rules.version);
+  const found: Found = { schema: [], rules: [] };
+  const context: Context = {
+    noDefaults: undefined,
+    insideMeta: false,
+    leniency,
+    rules: checked ? { checker, times: 1, root: true } : undefined,
+    uncorrelated: undefined,
+  };
+  checkSchema(schema, { at, root: true }, context, found);
+  return [...errors, ...found.schema, ...found.rules, ...checker.total(at)];
 }
 
 function checkSchema(
   schema: JsonSchema,
   { at, root = false }: { at: FieldPath; root?: boolean },
   context: Context,
-  errors: FieldError[],
+  found: Found,
 ): void {
+  const errors = found.schema;
+  const before = errors.length;
   checkStandard(schema, at, context, errors);
   const uniqueWhy = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
   if (schema.uniqueItems) errors.push(fieldError.forbidden(at.child("uniqueItems"), uniqueWhy));
-  const below = (part: JsonSchema, path: FieldPath, inside = context) =>
-    checkSchema(part, { at: path }, inside, errors);
   const { additionalProperties: additional, properties = {}, items, not } = schema;
+  const { rules } = context;
+  const inside: Context = {
+    ...context,
+    rules: rules && { ...rules, times: timesBelow(schema, rules.times), root: false },
+  };
+  const nested: Context = { ...context, rules: undefined };
+  const below = (part: JsonSchema, path: FieldPath, its: Context) => checkSchema(part, { at: path }, its, found);
   if (additional !== undefined) {
     const path = at.child("additionalProperties");
     if (Object.keys(properties).length > 0 && additional !== true)
       errors.push(fieldError.forbidden(path, "additionalProperties and properties are mutual exclusive"));
     const part = additionalOf(schema);
     const why = "inside additionalProperties applying to object metadata";
-    if (part) below(part, path, context.insideMeta ? { ...context, noDefaults: why } : context);
+    if (part) below(part, path, context.insideMeta ? { ...inside, noDefaults: why } : inside);
   }
+  const mapType = schema["x-kubernetes-map-type"];
+  const members =
+    mapType === undefined || mapType === "granular" || mapType === "atomic" ? inside : uncorrelatedFrom(inside, at);
   for (const [name, property] of Object.entries(properties)) {
     const meta = (root || isEmbedded(schema)) && metaFields.has(name);
     const noDefaults = meta && root ? `in top-level ${name}` : context.noDefaults;
-    below(property, at.child("properties").key(name), meta ? { ...context, insideMeta: true, noDefaults } : context);
+    below(property, at.child("properties").key(name), meta ? { ...members, insideMeta: true, noDefaults } : members);
   }
-  if (not) below(not, at.child("not"));
+  if (not) below(not, at.child("not"), nested);
   for (const name of ["allOf", "oneOf", "anyOf"] as const)
     schema[name]?.forEach((part, i) => {
-      below(part, at.child(name).index(i));
+      below(part, at.child(name).index(i), nested);
     });
-  for (const [name, part] of Object.entries(schema.definitions ?? {})) below(part, at.child("definitions").key(name));
+  for (const [name, part] of Object.entries(schema.definitions ?? {}))
+    below(part, at.child("definitions").key(name), nested);
+  const each = schema["x-kubernetes-list-type"] === "map" ? inside : uncorrelatedFrom(inside, at);
   const single = itemsOf(schema);
-  if (single) below(single, at.child("items"));
+  if (single) below(single, at.child("items"), each);
   else if (Array.isArray(items))
     (items as readonly JsonSchema[]).forEach((part, i) => {
-      below(part, at.child("items").index(i));
+      below(part, at.child("items").index(i), each);
     });
   for (const [name, part] of Object.entries(schema.dependencies ?? {}))
-    if (!Array.isArray(part)) below(part as JsonSchema, at.child("dependencies").key(name)); // a schema or names
+    if (!Array.isArray(part)) below(part as JsonSchema, at.child("dependencies").key(name), nested); // a schema or names
   checkExtensions(schema, at, context, errors);
+  // What is wrong with the schema would be told a second time, and worse, by the compiler.
+  if (rules && (schema["x-kubernetes-validations"]?.length ?? 0) > 0 && errors.length === before)
+    found.rules.push(...rules.checker.check(schema, rules, { at, uncorrelated: context.uncorrelated }));
 }
+
+const uncorrelatedFrom = (context: Context, at: FieldPath): Context =>
+  context.uncorrelated ? context : { ...context, uncorrelated: at };
 
 /** Says something that a structural schema has no place for; there is an error about it already. */
 const isForeign = (schema: JsonSchema): boolean =>
@@ -156,8 +202,8 @@ function checkExtensions(schema: JsonSchema, at: FieldPath, { leniency }: Contex
       errors.push(fieldError.notSupported(at.child("x-kubernetes-list-type"), listType, ["atomic", "set", "map"]));
   }
   checkListMap(schema, at, errors);
-  checkRules(schema, at, errors);
   if (!leniency.mapKeys) errors.push(...mapKeyErrors(schema, at));
+  checkRuleForm(schema, at, errors);
 }
 
 function typeMustBe({ type = "" }: JsonSchema, at: FieldPath, wanted: string, extension: string): FieldError[] {
@@ -178,7 +224,7 @@ function setItemErrors(schema: JsonSchema, at: FieldPath): FieldError[] {
     return [fieldError.invalid(path.child("x-kubernetes-list-type"), listType, why)];
   // Upstream shows the list type of the item here, whatever is wrong.
   if (items.type === "object" && items["x-kubernetes-map-type"] !== "atomic")
-    return [fieldError.invalid(path.child("x-kubernetes-map-type"), listType ?? "null", why)];
+    return [fieldError.invalid(path.child("x-kubernetes-map-type"), listType ?? null, why)];
   return [];
 }
 
@@ -243,19 +289,4 @@ function mapKeyErrors(schema: JsonSchema, at: FieldPath): FieldError[] {
     if (property.nullable) errors.push(fieldError.forbidden(path.child("nullable"), `${which} cannot be nullable`));
   }
   return errors;
-}
-
-/** Rules in the expression language: their form. What they say is not compiled (docs/compat.md). */
-function checkRules(schema: JsonSchema, at: FieldPath, errors: FieldError[]): void {
-  schema["x-kubernetes-validations"]?.forEach(({ rule = "", message = "" }, i) => {
-    const path = at.child("x-kubernetes-validations").index(i);
-    const trimmed = message.trim();
-    if (rule.trim() === "") errors.push(fieldError.required(path.child("rule"), "rule is not specified"));
-    else if (message !== "" && trimmed === "")
-      errors.push(fieldError.invalid(path.child("message"), message, "message must be non-empty if specified"));
-    else if (/[\n\r]/.test(trimmed))
-      errors.push(fieldError.invalid(path.child("message"), message, "message must not contain line breaks"));
-    else if (/[\n\r]/.test(rule.trim()) && trimmed === "")
-      errors.push(fieldError.required(path.child("message"), "message must be specified if rule contains line breaks"));
-  });
 }

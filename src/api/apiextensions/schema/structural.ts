@@ -169,6 +169,7 @@ function checkNested(schema: JsonSchema, { at, skip }: { at: FieldPath; skip: bo
   forbid("x-kubernetes-list-map-keys", (schema["x-kubernetes-list-map-keys"]?.length ?? 0) > 0, "empty");
   forbid("x-kubernetes-list-type", schema["x-kubernetes-list-type"] !== undefined, "undefined");
   forbid("x-kubernetes-map-type", schema["x-kubernetes-map-type"] !== undefined, "undefined");
+  forbid("x-kubernetes-validations", (schema["x-kubernetes-validations"]?.length ?? 0) > 0, "empty");
   if (propertyOf(schema, "metadata")) {
     const why = "must not be specified in a nested context";
     errors.push(fieldError.forbidden(at.child("properties").key("metadata"), why));

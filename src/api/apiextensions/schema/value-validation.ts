@@ -7,7 +7,7 @@
  */
 import { type FieldError, FieldPath, fieldError, goJson, goQuote, jsonEqual } from "#machinery";
 import type { Correlated } from "./correlation.ts";
-import { formatCheck } from "./formats.ts";
+import { formatCheck, formatOf } from "./formats.ts";
 import { asGo, isIntOrString, isJsonObject, itemsOf, type Json, type JsonSchema, additionalOf } from "./json-schema.ts";
 import { compilePattern } from "./pattern.ts";
 
@@ -103,19 +103,6 @@ function typeName(value: unknown): string {
 
 /** The format that a Go value has by itself. */
 const ownFormats: Readonly<Record<string, string>> = { integer: "int64", number: "float64" };
-
-/** Formats that are checked where they stand; elsewhere they are only documentation. */
-const numberFormats: Readonly<Record<string, readonly string[]>> = {
-  integer: ["int32", "int64"],
-  number: ["float", "double"],
-};
-
-function formatOf(schema: JsonSchema): string {
-  const { format = "", type = "" } = schema;
-  if (format === "" || isIntOrString(schema)) return "";
-  if (type === "" || type === "string") return formatCheck(format) ? format : "";
-  return numberFormats[type]?.includes(format) ? format : "";
-}
 
 function checkType(value: unknown, schema: JsonSchema, place: Place, result: Result): void {
   const types = typesOf(schema);
