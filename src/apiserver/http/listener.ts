@@ -35,6 +35,7 @@ export interface ListenerOptions {
   /** HTTP/1.1 upgrades; without it they are refused. */
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   readonly log: Logger;
+  readonly onHandshakeError?: () => void;
 }
 
 export interface TlsOptions {
@@ -56,7 +57,7 @@ export interface Listener {
   close(graceMs?: number): Promise<void>;
 }
 
-export function createListener({ tls, handler, upgrade, log }: ListenerOptions): Listener {
+export function createListener({ tls, handler, upgrade, log, onHandshakeError }: ListenerOptions): Listener {
   const server = createSecureServer({
     allowHTTP1: true,
     ...tlsSettings(tls),
@@ -104,7 +105,10 @@ export function createListener({ tls, handler, upgrade, log }: ListenerOptions):
     session.on("error", (error) => log.debug("HTTP/2 session broke", { error }));
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => refuseUnreadable(error, socket));
-  server.on("tlsClientError", (error) => log.debug("TLS handshake failed", { error }));
+  server.on("tlsClientError", (error) => {
+    onHandshakeError?.();
+    log.debug("TLS handshake failed", { error });
+  });
   server.on("sessionError", (error) => log.debug("HTTP/2 session broke", { error }));
 
   let closing: Promise<void> | undefined;

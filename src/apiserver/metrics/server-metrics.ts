@@ -1,5 +1,5 @@
 /** All that an API server counts in, made once. */
-import type { MetricRegistry } from "#base";
+import type { Counter, MetricRegistry } from "#base";
 import type { AdmissionObserver } from "../admission/chain.ts";
 import { AdmissionMetrics } from "./admission-metrics.ts";
 import { HealthMetrics } from "./health-metrics.ts";
@@ -11,6 +11,7 @@ export class ServerMetrics {
   readonly requests: RequestMetrics;
   readonly storage: StorageMetrics;
   readonly admission: AdmissionMetrics;
+  readonly handshakeErrors: Counter;
   /** Shown by themselves, at /metrics/slis. */
   readonly health = new HealthMetrics();
 
@@ -19,6 +20,9 @@ export class ServerMetrics {
     this.requests = new RequestMetrics(registry);
     this.storage = new StorageMetrics(registry);
     this.admission = new AdmissionMetrics(registry);
+    this.handshakeErrors = registry
+      .counter("apiserver_tls_handshake_errors_total", "Connections that never came to a request.", [])
+      .with();
     const [major = "", minor = ""] = version.split(".");
     registry
       .gauge("kubernetes_build_info", "What is running.", ["git_version", "go_version", "major", "minor", "platform"])

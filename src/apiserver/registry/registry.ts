@@ -45,6 +45,7 @@ export class Registry {
     if (deprecation !== undefined && target.subresource === "") {
       call.warnings.push(deprecation);
       call.audit?.annotate("k8s.io/deprecated", "true");
+      call.meter?.deprecated();
     }
     if (resource.custom?.deprecation !== undefined) call.warnings.push(resource.custom.deprecation);
     if (resource.custom) checkCustomView(call);
