@@ -3,11 +3,12 @@
  * group, version and kind first (missing ones come from the path), then the fields, then what `fieldValidation` says about
  * unknown and repeated fields. Which kinds there are and their types come from the caller.
  */
-import { parseWithDecimals, withoutDecimals } from "./decimal.ts";
+import { needsSources, parseWithSources, withoutDecimals } from "./decimal.ts";
 import type { CborWords } from "./cbor/decode.ts";
 import { DecodeError } from "./decode-error.ts";
 import { JsonSyntaxError, jsonComplaint, jsonDepthMax } from "./json-complaint.ts";
 import { countMembers, jsonText, measureJson, parseJson } from "./json-text.ts";
+import { parseMerging } from "./json-merging.ts";
 import type { KubernetesObject } from "./object.ts";
 import { QuantityError } from "./quantity.ts";
 import type { TypeSchema } from "./schema.ts";
@@ -51,9 +52,14 @@ export async function decodeObject(body: Uint8Array, options: DecodeOptions): Pr
   if (options.mediaType === "application/cbor") return decodeCborBody(body, options);
   const { duplicatesError, parseYaml, YamlError } = await import("./yaml.ts");
   try {
-    const { value, duplicates } = parseYaml(jsonText(body));
+    const { value, duplicates } = parseYaml(body);
     return finish(
-      { value, body, ...(duplicates.length > 0 ? { duplicates, error: duplicatesError(duplicates) } : {}) },
+      {
+        value,
+        body,
+        decimals: true,
+        ...(duplicates.length > 0 ? { duplicates, error: duplicatesError(duplicates) } : {}),
+      },
       options,
     );
   } catch (error) {
@@ -81,8 +87,9 @@ export function decodeJsonObject(body: Uint8Array, options: DecodeOptions): Deco
   }
   const { members, depth, decimals } = measureJson(text);
   if (depth > jsonDepthMax) throw unreadable(jsonComplaint(text));
-  if (decimals) value = parseWithDecimals(text);
-  return finish({ value, body, decimals, source: { text, members } }, options);
+  const sources = needsSources(text, decimals);
+  if (sources) value = parseWithSources(text);
+  return finish({ value, body, decimals: sources, source: { text, members } }, options);
 }
 
 async function decodeCborBody(body: Uint8Array, options: DecodeOptions): Promise<Decoded> {
@@ -137,7 +144,7 @@ type Json = Record<string, unknown>;
 function finish(parsed: Parsed, options: DecodeOptions): Decoded {
   const { body, source, duplicates = [], error: duplicatesError, decimals = false, strict } = parsed;
   const { expected, fieldValidation = "Ignore", schemaOf } = options;
-  const object = asObject(parsed, options);
+  let object = asObject(parsed, options);
   const { apiVersion, kind } = versionAndKind(object, options, body);
   const refuse = (why: string) => refusal(why, { apiVersion, kind, options });
   const schema = schemaOf(apiVersion, kind);
@@ -146,10 +153,12 @@ function finish(parsed: Parsed, options: DecodeOptions): Decoded {
   }
   let strictErrors: readonly string[];
   try {
-    ({ strictErrors } = checkTyped(object, schema, {
-      decimals,
-      ...(fieldValidation !== "Ignore" && source && { source }),
-    }));
+    const checked = checkTyped(object, schema, { decimals, ...(source && { source }) });
+    ({ strictErrors } = checked);
+    if (checked.repeated && source) {
+      object = parseMerging(source.text) as Json; // it was an object before
+      checkTyped(object, schema);
+    }
     if (strict !== undefined) strictErrors = [strict];
   } catch (error) {
     const known = error instanceof DecodeError || error instanceof QuantityError || error instanceof TimeError;
@@ -196,7 +205,8 @@ export async function decodeApplyPatch(body: Uint8Array, fieldValidation: FieldV
   if (object) return { object, warnings: [] };
   const { duplicatesError, parseYaml, YamlError } = await import("./yaml.ts");
   try {
-    const { value, duplicates } = parseYaml(text);
+    const { value: parsed, duplicates } = parseYaml(body);
+    const value = withoutDecimals(parsed);
     if (duplicates.length > 0 && fieldValidation === "Strict") {
       const why = duplicatesError(duplicates);
       throw statusError.badRequest(`error strict decoding YAML: error converting YAML to JSON: ${why}`);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { jsonComplaint } from "./json-complaint.ts";
+import { parseMerging } from "./json-merging.ts";
 import { countMembers, jsonMembers, measureJson, parseJson } from "./json-text.ts";
 
 test("json: complaints are Go's", () => {
@@ -69,4 +70,9 @@ test("json: where keys stand, and which stand twice", () => {
     ],
   );
   assert.equal(measureJson(text).members - countMembers(JSON.parse(text)), 2);
+});
+
+test("json: what stands twice is merged as Go merges it", () => {
+  const text = '{"a": {"b":1, "c":[{"d":1}]}, "a":{"c": [2], "e\\"":null}, "f":"x", "f":"y","g":1,"g":null}';
+  assert.deepEqual(parseMerging(text), { a: { b: 1, c: [2], 'e"': null }, f: "y", g: 1 });
 });

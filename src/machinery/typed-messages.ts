@@ -2,7 +2,7 @@
 import { Decimal } from "./decimal.ts";
 import { goKindName, goTypeName } from "./go-text.ts";
 import type { JsonPath } from "./json-text.ts";
-import type { TypeSchema, ValueSchema } from "./schema.ts";
+import type { FieldSchema, TypeSchema, ValueSchema } from "./schema.ts";
 
 /** When a struct is filled from a map. */
 export function cannotRestore(value: unknown, schema: ValueSchema): string {
@@ -59,6 +59,9 @@ export function goType(schema: ValueSchema): string {
   }
 }
 
+const embeddedOf = ({ embedded }: TypeSchema, number: number): TypeSchema | undefined =>
+  embedded?.find((each) => each.number === number)?.type;
+
 /** The innermost struct on the way to a value, and the names of struct fields only: how Go's messages say where. */
 export function whereIn(
   root: TypeSchema,
@@ -70,8 +73,11 @@ export function whereIn(
   for (const step of path) {
     if (schema?.kind === "object") {
       struct = schema.type.name.split(".").at(-1) ?? "";
+      const field: FieldSchema | undefined = schema.type.fields.get(String(step));
+      const home = field?.embedded === undefined ? undefined : embeddedOf(schema.type, field.embedded);
+      if (home) fields.push(home.name.split(".").at(-1) ?? "");
       fields.push(String(step));
-      schema = schema.type.fields.get(String(step))?.value;
+      schema = field?.value;
     } else if (schema?.kind === "map") schema = schema.values;
     else if (schema?.kind === "list") schema = schema.items;
     else schema = undefined;

@@ -42,16 +42,22 @@ test("typed: values of a wrong type are refused in Go's words", () => {
       "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
     ],
     [spec('"grace":1e30'), "json: cannot unmarshal number 1e+30 into Go struct field PodSpec.spec.grace of type int64"],
-    [spec('"containers":[{"ports":[{"targetPort":true}]}]'), "json: cannot unmarshal bool into Go value of type int32"],
+    [
+      spec('"containers":[{"ports":[{"targetPort":true}]}]'),
+      "json: cannot unmarshal bool into Go struct field Port.spec.containers.ports.targetPort of type int32",
+    ],
     [
       spec('"containers":[{"ports":[{"targetPort":1.5}]}]'),
-      "json: cannot unmarshal number 1.5 into Go value of type int32",
+      "json: cannot unmarshal number 1.5 into Go struct field Port.spec.containers.ports.targetPort of type int32",
     ],
     [
       spec('"containers":[{"limits":{"cpu":"x"}}]'),
       "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
     ],
-    ['{"metadata":{"creationTimestamp":1}}', "json: cannot unmarshal number into Go value of type string"],
+    [
+      '{"metadata":{"creationTimestamp":1}}',
+      "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
+    ],
     [
       '{"metadata":{"creationTimestamp":"now"}}',
       'parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006"',
@@ -65,7 +71,7 @@ test("typed: values of a wrong type are refused in Go's words", () => {
       '{"data":1,"metadata":1}',
       "json: cannot unmarshal number into Go struct field Workload.data of type map[string]string",
     ],
-    ['{"data":1,"seen":2}', "json: cannot unmarshal number into Go value of type string"],
+    ['{"data":1,"seen":2}', "json: cannot unmarshal number into Go struct field Workload.seen of type string"],
   ];
   for (const [text, message] of cases) assert.throws(() => check(text), { message }, text);
 });

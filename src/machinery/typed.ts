@@ -97,10 +97,13 @@ function compile(schema: ValueSchema): Check {
     case "integer":
       return compileInteger(schema);
     case "bytes":
-      return (value, state) => (typeof value === "string" ? checkBase64(value, state) : mismatch(value, schema, state));
+      return (value, state) => {
+        if (typeof value === "string") return checkBase64(value, state);
+        return Array.isArray(value) && !state.fromMap ? bytesOf(value, state) : mismatch(value, schema, state);
+      };
     case "time": {
       const canonical = schema.micro ? canonicalMicroTimeText : canonicalTimeText;
-      return (value) => canonical(textOf(value)) ?? undefined;
+      return (value, state) => canonical(textOf(value, state)) ?? undefined;
     }
     case "quantity":
       return checkQuantity;
@@ -109,7 +112,7 @@ function compile(schema: ValueSchema): Check {
     case "enum":
       return (value, state) => (typeof value === "string" ? value : mismatch(value, schema, state));
     case "any":
-      return "type" in schema ? compileSchemaOr(schema.type) : countAny;
+      return "type" in schema ? compileSchemaOr(schema.type, schema.form === "schema-or-bool") : countAny;
     case "list":
       return compileList(schema.items, schema);
     case "map":
@@ -191,9 +194,12 @@ function compileMap(values: ValueSchema, schema: ValueSchema): Check {
 }
 
 /** JSONSchemaProps where upstream also takes a list, a boolean or strings: its unmarshaller drops unknown fields silently. */
-function compileSchemaOr(type: TypeSchema): Check {
+function compileSchemaOr(type: TypeSchema, onlyBoolean: boolean): Check {
   let plan: ObjectPlan | undefined;
   return (value, state) => {
+    if (onlyBoolean && !isObject(value) && typeof value !== "boolean") {
+      throw new DecodeError("boolean or JSON schema expected");
+    }
     if (Array.isArray(value) ? !value.every(isObject) : !isObject(value)) return countAny(value, state);
     plan ??= planOf(type);
     const reported = state.unknown.length;
@@ -225,14 +231,30 @@ function compileInteger(schema: ValueSchema & { readonly kind: "integer" }): Che
   };
 }
 
-/** What a type with its own unmarshaller says, which knows nothing of the struct around it. */
-function refuse(value: unknown, goType: string): DecodeError {
-  return new DecodeError(`json: cannot unmarshal ${jsonKind(value)} into Go value of type ${goType}`);
+/** What a type with its own unmarshaller says; it ends the decoding. */
+function refuse(what: string, goType: string, state: State): DecodeError {
+  return new DecodeError(
+    `json: cannot unmarshal ${what} into ${state.fromMap ? "Go value" : placeOf(state)} of type ${goType}`,
+  );
 }
 
-function textOf(value: unknown): string {
-  if (typeof value !== "string") throw refuse(value, "string");
+function placeOf({ root, path }: State): string {
+  const { struct, fields } = whereIn(root, path);
+  return `Go struct field ${struct}.${fields.join(".")}`;
+}
+
+function textOf(value: unknown, state: State): string {
+  if (typeof value !== "string") throw refuse(jsonKind(value), "string", state);
   return value;
+}
+
+/** Go's decoder also takes the bytes one by one. */
+function bytesOf(items: readonly unknown[], state: State): string | undefined {
+  for (const item of items) {
+    if (typeof item === "number" && Number.isInteger(item) && item >= 0 && item < 256) continue;
+    if (item !== null) return mismatch(item, { kind: "integer", bits: 32, unsigned: true }, state, "uint8");
+  }
+  return Buffer.from(items as number[]).toString("base64"); // null is 0
 }
 
 function checkQuantity(value: unknown): string {
@@ -242,14 +264,10 @@ function checkQuantity(value: unknown): string {
   return canonicalQuantity(typeof value === "number" ? goNumber(value) : JSON.stringify(value));
 }
 
-function checkIntOrString(value: unknown): unknown {
+function checkIntOrString(value: unknown, state: State): unknown {
   if (typeof value === "string") return value;
-  if (value instanceof Decimal) {
-    throw new DecodeError(`json: cannot unmarshal number ${value.text} into Go value of type int32`);
-  }
-  if (typeof value !== "number") throw refuse(value, "int32");
-  if (Number.isInteger(value) && value >= -int32Max && value < int32Max) return value;
-  throw new DecodeError(`json: cannot unmarshal number ${goNumber(value)} into Go value of type int32`);
+  if (typeof value === "number" && Number.isInteger(value) && value >= -int32Max && value < int32Max) return value;
+  throw refuse(`${jsonKind(value)}${numberText(value)}`, "int32", state);
 }
 
 /** Nothing is checked; members count, so that a repeated key elsewhere is not mistaken for one of these. */
@@ -304,14 +322,12 @@ function zeroOf(schema: ValueSchema): unknown {
   }
 }
 
-function mismatch(value: unknown, schema: ValueSchema, state: State): undefined {
+function mismatch(value: unknown, schema: ValueSchema, state: State, type = goType(schema)): undefined {
   if (state.fromMap) throw new DecodeError(cannotRestore(value, schema));
   if (state.mismatch) return undefined;
   const exact = schema.kind === "integer" ? numberText(value) : "";
-  const { struct, fields } = whereIn(state.root, state.path);
-  const target = `Go struct field ${struct}.${fields.join(".")}`;
   state.mismatch = new DecodeError(
-    `json: cannot unmarshal ${jsonKind(value)}${exact} into ${target} of type ${goType(schema)}`,
+    `json: cannot unmarshal ${jsonKind(value)}${exact} into ${placeOf(state)} of type ${type}`,
   );
   return undefined;
 }
@@ -324,6 +340,8 @@ function numberText(value: unknown): string {
 export interface TypedResult {
   /** `unknown field "spec.x"`, `duplicate field "spec.y"`; at most `strictErrorsMax`. */
   readonly strictErrors: readonly string[];
+  /** A key stands twice in an object: of the text, if there was one. */
+  readonly repeated: boolean;
 }
 
 export interface TypedOptions {
@@ -347,8 +365,13 @@ export function checkTyped(
   const state: State = { root: type, path: [], unknown: [], mismatch: undefined, members: 0, fromMap, decimals };
   checkObject(object, planOf(type), state);
   if (state.mismatch) throw state.mismatch;
-  if (source && source.members !== state.members) return { strictErrors: readAgain(source.text, type, state.unknown) };
-  return { strictErrors: state.unknown.map((path) => `unknown field ${quotePath(path)}`).slice(0, strictErrorsMax) };
+  if (source && source.members !== state.members) {
+    return { strictErrors: readAgain(source.text, type, state.unknown), repeated: true };
+  }
+  return {
+    repeated: false,
+    strictErrors: state.unknown.map((path) => `unknown field ${quotePath(path)}`).slice(0, strictErrorsMax),
+  };
 }
 
 /** Goes through the text for keys that stand twice, and puts all complaints into the order of the text. */

@@ -56,9 +56,41 @@ test("yaml: bad text is refused", () => {
   const refused: [string, string][] = [
     ["a: [b", "yaml: line 1: did not find expected ',' or ']'"],
     ["a: *x", "yaml: unknown anchor 'x' referenced"],
-    ["a: .nan", "json: unsupported value: .nan"],
+    ["a: .nan", "json: unsupported value: NaN"],
+    ["a: -.inf", "json: unsupported value: -Inf"],
+    ["a: b: c", "yaml: mapping values are not allowed in this context"],
+    ["a:\n  b\n c: d", "yaml: line 3: mapping values are not allowed in this context"],
+    ["- - a\n - b", "yaml: line 1: did not find expected '-' indicator"],
+    ["key: [a, b\nother: c", "yaml: line 1: did not find expected ',' or ']'"],
+    ["a: }", "yaml: did not find expected node content"],
+    ["a: '", "yaml: found unexpected end of stream"],
+    ["a: @x", "yaml: found character that cannot start any token"],
+    ["%FOO\n---\na: b", "yaml: found unknown directive name"],
+    ["%YAML 2.0\n---\na: b", "yaml: found incompatible YAML document"],
+    ["a: &a [*a]", "yaml: anchor 'a' value contains itself"],
+    ["{a: b}: c", 'yaml: invalid map key: map[interface {}]interface {}{"a":"b"}'],
+    ["~: a", 'unsupported map key of type: %!s(<nil>), key: <nil>, value: "a"'],
+    ["!!int x", "yaml: cannot decode !!str `x` as a !!int"],
+    ["!!binary '*'", "yaml: !!binary value contains invalid base64 data"],
+    ["[".repeat(1001) + "]".repeat(1001), "yaml: exceeded max depth of 10000"],
   ];
   for (const [text, message] of refused) assert.throws(() => parseYaml(text), { name: "YamlError", message }, text);
+});
+
+test("yaml: bytes that are no text are refused, UTF-16 is read", () => {
+  const refused: [bytes: readonly number[], message: string][] = [
+    [[0x61, 0x3a, 0x20, 0xff], "yaml: invalid leading UTF-8 octet"],
+    [[0x61, 0xc3], "yaml: incomplete UTF-8 octet sequence"],
+    [[0xc3, 0x28], "yaml: invalid trailing UTF-8 octet"],
+    [[0x61, 0], "yaml: control characters are not allowed"],
+  ];
+  for (const [bytes, message] of refused) assert.throws(() => parseYaml(Uint8Array.from(bytes)), { message });
+  assert.deepEqual(parseYaml(Buffer.from("\ufeffa: ü", "utf16le")).value, { a: "ü" });
+  assert.deepEqual(parseYaml(Buffer.from("\ufeffa: ü")).value, { a: "ü" });
+});
+
+test("yaml: what comes after a document that has ended is nobody's business", () => {
+  assert.deepEqual(parseYaml('{"a": 1} x').value, { a: 1 });
 });
 
 test("yaml: a few aliases cannot stand for gigabytes", () => {

@@ -178,7 +178,7 @@ function checkSpec(asked: SubjectAccessReviewSpec, subject: boolean): FieldError
     errors.push(
       fieldError.invalid(
         spec.child("resourceAttributes"),
-        "null",
+        null,
         "exactly one of nonResourceAttributes or resourceAttributes must be specified",
       ),
     );
