@@ -18,6 +18,8 @@ export {
 } from "./kind.ts";
 export * from "./apiextensions/mod.ts";
 export type * from "./types.d.ts";
+export { type CompiledExpression, ExpressionCompiler } from "./admissionregistration/expressions.ts";
+export { type CelEngine, celEngine, loadCel } from "./cel-engine.ts";
 export { creationText } from "./columns.ts";
 export { kinds } from "./kinds.ts";
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";

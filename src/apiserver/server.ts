@@ -10,6 +10,9 @@ import type { Store } from "#store";
 import { Aggregation } from "./aggregation/aggregation.ts";
 import { AdmissionChain, type AdmissionPlugin } from "./admission/chain.ts";
 import { builtInPlugins } from "./admission/plugins.ts";
+import { mutatingPolicies } from "./admission/policy/mutating.ts";
+import { expressionEngine } from "./admission/policy/plugin.ts";
+import { validatingPolicies } from "./admission/policy/validating.ts";
 import { resourceQuota } from "./admission/resource-quota.ts";
 import { createWebhookClient } from "./admission/webhook/client.ts";
 import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
@@ -30,6 +33,7 @@ import { createLookup } from "./lookup.ts";
 import { keepKubernetesService } from "./kubernetes-service.ts";
 import { createFieldTexts, type DescriptionFile } from "./openapi/descriptions.ts";
 import { openApiHandler } from "./openapi/handlers.ts";
+import { collectAudit } from "./metrics/audit-metrics.ts";
 import { metricsHandler } from "./metrics/metrics-handler.ts";
 import { ServerMetrics } from "./metrics/server-metrics.ts";
 import { collectStorage } from "./metrics/storage-metrics.ts";
@@ -131,13 +135,23 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   const caches = new WatchCaches({ store, clock, log });
   const storage = new Storage(caches, { metrics: metrics.storage, clock });
   collectStorage(metrics.registry, { store, caches });
+  collectAudit(metrics.registry, dependencies.audit?.counters);
   const lookup = createLookup({ table, storage, clock });
-  const webhooks = createWebhookPlugins({ table, caches, log });
+  const webhooks = createWebhookPlugins({
+    table,
+    caches,
+    log,
+    authorizer,
+    observer: { metrics: metrics.admission, precise: preciseNow(clock) },
+  });
   const plugins = [
     ...builtInPlugins(),
     definitionPatterns,
+    expressionEngine,
     ...(dependencies.admission ?? []),
+    mutatingPolicies({ table, caches, authorizer }),
     webhooks.mutating,
+    validatingPolicies({ table, caches, authorizer }),
     webhooks.validating,
     resourceQuota({ table, storage }),
     ...(dependencies.guards ?? []),
@@ -225,7 +239,13 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
       steps.done(...startSteps.flow);
     },
     async listen(address) {
-      listener = createListener({ tls, handler, log, upgrade: upgradeThrough(handler) });
+      listener = createListener({
+        tls,
+        handler,
+        log,
+        upgrade: upgradeThrough(handler),
+        onHandshakeError: () => metrics.handshakeErrors.inc(),
+      });
       const bound = await listener.listen(address);
       const { advertiseAddress } = options;
       if (advertiseAddress) servedAt = printAddress({ host: advertiseAddress, port: bound.port });

@@ -1,6 +1,6 @@
 /**
  * MutatingAdmissionPolicy: expressions that change objects before they are stored. Follows upstream's registry/admissionregistration.
- * Compiling the expressions, and whether the user may read the parameters, are the API server's.
+ * Whether the user may read the parameters is the API server's to say.
  */
 import type { FieldError } from "#machinery";
 import { ageColumn } from "../columns.ts";
@@ -10,6 +10,7 @@ import { Place } from "../place.ts";
 import { specOf } from "../spec-of.ts";
 import { bumpGeneration, firstGeneration } from "../strategy.ts";
 import type { MutatingAdmissionPolicy, Mutation } from "../types.d.ts";
+import { checkExpression, ExpressionCompiler } from "./expressions.ts";
 import { validateMatchConditions } from "./match-conditions.ts";
 import {
   defaultMatchResources,
@@ -31,12 +32,15 @@ function validatePolicy(policy: MutatingAdmissionPolicy, old?: MutatingAdmission
   validateConstraints(spec.matchConstraints, at.child("matchConstraints"));
   validateMutableOperations(spec.matchConstraints, at.child("matchConstraints"));
   const isSame = old !== undefined && semanticEqual(spec.matchConditions, old.spec?.matchConditions);
-  if (!isSame) validateMatchConditions(spec.matchConditions, at.child("matchConditions"));
-  validateVariables(spec.variables, at.child("variables"));
+  const stored = old ? expressionsOf(old) : new Set<string>();
+  const params = spec.paramKind !== undefined;
+  if (!isSame) validateMatchConditions(spec.matchConditions, at.child("matchConditions"), { params, stored });
+  const compiler = new ExpressionCompiler({ composed: (spec.variables?.length ?? 0) > 0, stored });
+  validateVariables(spec.variables, at.child("variables"), { compiler, params });
   const mutations = spec.mutations ?? [];
   if (mutations.length === 0) at.child("mutations").required("mutations must contain at least one item");
   mutations.forEach((mutation, i) => {
-    validateMutation(mutation, at.child("mutations").index(i));
+    validateMutation(mutation, at.child("mutations").index(i), { compiler, params });
   });
   validateChoice(spec.reinvocationPolicy, at.child("reinvocationPolicy"), ["IfNeeded", "Never"]);
   return at.errors;
@@ -44,9 +48,22 @@ function validatePolicy(policy: MutatingAdmissionPolicy, old?: MutatingAdmission
 
 /** By patch type, the field of its patch. */
 const patchFields = { ApplyConfiguration: "applyConfiguration", JSONPatch: "jsonPatch" } as const;
+const patchReturns = { ApplyConfiguration: "apply configuration", JSONPatch: "JSON patches" } as const;
 const patchTypes = ["ApplyConfiguration", "JSONPatch"] as const;
 
-function validateMutation(mutation: Mutation, at: Place): void {
+function expressionsOf({ spec }: MutatingAdmissionPolicy): Set<string> {
+  const { matchConditions = [], variables = [], mutations = [] } = spec ?? {};
+  const patches = mutations.map(({ applyConfiguration, jsonPatch }) => (applyConfiguration ?? jsonPatch)?.expression);
+  return new Set(
+    [...matchConditions, ...variables].map(({ expression }) => expression).concat(patches.map((patch) => patch ?? "")),
+  );
+}
+
+function validateMutation(
+  mutation: Mutation,
+  at: Place,
+  { compiler, params }: { readonly compiler: ExpressionCompiler; readonly params: boolean },
+): void {
   const { patchType = "" } = mutation;
   const own = patchTypes.find((type) => type === patchType);
   if (!own) {
@@ -56,7 +73,13 @@ function validateMutation(mutation: Mutation, at: Place): void {
   const field = patchFields[own];
   const patch = mutation[field];
   if (!patch) at.child(field).required(`must be specified when patchType is ${own}`);
-  else if (!patch.expression?.trim()) at.child(field).child("expression").required();
+  else {
+    const source = (patch.expression ?? "").trim();
+    const expressionAt = at.child(field).child("expression");
+    const context = { params, authorizer: true, patches: true };
+    if (source === "") expressionAt.required();
+    else checkExpression(expressionAt, compiler.compile(source, { ...context, returns: patchReturns[own] }));
+  }
   for (const type of patchTypes) {
     const other = patchFields[type];
     if (type === own || !mutation[other]) continue;

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
+import { loadCel } from "../cel-engine.ts";
 import { tryColumns, tryCreate, tryUpdate } from "../trial.ts";
 import { mutatingAdmissionPolicyKind } from "./mutating-admission-policy.ts";
 import { validatingAdmissionPolicyKind } from "./validating-admission-policy.ts";
 
+before(() => loadCel());
+
 const resourceRules = [{ operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods"] }];
 const matchConstraints = { resourceRules };
 const validations = [{ expression: "true" }];
-const mutations = [{ patchType: "JSONPatch", jsonPatch: { expression: "[]" } }];
+const mutations = [{ patchType: "JSONPatch", jsonPatch: { expression: `[JSONPatch{op: "test"}]` } }];
 const made = (more: object = {}) =>
   tryCreate(validatingAdmissionPolicyKind, { spec: { matchConstraints, validations, ...more } });
 const mutating = (more: object = {}) =>
@@ -46,13 +49,13 @@ test("validating policy: what is refused", () => {
       [
         "spec.validations[0].expression: Required value: expression is not specified",
         'spec.validations[0].messageExpression: Invalid value: " ": must be non-empty if specified',
-        'spec.validations[0].message: Invalid value: " ": message must be non-empty if specified',
+        'spec.validations[0].message: Invalid value: " ": must be non-empty if specified',
         'spec.validations[0].reason: Unsupported value: "Odd": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge"',
       ],
     ],
     [
       { validations: [{ expression: "true", message: "a\nb" }] },
-      ['spec.validations[0].message: Invalid value: "a\\nb": message must not contain line breaks'],
+      ['spec.validations[0].message: Invalid value: "a\\nb": must not contain line breaks'],
     ],
     [
       { auditAnnotations: [{ key: "a", valueExpression: "'x'" }, { key: "a" }] },
@@ -66,7 +69,7 @@ test("validating policy: what is refused", () => {
       [
         "spec.variables[0].name: Required value: name is not specified",
         "spec.variables[0].expression: Required value: expression is not specified",
-        'spec.variables[1].name: Invalid value: "in": name is not a valid CEL identifier',
+        'spec.variables[1].name: Invalid value: "in": must be a valid CEL identifier',
       ],
     ],
     [{ paramKind: {} }, ["spec.paramKind.apiVersion: Required value", "spec.paramKind.kind: Required value"]],
@@ -80,7 +83,7 @@ test("validating policy: what is refused", () => {
 
 test("mutating policy: what is refused", () => {
   const at = "spec.mutations[0]";
-  const both = { jsonPatch: { expression: "[]" }, applyConfiguration: { expression: "Object{}" } };
+  const both = { jsonPatch: { expression: `[JSONPatch{op: "test"}]` }, applyConfiguration: { expression: "Object{}" } };
   const cases: [object, string[]][] = [
     [{ mutations: [] }, ["spec.mutations: Required value: mutations must contain at least one item"]],
     [{ mutations: [{}] }, [`${at}.patchType: Required value`]],

@@ -1,6 +1,6 @@
 /**
  * ValidatingAdmissionPolicy: expressions that decide whether a request may pass. Follows upstream's registry/admissionregistration.
- * Compiling the expressions, and whether the user may read the parameters, are the API server's.
+ * Whether the user may read the parameters is the API server's to say.
  */
 import { type FieldError, isQualifiedName, validateConditions } from "#machinery";
 import { ageColumn } from "../columns.ts";
@@ -17,6 +17,7 @@ import type {
   ValidatingAdmissionPolicySpec,
   Validation,
 } from "../types.d.ts";
+import { checkExpression, ExpressionCompiler } from "./expressions.ts";
 import { validateMatchConditions } from "./match-conditions.ts";
 import {
   defaultMatchResources,
@@ -35,15 +36,36 @@ const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 
 interface PolicyOptions {
   readonly name: string;
-  readonly skipMatchConditions?: boolean;
+  readonly skipMatchConditions: boolean;
+  /** Expressions that the stored policy has. */
+  readonly stored: ReadonlySet<string>;
+}
+
+interface Expressions {
+  readonly compiler: ExpressionCompiler;
+  readonly params: boolean;
+}
+
+function expressionsOf({ spec }: ValidatingAdmissionPolicy): Set<string> {
+  const { matchConditions = [], validations = [], auditAnnotations = [], variables = [] } = spec ?? {};
+  return new Set([
+    ...[...matchConditions, ...variables].map(({ expression }) => expression),
+    ...validations.flatMap(({ expression, messageExpression = "" }) => [expression, messageExpression]),
+    ...auditAnnotations.map(({ valueExpression }) => valueExpression),
+  ]);
 }
 
 function validateSpec(spec: ValidatingAdmissionPolicySpec, at: Place, options: PolicyOptions): void {
   validateFailurePolicy(spec.failurePolicy, at.child("failurePolicy"));
   if (spec.paramKind) validateParamKind(spec.paramKind, at.child("paramKind"));
   validateConstraints(spec.matchConstraints, at.child("matchConstraints"));
-  if (!options.skipMatchConditions) validateMatchConditions(spec.matchConditions, at.child("matchConditions"));
-  validateVariables(spec.variables, at.child("variables"));
+  const { stored } = options;
+  const params = spec.paramKind !== undefined;
+  if (!options.skipMatchConditions)
+    validateMatchConditions(spec.matchConditions, at.child("matchConditions"), { params, stored });
+  const compiler = new ExpressionCompiler({ composed: (spec.variables?.length ?? 0) > 0, stored });
+  const expressions = { compiler, params };
+  validateVariables(spec.variables, at.child("variables"), expressions);
   const { validations = [], auditAnnotations = [] } = spec;
   if (validations.length + auditAnnotations.length === 0) {
     const why = "validations or auditAnnotations must contain at least one item";
@@ -52,24 +74,31 @@ function validateSpec(spec: ValidatingAdmissionPolicySpec, at: Place, options: P
     return;
   }
   validations.forEach((validation, i) => {
-    validateValidation(validation, at.child("validations").index(i));
+    validateValidation(validation, at.child("validations").index(i), expressions);
   });
-  validateAnnotations(auditAnnotations, at.child("auditAnnotations"), options.name);
+  validateAnnotations(auditAnnotations, at.child("auditAnnotations"), { ...expressions, policyName: options.name });
 }
 
-function validateValidation(validation: Validation, at: Place): void {
+function validateValidation(validation: Validation, at: Place, { compiler, params }: Expressions): void {
   const { expression = "", message = "", messageExpression = "", reason } = validation;
-  if (expression.trim() === "") at.child("expression").required("expression is not specified");
-  if (messageExpression !== "" && messageExpression.trim() === "") {
-    at.child("messageExpression").invalid(messageExpression, "must be non-empty if specified");
-  }
+  const expressionAt = at.child("expression");
+  if (expression.trim() === "") expressionAt.required("expression is not specified");
+  else checkExpression(expressionAt, compiler.compile(expression, { params, authorizer: true, returns: "bool" }));
+  const formAt = at.child("messageExpression");
+  if (messageExpression.trim() !== "")
+    checkExpression(formAt, compiler.compile(messageExpression, { params, authorizer: false, returns: "string" }));
+  else if (messageExpression !== "") formAt.invalid(messageExpression, "must be non-empty if specified");
   const messageAt = at.child("message");
-  if (message !== "" && message.trim() === "") messageAt.invalid(message, "message must be non-empty if specified");
-  else if (/[\n\r]/.test(message.trim())) messageAt.invalid(message, "message must not contain line breaks");
+  if (message !== "" && message.trim() === "") messageAt.invalid(message, "must be non-empty if specified");
+  else if (/[\n\r]/.test(message.trim())) messageAt.invalid(message, "must not contain line breaks");
   if (reason !== undefined && !reasons.includes(reason)) at.child("reason").notSupported(reason, reasons);
 }
 
-function validateAnnotations(annotations: readonly AuditAnnotation[], at: Place, policyName: string): void {
+function validateAnnotations(
+  annotations: readonly AuditAnnotation[],
+  at: Place,
+  { compiler, params, policyName }: Expressions & { readonly policyName: string },
+): void {
   if (annotations.length > annotationsMax) {
     const printed = annotations.map((each) => goStruct("api.admissionregistration.v1.AuditAnnotation", each));
     at.invalid(printed, `must not have more than ${annotationsMax} auditAnnotations`);
@@ -84,6 +113,9 @@ function validateAnnotations(annotations: readonly AuditAnnotation[], at: Place,
     if (expression === "") expressionAt.required("valueExpression is not specified");
     else if (Buffer.byteLength(expression) > valueExpressionBytesMax) {
       expressionAt.required(`must not exceed ${valueExpressionBytesMax} bytes in length`);
+    } else {
+      const { error } = compiler.compile(expression, { params, authorizer: true, returns: "string or null" });
+      if (error !== undefined) expressionAt.invalid(valueExpression, error);
     }
     if (keys.has(key)) place.child("key").duplicate(key);
     keys.add(key);
@@ -94,7 +126,8 @@ function validatePolicy(policy: ValidatingAdmissionPolicy, old?: ValidatingAdmis
   const at = Place.root("spec");
   const spec = specOf(policy);
   const skipMatchConditions = old !== undefined && semanticEqual(spec.matchConditions, old.spec?.matchConditions);
-  validateSpec(spec, at, { name: policy.metadata.name ?? "", skipMatchConditions });
+  const stored = old ? expressionsOf(old) : new Set<string>();
+  validateSpec(spec, at, { name: policy.metadata.name ?? "", skipMatchConditions, stored });
   return at.errors;
 }
 

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
+import { loadCel } from "../cel-engine.ts";
 import { tryColumns, tryCreate, tryUpdate } from "../trial.ts";
 import { mutatingWebhookConfigurationKind } from "./mutating-webhook-configuration.ts";
 import { validatingWebhookConfigurationKind } from "./validating-webhook-configuration.ts";
+
+before(() => loadCel());
 
 const hook = {
   name: "h.example.com",
@@ -87,7 +90,7 @@ test("webhooks: how they are called", () => {
     [{}, [`${path}: Required value: exactly one of url or service is required`]],
     [{ ...url("https://a"), ...service({}) }, [`${path}: Required value: exactly one of url or service is required`]],
     [url("http://a"), [`${path}.url: Invalid value: "http": 'https' is the only allowed URL scheme${form}`]],
-    [url("https:///a"), [`${path}.url: Invalid value: "": host must be provided${form}`]],
+    [url("https:///a"), [`${path}.url: Invalid value: "": host must be specified${form}`]],
     [
       url("https://u:p@a/b?c=d#e"),
       [

@@ -45,6 +45,7 @@ interface WebhookTolerance {
   readonly selectorValues: boolean;
   /** They didn't change. */
   readonly matchConditions: boolean;
+  readonly storedExpressions: ReadonlySet<string>;
 }
 
 const noTolerance: WebhookTolerance = {
@@ -53,6 +54,7 @@ const noTolerance: WebhookTolerance = {
   repeatedNames: false,
   selectorValues: false,
   matchConditions: false,
+  storedExpressions: new Set(),
 };
 
 const failurePolicies = ["Fail", "Ignore"];
@@ -77,6 +79,7 @@ function toleranceOf({ webhooks = [] }: WebhookConfiguration, old: WebhookConfig
       [namespaceSelector, objectSelector].some((selector) => findFaults(selector, FieldPath.none).length > 0),
     ),
     matchConditions: semanticEqual(conditionsOf(webhooks), conditionsOf(before)),
+    storedExpressions: new Set(conditionsOf(before).flatMap((each) => each.map(({ expression }) => expression))),
   };
 }
 
@@ -121,12 +124,14 @@ function validateWebhook(hook: Webhook, at: Place, tolerate: WebhookTolerance): 
     const range = `the timeout value must be between 1 and ${timeoutSecondsMax} seconds`;
     at.child("timeoutSeconds").invalid(timeout, range);
   }
-  const options = { anyValue: tolerate.selectorValues };
-  validateLabelSelector(hook.namespaceSelector, at.child("namespaceSelector"), options);
-  validateLabelSelector(hook.objectSelector, at.child("objectSelector"), options);
+  const selectorOptions = { anyValue: tolerate.selectorValues };
+  validateLabelSelector(hook.namespaceSelector, at.child("namespaceSelector"), selectorOptions);
+  validateLabelSelector(hook.objectSelector, at.child("objectSelector"), selectorOptions);
   validateOneOf(hook.reinvocationPolicy, at.child("reinvocationPolicy"), reinvocationPolicies);
   validateClientConfig(hook.clientConfig ?? {}, at.child("clientConfig"));
-  if (!tolerate.matchConditions) validateMatchConditions(hook.matchConditions, at.child("matchConditions"));
+  if (tolerate.matchConditions) return;
+  const options = { params: false, stored: tolerate.storedExpressions };
+  validateMatchConditions(hook.matchConditions, at.child("matchConditions"), options);
 }
 
 function validateReviewVersions(versions: readonly string[], at: Place, tolerate: WebhookTolerance): void {

@@ -29,6 +29,8 @@ export interface AdmissionRequest {
   readonly warnings: string[];
   /** `annotate` puts what is worth knowing into the audit log, if there is one. */
   readonly audit?: RequestAudit | undefined;
+  /** Told how long webhooks took. */
+  readonly meter?: { webhooksMs: number } | undefined;
 }
 
 export interface AdmissionPlugin {

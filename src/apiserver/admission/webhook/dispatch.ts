@@ -1,13 +1,17 @@
 /** What both sorts of webhooks share: who is asked about a request, in which version, and one question and its answer. */
 import { randomUUID } from "node:crypto";
-import { cloneJson, type DeepReadonly, type KubernetesObject, statusError } from "#machinery";
-import { fromStored } from "../../registry/versions.ts";
+import { type DeepReadonly, type KubernetesObject, statusError } from "#machinery";
 import type { Resource, ResourceTable } from "../../resource.ts";
 import type { AdmissionRequest, Lookup } from "../chain.ts";
+import { authorizerVariables } from "../policy/authorizer.ts";
+import { conditionsMet } from "../policy/conditions.ts";
+import type { Subject } from "../policy/evaluate.ts";
+import { askedAs, nameOf, namespaceMatches, namespaceOf, shownAs } from "../requested.ts";
+import type { Authorizer } from "../../security.ts";
 import { CallError, type WebhookClient } from "./client.ts";
 import { WebhookCallError } from "./errors.ts";
 import type { Hook } from "./hooks.ts";
-import { type Matched, objectMatches, ruleMatches } from "./match.ts";
+import { objectMatches, ruleMatches } from "./match.ts";
 import {
   encodeReview,
   PatchTextError,
@@ -22,6 +26,7 @@ import {
 const timeoutSecondsDefault = 10;
 
 export interface DispatchContext {
+  readonly authorizer: Authorizer;
   readonly table: ResourceTable;
   readonly client: WebhookClient;
   readonly lookup: Lookup;
@@ -42,12 +47,22 @@ export async function invocationOf(
   const { webhook } = hook;
   if (!objectMatches(hook.objects, request)) return undefined;
   const resource = matchedResource(context.table, webhook, request);
-  if (!resource || !(await namespaceMatches(context, hook, request))) return undefined;
-  if (!webhook.matchConditions?.length) return { hook, resource };
-  // These are CEL expressions. One that can't be evaluated counts as upstream's evaluation errors do.
-  if (webhook.failurePolicy === "Ignore") return undefined;
-  const why = `failed to evaluate match conditions of webhook ${JSON.stringify(webhook.name)}: CEL is not supported by this server`;
-  throw statusError.forbidden(request.resource, request.name, why);
+  if (!resource || !(await namespaceMatches(context.lookup, hook.namespaces, request))) return undefined;
+  if (hook.conditions.length === 0) return { hook, resource };
+  const { conditions } = hook;
+  const { failurePolicy } = webhook;
+  const subject: Subject = {
+    request,
+    resource,
+    object: await shownAs(resource, request.object),
+    old: await shownAs(resource, request.old),
+    namespace: undefined,
+    params: undefined,
+    authorizer: authorizerVariables(request, context.authorizer),
+  };
+  const { met, error } = await conditionsMet(subject, { conditions, failurePolicy });
+  if (error !== undefined) throw statusError.forbidden(request.resource, nameOf(request), error);
+  return met ? { hook, resource } : undefined;
 }
 
 /** The request's own resource, or for the match policy Equivalent the version of it that a rule names. */
@@ -57,59 +72,14 @@ function matchedResource(
   request: AdmissionRequest,
 ): Resource | undefined {
   const { resource } = request;
-  const asked = (as: Resource): Matched => ({
-    operation: request.operation,
-    group: as.group,
-    version: as.version,
-    resource: as.resource,
-    subresource: request.subresource,
-    namespace: namespaceOf(request),
-  });
-  const own = asked(resource);
+  const own = askedAs(request, resource);
   if (rules.some((rule) => ruleMatches(rule, own))) return resource;
   if (matchPolicy === "Exact" || !resource.stored) return undefined;
   const { prefix } = resource.stored;
   const others = [...table.all()].filter(({ stored }) => stored?.prefix === prefix);
   for (const rule of rules)
-    for (const other of others) if (other !== resource && ruleMatches(rule, asked(other))) return other;
+    for (const other of others) if (other !== resource && ruleMatches(rule, askedAs(request, other))) return other;
   return undefined;
-}
-
-const isNamespaces = ({ resource }: Pick<AdmissionRequest, "resource">) =>
-  resource.group === "" && resource.resource === "namespaces";
-
-const nameOf = ({ name, object }: AdmissionRequest): string => name || (object?.metadata?.name ?? "");
-
-const namespaceOf = (request: AdmissionRequest): string =>
-  isNamespaces(request) ? nameOf(request) : request.resource.namespaced ? request.namespace : "";
-
-async function namespaceMatches(
-  { lookup }: DispatchContext,
-  { namespaces }: Hook,
-  request: AdmissionRequest,
-): Promise<boolean> {
-  if (namespaces.everything) return true;
-  const name = namespaceOf(request);
-  if (name === "") return true; // what is in no namespace can't be left out by one
-  const { operation, subresource, object } = request;
-  if (isNamespaces(request) && subresource === "" && (operation === "CREATE" || operation === "UPDATE"))
-    return namespaces.matches(object?.metadata?.labels ?? {});
-  const found = await lookup.get(lookup.kind("", "namespaces"), "", name);
-  if (!found) throw statusError.notFound({ group: "", resource: "namespaces" }, name);
-  return namespaces.matches(found.metadata?.labels ?? {});
-}
-
-/** The object as this version of the resource shows it; bodies of subresources are as they are. The original stays as it is. */
-export async function shownAs(
-  resource: Resource,
-  object: DeepReadonly<KubernetesObject> | undefined,
-): Promise<DeepReadonly<KubernetesObject> | undefined> {
-  if (!object) return undefined;
-  if (object.kind !== undefined && object.kind !== resource.kind) return object;
-  if (resource.custom && object.apiVersion !== resource.groupVersion)
-    return resource.custom.convert(cloneJson(object) as KubernetesObject);
-  if (!resource.conversion) return { ...object, kind: resource.kind, apiVersion: resource.groupVersion };
-  return { ...fromStored(resource, cloneJson(object) as KubernetesObject), kind: resource.kind };
 }
 
 export interface Question {

@@ -1,9 +1,12 @@
 /** All webhooks of one sort, compiled, in the order in which upstream asks them; made again when a configuration changes. */
-import type {
-  MutatingWebhook,
-  MutatingWebhookConfiguration,
-  ValidatingWebhook,
-  ValidatingWebhookConfiguration,
+import {
+  type CompiledExpression,
+  ExpressionCompiler,
+  loadCel,
+  type MutatingWebhook,
+  type MutatingWebhookConfiguration,
+  type ValidatingWebhook,
+  type ValidatingWebhookConfiguration,
 } from "#api";
 import { assert } from "#base";
 import { compileLabelSelector, type DeepReadonly, type LabelMatcher } from "#machinery";
@@ -19,6 +22,7 @@ export interface Hook {
   readonly webhook: DeepReadonly<ValidatingWebhook & Pick<MutatingWebhook, "reinvocationPolicy">>;
   readonly namespaces: LabelMatcher;
   readonly objects: LabelMatcher;
+  readonly conditions: readonly CompiledExpression[];
 }
 
 export interface HookSource {
@@ -35,9 +39,12 @@ export function createHookSource(
   let compiled: readonly Hook[] = [];
   let compiledFrom: ResourceCache | undefined;
   let compiledAt = -1;
-  const compile = (cache: ResourceCache): readonly Hook[] => {
+  const compile = (cache: ResourceCache): readonly Hook[] | Promise<readonly Hook[]> => {
     if (cache === compiledFrom && cache.changedAt === compiledAt) return compiled;
-    compiled = cache.all().flatMap((object) => compileConfiguration(object.decoded() as Configuration)); // of one of the two
+    const configurations = cache.all().map((object) => object.decoded() as Configuration); // of one of the two
+    const loading = configurations.some(hasConditions) ? loadCel() : undefined;
+    if (loading) return loading.then(() => compile(cache));
+    compiled = configurations.flatMap(compileConfiguration);
     compiledFrom = cache;
     compiledAt = cache.changedAt;
     return compiled;
@@ -52,13 +59,19 @@ export function createHookSource(
   };
 }
 
+const hasConditions = ({ webhooks = [] }: Configuration) =>
+  webhooks.some(({ matchConditions = [] }) => matchConditions.length > 0);
+
 /** Caches are in the order of names, which is the order of configurations. */
 function compileConfiguration({ metadata, webhooks = [] }: Configuration): Hook[] {
+  const compiler = new ExpressionCompiler({ composed: false, stored: "all" });
+  const context = { params: false, authorizer: true, returns: "bool" } as const;
   return webhooks.map((webhook, position) => ({
     id: `${metadata.name}/${webhook.name}/${position}`,
     configuration: metadata.name ?? "",
     webhook,
     namespaces: compileLabelSelector(webhook.namespaceSelector ?? {}),
     objects: compileLabelSelector(webhook.objectSelector ?? {}),
+    conditions: (webhook.matchConditions ?? []).map(({ expression }) => compiler.compile(expression, context)),
   }));
 }

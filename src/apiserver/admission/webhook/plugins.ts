@@ -6,27 +6,31 @@ import type { Logger } from "#base";
 import {
   applyJsonPatch,
   checkTyped,
-  omitEmpty,
   type DeepReadonly,
   jsonEqual,
   type KubernetesObject,
   statusError,
 } from "#machinery";
 import type { WatchCaches } from "../../cache/watch-caches.ts";
-import { toStored } from "../../registry/versions.ts";
 import type { Resource, ResourceTable } from "../../resource.ts";
 import type { AdmissionPlugin, AdmissionRequest, Round } from "../chain.ts";
 import { createWebhookClient, type WebhookClient } from "./client.ts";
-import { ask, type DispatchContext, type Invocation, invocationOf, shownAs } from "./dispatch.ts";
+import { ask, type DispatchContext, type Invocation, invocationOf } from "./dispatch.ts";
 import { denied, WebhookCallError } from "./errors.ts";
 import { createHookSource, type Hook, type HookSource } from "./hooks.ts";
 import { isAboutAdmission } from "./match.ts";
+import { observed, type WebhookObserver } from "./observe.ts";
+import { replaceObject } from "../replace-object.ts";
+import { shownAs } from "../requested.ts";
+import type { Authorizer } from "../../security.ts";
 import { type Rounds, roundsOf } from "./rounds.ts";
 
 export interface WebhookPluginsOptions {
   readonly table: ResourceTable;
   readonly caches: WatchCaches;
   readonly log: Logger;
+  readonly authorizer: Authorizer;
+  readonly observer?: WebhookObserver | undefined;
 }
 
 export interface WebhookPlugins {
@@ -62,18 +66,18 @@ function concerns(source: HookSource, { resource }: Pick<AdmissionRequest, "reso
   return (hooks instanceof Promise || hooks.length > 0) && !isAboutAdmission(resource);
 }
 
-function mutatingPlugin({ table, client, source, log }: PluginOptions): AdmissionPlugin {
+function mutatingPlugin({ table, client, source, log, authorizer, observer }: PluginOptions): AdmissionPlugin {
   return {
     name: "MutatingAdmissionWebhook",
     handles: (request) => concerns(source, request),
     async mutate(request, lookup, round) {
-      const context: DispatchContext = { table, client, lookup };
-      const rounds = roundsOf(round);
+      const context: DispatchContext = { table, client, lookup, authorizer };
+      const rounds = roundsOf(round, "webhooks");
       if (round.again) rounds.begin(request.object);
       for (const [index, hook] of (await source.hooks()).entries()) {
         const invocation = await invocationOf(context, hook, request);
         if (!invocation || (round.again && !rounds.wants(hook.id))) continue;
-        await mutateBy(context, invocation, { request, round, rounds, index, log });
+        await mutateBy(context, invocation, { request, round, rounds, index, log, observer });
       }
       rounds.end(request.object);
     },
@@ -87,12 +91,13 @@ interface Mutation {
   /** Of the webhook among all. */
   readonly index: number;
   readonly log: Logger;
+  readonly observer: WebhookObserver | undefined;
 }
 
 async function mutateBy(
   context: DispatchContext,
   invocation: Invocation,
-  { request, round, rounds, index, log }: Mutation,
+  { request, round, rounds, index, log, observer }: Mutation,
 ): Promise<void> {
   const { hook, resource } = invocation;
   const object = await shownAs(resource, request.object);
@@ -101,7 +106,9 @@ async function mutateBy(
   let changed = false;
   const note = () =>
     request.audit?.annotate(`${mutationKey}${place}`, JSON.stringify({ ...named(hook), mutated: changed }));
-  const call = () => ask(context, { invocation, request, object, old, mutating: true });
+  const call = observed(observer, { hook, request, step: "admit" }, () =>
+    ask(context, { invocation, request, object, old, mutating: true }),
+  );
   const answer = await forgiving(hook, log, call).catch((error: unknown) => {
     note();
     throw error;
@@ -122,7 +129,7 @@ async function mutateBy(
       request.audit?.annotateAt("Request", `patch.webhook.admission.k8s.io/${place}`, () =>
         JSON.stringify({ ...named(hook), patch: answer.patch, patchType: "JSONPatch" }),
       );
-      await replace(request, patched, resource);
+      await replaceObject(request, patched, resource);
     }
   }
   note();
@@ -153,29 +160,12 @@ function patchObject(object: DeepReadonly<KubernetesObject>, patch: Patch, resou
   }
 }
 
-/** The object is the callers': its content is exchanged. */
-async function replace(request: AdmissionRequest, patched: KubernetesObject, resource: Resource): Promise<void> {
-  const { object } = request;
-  if (!object) return;
-  const isBody = patched.kind !== resource.kind;
-  const { custom } = request.resource;
-  const back = custom && resource !== request.resource ? await custom.convert(patched) : patched;
-  const next = isBody ? patched : await toStored(request.resource.custom ? request.resource : resource, back);
-  if (!isBody) custom?.schema.applyDefaults(next);
-  if (!isBody && !custom && resource.stored) {
-    resource.stored.behaviour.defaults?.(next);
-    omitEmpty(next, resource.stored.schema);
-  }
-  for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
-  Object.assign(object, next);
-}
-
-function validatingPlugin({ table, client, source, log }: PluginOptions): AdmissionPlugin {
+function validatingPlugin({ table, client, source, log, authorizer, observer }: PluginOptions): AdmissionPlugin {
   return {
     name: "ValidatingAdmissionWebhook",
     handles: (request) => concerns(source, request),
     async validate(request, lookup) {
-      const context: DispatchContext = { table, client, lookup };
+      const context: DispatchContext = { table, client, lookup, authorizer };
       const invocations: Invocation[] = [];
       for (const hook of await source.hooks()) {
         const invocation = await invocationOf(context, hook, request);
@@ -184,7 +174,9 @@ function validatingPlugin({ table, client, source, log }: PluginOptions): Admiss
       const errors: unknown[] = [];
       await Promise.all(
         invocations.map((invocation, index) =>
-          validateBy(context, invocation, { request, index, log }).catch((error: unknown) => errors.push(error)),
+          validateBy(context, invocation, { request, index, log, observer }).catch((error: unknown) =>
+            errors.push(error),
+          ),
         ),
       );
       // The first that spoke, as upstream does; all are asked to the end.
@@ -196,12 +188,15 @@ function validatingPlugin({ table, client, source, log }: PluginOptions): Admiss
 async function validateBy(
   context: DispatchContext,
   invocation: Invocation,
-  { request, index, log }: Pick<Mutation, "request" | "index" | "log">,
+  { request, index, log, observer }: Pick<Mutation, "request" | "index" | "log" | "observer">,
 ): Promise<void> {
   const { hook, resource } = invocation;
   const object = await shownAs(resource, request.object);
   const old = await shownAs(resource, request.old);
-  const answer = await forgiving(hook, log, () => ask(context, { invocation, request, object, old, mutating: false }));
+  const call = observed(observer, { hook, request, step: "validate" }, () =>
+    ask(context, { invocation, request, object, old, mutating: false }),
+  );
+  const answer = await forgiving(hook, log, call);
   if (!answer)
     request.audit?.annotate(
       `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`,

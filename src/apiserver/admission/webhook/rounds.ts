@@ -16,9 +16,8 @@ export interface Rounds {
   end(object: KubernetesObject | undefined): void;
 }
 
-const key = "webhooks";
-
-export function roundsOf(round: Round): Rounds {
+/** `key`: whose they are, webhooks' or policies'. */
+export function roundsOf(round: Round, key: string): Rounds {
   const known = round.notes.get(key) as Rounds | undefined; // put there below
   if (known) return known;
   const made = createRounds();

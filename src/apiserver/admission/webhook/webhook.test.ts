@@ -319,10 +319,15 @@ test("mutating webhook: a patch that doesn't fit is an internal error whatever t
   });
 });
 
-test("webhook: warnings reach the client, match conditions that can't be evaluated refuse", async () => {
-  const matchConditions = [{ name: "c", expression: "true" }];
-  await withHook("validating", { matchConditions }, async (namespace) => {
-    assert.match(await message(make(namespace)), /^403 .*match conditions/);
+test("webhook: match conditions are asked first, those that can't be evaluated refuse; old reviews", async () => {
+  const condition = (expression: string) => ({ matchConditions: [{ name: "c", expression }] });
+  await withHook("validating", condition("object.nope == 1"), async (namespace) => {
+    assert.match(await message(make(namespace)), /^403 .*resulted in error: no such key: nope/);
+    assert.equal(asked.length, 0);
+  });
+  await withHook("validating", condition("request.operation == 'DELETE'"), async (namespace) => {
+    await make(namespace);
+    assert.equal(asked.length, 0);
   });
   await withHook("validating", { admissionReviewVersions: ["v1beta1"] }, async (namespace) => {
     answers.set("/hook", () => ({ allowed: true, uid: "any" }));
