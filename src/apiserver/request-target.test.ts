@@ -16,6 +16,8 @@ const cases: [path: string, expected: Partial<ResourceTarget>][] = [
   ["/apis/apps/v1/namespaces/a/deployments/d/scale", { group: "apps", name: "d", subresource: "scale" }],
   ["/api/v1/watch/namespaces/a/pods/b", { resource: "pods", namespace: "a", name: "b", legacyWatch: true }],
   ["/api/v1/namespaces//pods/b", { resource: "pods", namespace: "", name: "b", inNamespace: true }],
+  ["/api/v1/namespaces/a/pods/..", { resource: "pods", name: ".." }],
+  ["/api/v1/namespaces/a/pods//", { resource: "pods", name: "" }],
   ["/api/v1/namespaces/a/configm%61ps/b", { resource: "configmaps", name: "b" }],
 ];
 for (const [path, expected] of cases) {
@@ -31,7 +33,7 @@ test("target: paths that nothing is served under", () => {
   const odd = [
     "//api/v1/pods",
     "/api/v1/./pods",
-    "/api/v1/x/../pods",
+    "/api/v1/../x/pods",
     "/api/v1/pods/a%2Fb",
     "/api/v1/pods/%00",
     "/api/v1/watch",

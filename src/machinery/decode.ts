@@ -34,6 +34,8 @@ export interface DecodeOptions {
   /** Kinds beside the expected one that are accepted as they are (DeleteOptions in another group's version). */
   accepts?(apiVersion: string, kind: string): boolean;
   readonly fieldValidation?: FieldValidation;
+  /** Complaints don't say what the body was to be: options of deletions. */
+  readonly bare?: boolean;
 }
 
 export interface Decoded {
@@ -181,7 +183,8 @@ function finish(parsed: Parsed, options: DecodeOptions): Decoded {
 }
 
 function refusal(why: string, { apiVersion, kind, options }: Refused): StatusError {
-  const { expected } = options;
+  const { expected, bare } = options;
+  if (bare) return statusError.badRequest(why);
   return statusError.badRequest(
     `${kind} in version "${versionOf(apiVersion)}" cannot be handled as a ${expected.kind}: ${why}`,
   );
@@ -190,7 +193,7 @@ function refusal(why: string, { apiVersion, kind, options }: Refused): StatusErr
 interface Refused {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly options: Pick<DecodeOptions, "expected">;
+  readonly options: Pick<DecodeOptions, "expected" | "bare">;
 }
 
 export interface ApplyPatch {
@@ -301,7 +304,12 @@ function versionAndKind(object: Json, options: DecodeOptions, body: Uint8Array):
   throw statusError.badRequest(`${kind} in version "" cannot be handled as a ${expected.kind}: ${why}`);
 }
 
-function unrecognized(why: string, body: Uint8Array, { expected }: Pick<DecodeOptions, "expected">): Error {
+function unrecognized(
+  why: string,
+  body: Uint8Array,
+  { expected, bare }: Pick<DecodeOptions, "expected" | "bare">,
+): Error {
+  if (bare) return statusError.badRequest(why);
   return statusError.badRequest(
     `the object provided is unrecognized (must be of type ${expected.kind}): ${why} (${summarize(body)})`,
   );
@@ -316,13 +324,14 @@ export function summarize(body: Uint8Array): string {
 }
 
 /** Where upstream's registry of kinds is made: part of the message about unknown kinds. */
-const schemeName = "pkg/api/legacyscheme/scheme.go:31";
+export const schemeName = "pkg/api/legacyscheme/scheme.go:31";
 
 const groupOf = (apiVersion: string): string => (apiVersion.includes("/") ? (apiVersion.split("/")[0] ?? "") : "");
 const versionOf = (apiVersion: string): string => apiVersion.split("/").at(-1) ?? "";
 
 /** The Go package of upstream's internal types, which messages name. */
-function internalPackage(apiVersion: string): string {
+/** Go's package of the types that objects are decoded to. */
+export function internalPackage(apiVersion: string): string {
   const group = groupOf(apiVersion);
   return group === "" ? "core" : (group.split(".")[0] ?? group);
 }

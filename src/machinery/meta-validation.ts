@@ -263,7 +263,9 @@ export function validateLabelSelector(
   if (!selector) return [];
   const errors = validateLabels(selector.matchLabels, path.child("matchLabels"));
   selector.matchExpressions?.forEach((requirement, position) => {
-    errors.push(...validateLabelSelectorRequirement(requirement, path.child("matchExpressions").index(position), options));
+    errors.push(
+      ...validateLabelSelectorRequirement(requirement, path.child("matchExpressions").index(position), options),
+    );
   });
   return errors;
 }

@@ -22,7 +22,9 @@ export {
   decodeObject,
   decodeValue,
   type FieldValidation,
+  internalPackage,
   parseYamlText,
+  schemeName,
   summarize,
 } from "./decode.ts";
 export { DecodeError } from "./decode-error.ts";

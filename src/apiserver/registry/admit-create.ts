@@ -25,7 +25,7 @@ async function admit(
   call: Call,
   { object, options, operation }: Admitted & { operation: AdmissionOperation },
 ): Promise<void> {
-  const { resource, target, user, now, warnings, audit } = call;
+  const { resource, target, user, now, warnings, audit, meter } = call;
   const request = {
     operation,
     resource,
@@ -43,6 +43,7 @@ async function admit(
         : {},
     warnings,
     audit,
+    meter,
   };
   await admission.mutate(request);
   await admission.validate(request);

@@ -34,7 +34,15 @@ export async function create(core: RegistryCore, call: Call): Promise<Answer> {
   const kind = storedOf(call);
   const options = readWriteOptions(call.query, "CreateOptions", call);
   const decoded = await decodeWritten(core, call, options.fieldValidation);
-  const { metadata = {} } = decoded;
+  // The server's to say; nobody owns them.
+  const {
+    uid: _uid,
+    creationTimestamp: _created,
+    deletionTimestamp: _at,
+    deletionGracePeriodSeconds: _period,
+    selfLink: _link,
+    ...metadata
+  } = decoded.metadata ?? {};
   decoded.metadata = metadata;
   if (metadata.namespace && kind.namespaced && metadata.namespace !== target.namespace) throw namespaceMismatch();
   if (metadata.resourceVersion) throw plainError("resourceVersion should not be set on objects to be created");
@@ -63,7 +71,7 @@ export async function insert(
   call: Call,
   { object: sent, options }: Insertion,
 ): Promise<StoredObject> {
-  const { resource, target, warnings, now, user, audit } = call;
+  const { resource, target, warnings, now, user, audit, meter } = call;
   const kind = storedOf(call);
   if (resource.custom?.terminating) {
     const why = "create not allowed while custom resource definition is terminating";
@@ -83,6 +91,7 @@ export async function insert(
     options: { kind: "CreateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
     warnings,
     audit,
+    meter,
   };
   await core.admission.mutate(namespaceOf(kind, request));
   const generated = Boolean(sent.metadata?.generateName) && !sent.metadata?.name;

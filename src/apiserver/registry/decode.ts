@@ -31,6 +31,8 @@ export interface DecodeRequest {
   /** Lists and maps that were sent empty stay: defaults come next, then `omitEmpty`. */
   readonly keepEmpty?: boolean;
   accepts?(apiVersion: string, kind: string): boolean;
+  /** See DecodeOptions. */
+  readonly bare?: boolean;
 }
 
 export async function decodeBody(call: Call, request: DecodeRequest): Promise<KubernetesObject> {

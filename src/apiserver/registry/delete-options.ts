@@ -4,11 +4,12 @@ import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { decodeBody } from "./decode.ts";
 import type { DeleteOptions } from "./deletion.ts";
-import { plainError } from "./errors.ts";
 import { invalidOptions, readInteger } from "./options.ts";
 
 export async function readDeleteOptions(core: RegistryCore, call: Call): Promise<DeleteOptions> {
-  const options = (await hasBody(call)) ? await fromBody(core, call) : fromQuery(call);
+  const found = (await hasBody(call)) ? await fromBody(core, call) : fromQuery(call);
+  // Of a feature that is off.
+  const { ignoreStoreReadErrorWithClusterBreakingPotential: _, ...options } = found;
   const errors = validateDeleteOptions(options);
   if (errors.length > 0) throw invalidOptions("DeleteOptions", errors);
   return options;
@@ -23,10 +24,11 @@ async function fromBody(core: RegistryCore, call: Call): Promise<DeleteOptions> 
   const decoded = await decodeBody(call, {
     expected,
     fieldValidation: "Ignore",
+    bare: true,
     schemaOf: (apiVersion, kind) => {
       if (kind === "DeleteOptions") return core.typeOf(apiVersion, kind) ?? core.typeOf("v1", kind);
       const scheme = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27";
-      throw plainError(
+      throw statusError.badRequest(
         `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme ${JSON.stringify(scheme)}`,
       );
     },

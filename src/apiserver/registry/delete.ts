@@ -26,7 +26,9 @@ export async function remove(core: RegistryCore, call: Call): Promise<Answer> {
   if (gone && !answersDeleted.has(`${kind.group}/${kind.resource}`)) {
     return { type: "value", status: 200, value: deletedStatus(call, object) };
   }
-  return { type: "object", status: 200, resource, object };
+  // Of those who ask in the oldest way, some want to hear that it takes a while.
+  const status = !gone && options.orphanDependents === false ? 202 : 200;
+  return { type: "object", status, resource, object };
 }
 
 /** Kinds whose deletion answers the object instead of a Status (upstream's ReturnDeletedObject). */
@@ -129,6 +131,7 @@ function admissionOf(
     options: { ...options, kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1" },
     warnings: call.warnings,
     audit: call.audit,
+    meter: call.meter,
   };
 }
 

@@ -69,7 +69,7 @@ const finalizeStrategy: Strategy<Namespace> = {
 
 /** PUT namespaces/<name>/finalize. */
 export async function finalizeNamespace(call: Call, core: RegistryCore): Promise<Answer> {
-  const { resource, target } = call;
+  const { resource } = call;
   if (call.verb !== "update") throw statusError.methodNotAllowed();
   const kind = storedOf(call);
   const options = readWriteOptions(call.query, "UpdateOptions", call);
@@ -79,7 +79,7 @@ export async function finalizeNamespace(call: Call, core: RegistryCore): Promise
     schemaOf: core.typeOf,
   });
   checkVersion(sent, resource);
-  checkSameName(sent, target);
+  checkSameName(sent, call);
   const text = JSON.stringify(sent);
   const { object } = await modify(core, call, {
     options,

@@ -8,10 +8,12 @@ import {
   checkTyped,
   decodeApplyPatch,
   decodeCborApply,
+  internalPackage,
   type KubernetesObject,
   omitEmpty,
   type PatchMediaType,
   readPatch,
+  schemeName,
   StatusError,
   statusError,
 } from "#machinery";
@@ -19,6 +21,7 @@ import type { Answer } from "../answer.ts";
 import { finishPatched } from "../custom/decode-custom.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import { withConversions } from "./awaited-conversions.ts";
+import type { Resource } from "../resource.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
@@ -96,17 +99,38 @@ async function patchOnto(
   const original = versioned(resource, existing);
   const parsed = readPatch(body, { mediaType, fieldValidation: options.fieldValidation });
   const { custom } = resource;
-  const result = parsed.apply(original as Record<string, unknown>, custom ? undefined : resource.schema);
+  const result = parsed.apply(
+    original as Record<string, unknown>,
+    custom ? undefined : resource.schema,
+    custom ? undefined : (patched) => kindProblem(core, resource, patched),
+  );
   warnings.push(...result.warnings);
   const object: KubernetesObject = result.object;
   if (custom) await finishPatched(call, custom, { object, fieldValidation: options.fieldValidation });
-  checkSameName(object, target);
+  checkSameName(object, call);
   const stored = await toStored(resource, object);
   const kind = storedOf(call);
   kind.behaviour.defaults?.(stored);
   const strategy = strategyOf(kind, subresource);
   await trackOwners({ core, resource, subresource, manager: options.manager, strategy, now }, existing, stored);
   return stored;
+}
+
+/** What upstream's decoder says of an object that a patch turned into one of another kind. */
+function kindProblem(
+  { typeOf }: RegistryCore,
+  resource: Resource,
+  { kind: givenKind, apiVersion: givenVersion }: Record<string, unknown>,
+): string | undefined {
+  const kind = givenKind ?? "";
+  const apiVersion = givenVersion ?? "";
+  if (typeof kind !== "string" || typeof apiVersion !== "string") return undefined;
+  const wanted = { kind: kind || resource.kind, apiVersion: apiVersion || resource.groupVersion };
+  if (wanted.kind === resource.kind && wanted.apiVersion === resource.groupVersion) return undefined;
+  if (!typeOf(wanted.apiVersion, wanted.kind))
+    return `no kind ${JSON.stringify(wanted.kind)} is registered for version ${JSON.stringify(wanted.apiVersion)} in scheme "${schemeName}"`;
+  const version = wanted.apiVersion.slice(wanted.apiVersion.indexOf("/") + 1);
+  return `converting (${version}.${wanted.kind}) to (${internalPackage(resource.groupVersion)}.${resource.kind}): unknown conversion`;
 }
 
 export async function decodeApplied(call: Call, body: Buffer, { fieldValidation }: WriteOptions): Promise<ApplyPatch> {
@@ -146,7 +170,7 @@ async function applyTo(
     const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
     throw statusError.conflict(resource, target.name, why);
   }
-  checkSameName(own, target);
+  checkSameName(own, call);
   const stored = await toStored(resource, own);
   kind.behaviour.defaults?.(stored);
   omitEmpty(stored, kind.schema);

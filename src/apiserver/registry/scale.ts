@@ -163,7 +163,7 @@ async function readScale({ core, call, options }: Writing): Promise<Scale> {
   const expected = { apiVersion: scaleVersion, kind: "Scale" };
   const { fieldValidation } = options;
   const scale = await decodeBody(call, { expected, fieldValidation, schemaOf: core.typeOf });
-  checkSameName(scale, call.target);
+  checkSameName(scale, call);
   return scale;
 }
 
@@ -206,7 +206,7 @@ async function applied({ core, call, options }: Writing, live: Scale, body: Buff
     force: call.query.boolean("force"),
     time: rfc3339(call.now),
   });
-  checkSameName(object, call.target);
+  checkSameName(object, call);
   return object as Scale;
 }
 

@@ -22,6 +22,7 @@ import type { Call } from "./call.ts";
 import { hooksOf, type RegistryCore } from "./core.ts";
 import { insert, storedOf } from "./create.ts";
 import { decodeWritten } from "./decode.ts";
+import { namespaceMismatch } from "./errors.ts";
 import { readWriteOptions, type WriteOptions } from "./options.ts";
 import { statusStrategy } from "./plain-kind.ts";
 import { objectKey, type SideWrites } from "./storage.ts";
@@ -63,7 +64,7 @@ export async function update(core: RegistryCore, call: Call, subresource: string
   const options = readWriteOptions(call.query, "UpdateOptions", call);
   const sent = await decodeWritten(core, call, options.fieldValidation);
   const namespaced = sent.metadata?.namespace !== undefined;
-  checkSentName(sent, call, kind);
+  checkSameName(sent, call);
   const text = JSON.stringify(sent);
   let first: KubernetesObject | undefined = sent;
   const { object, created } = await modify(core, call, {
@@ -93,33 +94,23 @@ const withoutNamespace = ({ metadata, ...rest }: KubernetesObject): KubernetesOb
   return { metadata: kept, ...rest };
 };
 
-/** A PUT says which object it is about; the namespace may be left out. */
-function checkSentName(object: KubernetesObject, { target }: Call, kind: StoredKind): void {
+/** A body may not speak of another object than the URL; the namespace may be left out. */
+export function checkSameName(object: KubernetesObject, { target, resource }: Pick<Call, "target" | "resource">): void {
+  const { name } = target;
+  const namespace = resource.namespaced ? target.namespace : "";
   object.metadata ??= {};
-  const { name = "", namespace = "" } = object.metadata;
-  if (name === "") {
+  const { metadata } = object;
+  if (namespace !== "" && metadata.namespace && metadata.namespace !== namespace) throw namespaceMismatch();
+  if (namespace !== "") metadata.namespace = namespace;
+  else delete metadata.namespace;
+  const sent = metadata.name ?? "";
+  if (sent === "") {
     throw statusError.badRequest(
-      `the name of the object (${target.name} based on URL) was undeterminable: name must be provided`,
+      `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
     );
   }
-  checkSameName(object, target);
-  if (namespace === "" && kind.namespaced) object.metadata.namespace = target.namespace;
-}
-
-/** A body may not speak of another object than the URL. */
-export function checkSameName(
-  object: DeepReadonly<KubernetesObject>,
-  { name, namespace }: { name: string; namespace: string },
-): void {
-  const { name: sentName = "", namespace: sentNamespace = "" } = object.metadata ?? {};
-  if (sentName !== name) {
-    throw statusError.badRequest(`the name of the object (${sentName}) does not match the name on the URL (${name})`);
-  }
-  if (namespace !== "" && sentNamespace !== "" && sentNamespace !== namespace) {
-    throw statusError.badRequest(
-      `the namespace of the object (${sentNamespace}) does not match the namespace on the request (${namespace})`,
-    );
-  }
+  if (sent !== name)
+    throw statusError.badRequest(`the name of the object (${sent}) does not match the name on the URL (${name})`);
 }
 
 export function strategyOf({ behaviour }: StoredKind, subresource: string): Strategy<KubernetesObject> | undefined {
@@ -182,6 +173,7 @@ async function attemptUpdate(
     options: { kind: "UpdateOptions", apiVersion: "meta.k8s.io/v1", fieldManager: options.manager },
     warnings,
     audit: call.audit,
+    meter: call.meter,
   };
   if (admission !== "done") await core.admission.mutate(request);
   view?.takeOver();

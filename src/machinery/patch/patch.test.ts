@@ -76,7 +76,7 @@ test("patch: refusals are upstream's", () => {
       "json",
       '[{"op":"add","path":"/data/b","value":1}]',
       422,
-      ' "" is invalid: patch: Invalid value: "{\\"apiVersion\\":\\"apps/v1\\",\\"kind\\":\\"Workload\\",\\"metadata\\":{\\"name\\":\\"a\\"},\\"spec\\":{\\"containers\\":[{\\"name\\":\\"c\\"}],\\"strategy\\":{}},\\"data\\":{\\"a\\":\\"1\\",\\"b\\":1}}": json: cannot unmarshal number into Go struct field Workload.data of type string',
+      ' "" is invalid: patch: Invalid value: "{\\"apiVersion\\":\\"apps/v1\\",\\"data\\":{\\"a\\":\\"1\\",\\"b\\":1},\\"kind\\":\\"Workload\\",\\"metadata\\":{\\"name\\":\\"a\\"},\\"spec\\":{\\"containers\\":[{\\"name\\":\\"c\\"}],\\"strategy\\":{}}}": json: cannot unmarshal number into Go struct field Workload.data of type string',
     ],
     ["merge", "null", 400, "Invalid JSON Patch"],
     [

@@ -18,6 +18,7 @@ import { jsonKind } from "../typed-messages.ts";
 import { applyJsonPatch, type JsonPatchOperation } from "./json-patch.ts";
 import { mergePatch } from "./merge-patch.ts";
 import { PatchError } from "./patch-error.ts";
+import { printPatched, touchedByOperations } from "./print-patched.ts";
 import { strategicPatch } from "./strategic-patch.ts";
 
 export type PatchMediaType =
@@ -37,9 +38,10 @@ export interface Patched {
 export interface Patch {
   /**
    * The original (in the version of the path; not changed) with the patch applied and checked against its type. Without a
-   * type (custom resources) nothing is checked, and a strategic patch is refused. Throws StatusError.
+   * type (custom resources) nothing is checked, and a strategic patch is refused. `kindProblem` says why the result can't be one of its
+   * kind; not asked about strategic patches, which upstream doesn't decode. Throws StatusError.
    */
-  apply(original: Json, type: TypeSchema | undefined): Patched;
+  apply(original: Json, type: TypeSchema | undefined, kindProblem?: (patched: Json) => string | undefined): Patched;
 }
 
 export interface PatchOptions {
@@ -85,9 +87,10 @@ function readJsonPatch(reading: Reading): Patch {
     strictErrors.map((each) => `json patch ${each}`),
   );
   return {
-    apply(original, type) {
+    apply(original, type, kindProblem) {
       const patched = attempt(() => applyJsonPatch(original, operations));
-      return finish(patched, { type, printed: () => JSON.stringify(patched) });
+      const printed = () => printPatched(patched, touchedByOperations(operations));
+      return finish(patched, { type, kindProblem, printed });
     },
   };
 }
@@ -123,9 +126,9 @@ function readMergePatch(reading: Reading): Patch {
   if (!isObject(value) && !Array.isArray(value)) throw statusError.badRequest("Invalid JSON Patch");
   const finish = finisher(reading, strict ? repeatedFields(text, value) : []);
   return {
-    apply(original, type) {
+    apply(original, type, kindProblem) {
       const patched = mergePatch(original, value);
-      return finish(patched, { type, printed: () => JSON.stringify(patched) });
+      return finish(patched, { type, kindProblem, printed: () => printPatched(patched, value) });
     },
   };
 }
@@ -148,14 +151,17 @@ interface Outcome {
   readonly type: TypeSchema | undefined;
   /** What the message about a bad result shows. */
   readonly printed: () => string;
+  readonly kindProblem?: ((patched: Json) => string | undefined) | undefined;
   readonly fromMap?: boolean;
 }
 
 function finisher({ strict, fieldValidation }: Reading, patchErrors: readonly string[]) {
-  return (patched: unknown, { type, printed, fromMap = false }: Outcome): Patched => {
+  return (patched: unknown, { type, printed, kindProblem, fromMap = false }: Outcome): Patched => {
     const refuse = (why: string) =>
       statusError.invalid({ group: "", kind: "" }, "", [fieldError.invalid(FieldPath.root("patch"), printed(), why)]);
     if (!isObject(patched)) throw refuse(cannotUnmarshal(patched, "map[string]interface {}"));
+    const wrongKind = kindProblem?.(patched);
+    if (wrongKind !== undefined) throw refuse(wrongKind);
     const object = cloneJson(patched);
     const found = type ? check(object, { type, fromMap, refuse }) : [];
     const strictErrors = strict ? [...patchErrors, ...found] : [];
