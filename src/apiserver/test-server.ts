@@ -4,6 +4,7 @@ import { type Clock, realClock, silentLogger } from "#base";
 import type { ApiRequest, KubernetesObject, Transport } from "#machinery";
 import { openSqliteStore, type Store } from "#store";
 import type { Auditor } from "./audit/auditor.ts";
+import type { FlowOptions } from "./flowcontrol/create-flow.ts";
 import { createLocalTransport } from "./local-transport.ts";
 import type { CallHandlers } from "./registry/registry.ts";
 import { createAuthority, issueCertificate, type KeyPair } from "./security/certificates.ts";
@@ -39,6 +40,7 @@ export interface TestServerOptions {
   readonly audit?: Auditor;
   /** Without one it is in memory. Closed with the server. */
   readonly store?: Store;
+  readonly flow?: FlowOptions;
   /** What extension servers are shown. */
   readonly frontProxy?: KeyPair;
 }
@@ -49,7 +51,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const { clock = realClock, authorizer = allowAll, tls, handlers, audit } = options;
   const store = options.store ?? (await openSqliteStore({ path: ":memory:", clock }));
   const server = createApiServer(
-    { tls: { key: tls?.key ?? "", cert: tls?.certificate ?? "" }, serviceCidr: "10.96.0.0/16" },
+    {
+      tls: { key: tls?.key ?? "", cert: tls?.certificate ?? "" },
+      serviceCidr: "10.96.0.0/16",
+      ...(options.flow && { flow: options.flow }),
+    },
     {
       store,
       clock,
