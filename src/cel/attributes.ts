@@ -89,14 +89,12 @@ function applyQualifiers(run: Run, start: CelValue, qualifiers: readonly Qualifi
   return optional ? new Optional(value) : value;
 }
 
-/** A field name or a literal index. `struct`: of an object whose unset fields are null. */
-export function createConstantQualifier(key: CelValue, options: { optional: boolean; struct?: boolean }): Qualifier {
-  const { optional, struct = false } = options;
+/** A field name or a literal index. */
+export function createConstantQualifier(key: CelValue, optional: boolean): Qualifier {
   return {
     optional,
     select: (run, value) => {
       run.charge(1);
-      if (struct && value instanceof CelObject && typeof key === "string") return value.get?.(key) ?? null;
       return selectOrFail(value, key);
     },
     selectIfPresent: (run, value) => {
@@ -151,6 +149,7 @@ export const isKey = (key: CelValue): boolean =>
   key instanceof Uint;
 
 function selectOrFail(value: CelValue, key: CelValue): Result {
+  if (value instanceof CelObject && value.get && typeof key === "string") return value.get(key);
   const found = selectFrom(value, key);
   if (found !== undefined) return found;
   return new CelError(`${value instanceof CelList ? "index out of bounds" : "no such key"}: ${printValue(key)}`);
@@ -163,7 +162,7 @@ function selectFrom(value: CelValue, key: CelValue): Result | Absent {
     if (index instanceof CelError) return index;
     return index >= 0 && index < value.size ? value.at(index) : undefined;
   }
-  if (value instanceof CelObject && typeof key === "string") return value.get?.(key);
+  if (value instanceof CelObject && typeof key === "string" && value.has?.(key)) return value.get?.(key);
   return undefined;
 }
 

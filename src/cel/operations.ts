@@ -127,7 +127,7 @@ export function compareStrings(a: string, b: string): number {
 }
 
 export function equal(a: CelValue, b: CelValue): boolean | CelError {
-  if (a === b) return !(typeof a === "number" && Number.isNaN(a));
+  if (a === b && (a === null || typeof a !== "object")) return !(typeof a === "number" && Number.isNaN(a));
   if (a === null || b === null) return false;
   switch (typeof a) {
     case "boolean":

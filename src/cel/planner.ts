@@ -133,8 +133,7 @@ class Planner {
     const operand = this.plan(e.operand);
     const attribute = attributeOf(operand);
     if (!e.testOnly) {
-      const struct = e.operand.type?.kind === "struct" && this.#hasFields(e.operand.type.name);
-      attribute.add(createConstantQualifier(e.field, { optional: false, struct }));
+      attribute.add(createConstantQualifier(e.field, false));
       return operand.attribute ? operand : attributePlan(attribute);
     }
     attribute.add(createTestQualifier(e.field));
@@ -145,10 +144,6 @@ class Planner {
       return value instanceof Optional ? value.value !== undefined : value;
     };
     return { attribute, evaluate };
-  }
-
-  #hasFields(typeName: string): boolean {
-    return this.#context.types.find(typeName)?.construct !== undefined;
   }
 
   #call(e: Call): Plan {
@@ -231,7 +226,7 @@ class Planner {
     const { constant } = index;
     if (constant) {
       if (!isKey(constant.value)) throw new PlanError(`invalid qualifier type: ${typeOf(constant.value).name}`);
-      attribute.add(createConstantQualifier(constant.value, { optional }));
+      attribute.add(createConstantQualifier(constant.value, optional));
     } else {
       const { attribute: of } = index;
       attribute.add(createDynamicQualifier(of ? (run) => of.resolve(run) : index.evaluate, optional));

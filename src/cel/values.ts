@@ -106,8 +106,10 @@ export abstract class CelMap {
 export abstract class CelObject {
   abstract readonly type: CelType;
   abstract equals(other: CelValue): boolean | CelError;
-  /** The value of a field; undefined: not set. Without it the object has no fields. */
-  get?(field: string): Result | undefined;
+  /** The value of a field, null when it isn't set. Without it the object has no fields. */
+  get?(field: string): Result;
+  /** Whether a field is set; goes with get. */
+  has?(field: string): boolean;
   /** What `string(x)` gives, where that is allowed. */
   text?(): string;
   /** Counted as its size by cost rules. */

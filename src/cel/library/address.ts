@@ -139,7 +139,7 @@ export function parsePrefix(text: string): Prefix | string {
   }
   if (found.zone !== "") return complaint("IPv6 zones cannot be present in a prefix");
   const digits = text.slice(slash + 1);
-  if (!/^(?:[+-]?\d|[1-9]\d*)$/.test(digits)) return complaint(`bad bits after slash: ${goQuote(digits)}`);
+  if (!/^(?:\d|[1-9]\d*)$/.test(digits)) return complaint(`bad bits after slash: ${goQuote(digits)}`);
   const bits = Number(digits);
   if (bits < 0 || bits > found.address.length * 8) return complaint("prefix length out of range");
   return isMapped(found.address)

@@ -7,7 +7,7 @@ import type { Library } from "../functions.ts";
 import { toJson } from "../json-values.ts";
 import { equal, typeOf } from "../operations.ts";
 import type { StructType } from "../struct-type.ts";
-import { type CelType, dynType, objectType, stringType } from "../types.ts";
+import { type CelType, dynType, objectType, opaqueType, stringType } from "../types.ts";
 import { CelError, CelList, CelMap, CelObject, type CelValue, type Result } from "../values.ts";
 
 const objectName = "Object";
@@ -30,8 +30,11 @@ export class ObjectValue extends CelObject {
       return theirs !== undefined && equal(value, theirs) === true;
     });
   }
-  override get(field: string): Result | undefined {
-    return this.fields.get(field);
+  override get(field: string): Result {
+    return this.fields.get(field) ?? null;
+  }
+  override has(field: string): boolean {
+    return this.fields.has(field);
   }
   override toJson(): unknown {
     return Object.fromEntries([...this.fields].map(([name, value]) => [name, toJson(value)]));
@@ -57,10 +60,12 @@ export class JsonPatchValue extends CelObject {
     if (this.value === undefined || other.value === undefined) return this.value === other.value;
     return equal(this.value, other.value);
   }
-  override get(field: string): Result | undefined {
-    if (field === "value") return this.value;
-    const text = { op: this.op, path: this.path, from: this.from }[field];
-    return text === "" ? undefined : text;
+  override get(field: string): Result {
+    const { op, path, from, value = null } = this;
+    return { op, path, from, value }[field] ?? null;
+  }
+  override has(field: string): boolean {
+    return field === "value" ? this.value !== undefined : (this.get(field) ?? "") !== "";
   }
   override toJson(): unknown {
     const { op, path, from, value } = this;
@@ -73,7 +78,8 @@ const patchTexts = new Set(["op", "path", "from"]);
 
 const jsonPatch: StructType = {
   name: patchName,
-  field: (name) => (patchTexts.has(name) ? stringType : name === "value" ? dynType : undefined),
+  // Upstream finds every field, but nothing can be assigned to those that there aren't.
+  field: (name) => (patchTexts.has(name) ? stringType : name === "value" ? dynType : opaqueType("")),
   construct: (fields) => {
     for (const [name, value] of fields) {
       if (patchTexts.has(name) && typeof value !== "string")

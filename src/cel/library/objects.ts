@@ -89,7 +89,7 @@ interface Kind<T> {
   size?(value: T): number;
 }
 
-const quantityKind: Kind<Quantity> = {
+const quantityKind: Kind<Amount> = {
   type: objectType("kubernetes.Quantity"),
   text: printQuantity,
   same: (a, b) => compareQuantities(a, b) === 0,
@@ -117,7 +117,7 @@ const versionKind: Kind<Version> = {
   same: (a, b) => compareVersions(a, b) === 0,
 };
 
-type QuantityValue = Wrapped<Quantity>;
+type QuantityValue = Wrapped<Amount>;
 type AddressValue = Wrapped<Address>;
 type PrefixValue = Wrapped<Prefix>;
 type UrlValue = Wrapped<Url>;
@@ -139,9 +139,21 @@ const accessors = <T>(
     ]),
   );
 
-function readQuantity(text: string): Quantity | string {
+/** `wide`: Go holds it as a big decimal and then doesn't take it for an integer, even if it is one. */
+type Amount = Quantity & { readonly wide?: boolean };
+
+/** Whether Go reads the text into a big decimal. */
+function isWide(text: string, { format }: Quantity): boolean {
+  const [, digits = "", fraction = "", suffix = ""] = /^[+-]?0*(\d*)\.?(\d*)(.*)$/.exec(text) ?? [];
+  if (format !== "BinarySI") return digits.length + fraction.length > 18;
+  const exponent = 10 * " KMGTPE".indexOf(suffix[0] ?? " ");
+  return fraction !== "" || 15 - Math.max(digits.length, 1) - Math.trunc((exponent * 3) / 10) - 1 < 0;
+}
+
+function readQuantity(text: string): Amount | string {
   try {
-    return parseQuantity(text);
+    const quantity = parseQuantity(text);
+    return isWide(text, quantity) ? { ...quantity, wide: true } : quantity;
   } catch (error) {
     if (error instanceof QuantityError) return error.message;
     throw error;
@@ -149,15 +161,16 @@ function readQuantity(text: string): Quantity | string {
 }
 
 /** undefined: no whole number of 64 bits. */
-function wholeQuantity({ unscaled, scale }: Quantity): bigint | undefined {
-  const power = 10n ** BigInt(Math.abs(scale));
-  if (scale < 0 && unscaled % power !== 0n) return undefined;
-  const value = scale < 0 ? unscaled / power : unscaled * power;
+function wholeQuantity({ unscaled, scale, wide }: Amount): bigint | undefined {
+  // Nor does Go shorten 1.0 to 1.
+  if (wide || scale < 0) return undefined;
+  const value = unscaled * 10n ** BigInt(scale);
   return value > int64Max || value < int64Min ? undefined : value;
 }
 
 const quantityNotWhole = new CelError("cannot convert value to integer");
-const sum = (value: Quantity): QuantityValue => new Wrapped(quantityKind, value);
+const sum = (value: Quantity, ...of: readonly Amount[]): QuantityValue =>
+  new Wrapped<Amount>(quantityKind, of.some(({ wide }) => wide) ? { ...value, wide: true } : value);
 const q = "kubernetes.Quantity";
 
 export const quantityLibrary: Library = {
@@ -177,15 +190,16 @@ export const quantityLibrary: Library = {
       [`quantity_is_integer .(${q}) bool`]: ({ value }: QuantityValue) => wholeQuantity(value) !== undefined,
     },
     add: {
-      [`quantity_add .(${q}, ${q}) ${q}`]: (a: QuantityValue, b: QuantityValue) => sum(addQuantities(a.value, b.value)),
+      [`quantity_add .(${q}, ${q}) ${q}`]: (a: QuantityValue, b: QuantityValue) =>
+        sum(addQuantities(a.value, b.value), a.value, b.value),
       [`quantity_add_int .(${q}, int) ${q}`]: (a: QuantityValue, b: bigint) =>
-        sum(addQuantities(a.value, quantityOf(b))),
+        sum(addQuantities(a.value, quantityOf(b)), a.value),
     },
     sub: {
       [`quantity_sub .(${q}, ${q}) ${q}`]: (a: QuantityValue, b: QuantityValue) =>
-        sum(subtractQuantities(a.value, b.value)),
+        sum(subtractQuantities(a.value, b.value), a.value, b.value),
       [`quantity_sub_int .(${q}, int) ${q}`]: (a: QuantityValue, b: bigint) =>
-        sum(subtractQuantities(a.value, quantityOf(b))),
+        sum(subtractQuantities(a.value, quantityOf(b)), a.value),
     },
   },
 };
@@ -348,8 +362,8 @@ const uuid = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$/;
 const clock = /^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:.\d+)?(?:z|[+-]\d\d:\d\d)$/;
 /** Lengths of upstream's patterns. */
-const uuidPatternLength = 75;
-const dateTimePatternLength = 74;
+const uuidPatternLength = 70;
+const dateTimePatternLength = 71;
 
 function isDateTime(text: string): boolean {
   const [date = "", time = ""] = text.toLowerCase().split("t");

@@ -34,7 +34,15 @@ import {
   typeType,
   uintType,
 } from "../types.ts";
-import { CelError, type CelValue, Duration, noSuchOverload, type Result, type Timestamp } from "../values.ts";
+import {
+  CelError,
+  CelObject,
+  type CelValue,
+  Duration,
+  noSuchOverload,
+  type Result,
+  type Timestamp,
+} from "../values.ts";
 
 const unused: Implementation = () => noSuchOverload;
 
@@ -195,7 +203,8 @@ export function standardLibrary(regex: RegexCompiler): Library {
       "@in": { apply: isIn, is: ["in_list (A, list(A)) bool", "in_map (A, map(A, B)) bool"] },
       size: {
         apply: (value: CelValue) => {
-          const size = sizeOf(value);
+          // Addresses have a size that only costs know.
+          const size = value instanceof CelObject ? undefined : sizeOf(value);
           return size === undefined ? new CelError("no such overload: size") : BigInt(size);
         },
         is: ["bytes", "list", "map", "string"].flatMap((name) => {

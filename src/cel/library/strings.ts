@@ -101,8 +101,10 @@ const quotes: Readonly<Record<string, string>> = {
   '"': '\\"',
 };
 
+const quotable = /[\\"]|\p{Cc}/gu;
+
 const quote = (text: string): string =>
-  `"${text.replace(/[\u0007\b\f\n\r\t\v\\"]/g, (c) => quotes[c] ?? c).replace(/\p{Cs}/gu, "\ufffd")}"`;
+  `"${text.replace(quotable, (c) => quotes[c] ?? c).replace(/\p{Cs}/gu, "\ufffd")}"`;
 
 /** Unicode's White_Space, as Go trims it. */
 const trim = (text: string): string => text.replace(/^[\p{White_Space}]+/u, "").replace(/[\p{White_Space}]+$/u, "");

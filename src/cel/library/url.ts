@@ -187,7 +187,10 @@ export function queryValues({ query }: Url): Map<string, string[]> {
 }
 
 export function urlText({ scheme, opaque, user, host, path, query, hasQuery, fragment }: Url): string {
-  const authority = host !== "" || user !== undefined ? `//${user === undefined ? "" : `${user}@`}${host}` : "";
+  const authority =
+    host !== "" || user !== undefined
+      ? `//${user === undefined ? "" : `${user}@`}${escapeText(host, hostCharacters)}`
+      : "";
   const main = opaque || authority + path;
   return `${scheme && `${scheme}:`}${main}${hasQuery ? `?${query}` : ""}${fragment && `#${fragment}`}`;
 }

@@ -68,8 +68,10 @@ export function parse(issues: Issues, options: ParseOptions): Expr {
     return parser.start();
   } catch (error) {
     if (error instanceof TooDeep) issues.report(-1, `expression recursion limit exceeded: ${recursionMax}`);
-    else if (error instanceof SyntaxFailure) explainSyntax(tokens, issues);
-    else throw error;
+    else if (error instanceof SyntaxFailure) {
+      explainSyntax(tokens, parser.position, issues);
+      parser.complain();
+    } else throw error;
     return nothing;
   }
 }
@@ -94,8 +96,17 @@ class Parser {
   start(): Expr {
     const e = this.#expr();
     this.#expect("<EOF>");
-    for (const complain of this.#complaints) complain();
+    this.complain();
     return e;
+  }
+
+  /** Index of the token that comes next. */
+  get position(): number {
+    return this.#position;
+  }
+
+  complain(): void {
+    for (const complain of this.#complaints) complain();
   }
 
   get #token(): Token {
