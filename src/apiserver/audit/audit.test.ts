@@ -6,7 +6,7 @@ import { afterEach, test } from "node:test";
 import type { RequestUser } from "#api";
 import { realClock, silentLogger } from "#base";
 import type { Attributes } from "../security.ts";
-import { impersonate } from "../security/impersonate.ts";
+import { createImpersonation } from "../security/impersonate.ts";
 import {
   configMap,
   configMaps,
@@ -56,6 +56,8 @@ const authorizer = {
 /** The server has business of its own. */
 const isOurs = ({ userAgent }: { userAgent: string }): boolean => userAgent === "me" || userAgent === "test";
 
+const impersonate = createImpersonation(authorizer);
+
 const open: TestServer[] = [];
 afterEach(async () => {
   for (const api of open.splice(0)) await api.close();
@@ -79,7 +81,7 @@ async function serve(rules: string, { sink, ...more }: TestServerOptions & { sin
     authenticator: {
       authenticate(credentials, context) {
         const user = users[credentials.headers.authorization ?? ""];
-        return user && impersonate(user, credentials, { authorizer, context });
+        return user && impersonate(user, credentials, context);
       },
     },
     ...more,

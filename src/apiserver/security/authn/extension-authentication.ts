@@ -104,23 +104,24 @@ export interface Keeping {
 export async function keepExtensionAuthentication(options: KeepingOptions): Promise<Keeping> {
   const { store, kind, log } = options;
   let closed = false;
-  let running: Promise<void> | undefined;
+  let writing = false;
   let again = false;
   const sync = async (): Promise<void> => {
-    do {
-      again = false;
-      await write(options);
-    } while (again && !closed);
-    running = undefined;
-  };
-  const refresh = () => {
     again = true;
-    if (closed) return;
-    running ??= sync().catch((error: unknown) => {
-      running = undefined;
+    if (writing) return;
+    writing = true;
+    try {
+      while (again && !closed) {
+        again = false;
+        await write(options);
+      }
+    } catch (error) {
       log.error("extension servers can't be told whom to trust", { error });
-    });
+    } finally {
+      writing = false;
+    }
   };
+  const refresh = (): void => void sync();
   await write(options);
   const cancel = store.watch({
     start: storageKey(kind, namespace, name),

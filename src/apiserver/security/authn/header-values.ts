@@ -18,7 +18,7 @@ export function prefixedValues(rawHeaders: readonly string[], prefix: string): R
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]?.toLowerCase() ?? "";
     if (!name.startsWith(prefix)) continue;
-    const key = unescape(name.slice(prefix.length));
+    const key = unescapeKey(name.slice(prefix.length));
     found.set(key, [...(found.get(key) ?? []), decodeValue(rawHeaders[at + 1] ?? "")]);
   }
   return Object.fromEntries(found);
@@ -30,7 +30,7 @@ function decodeValue(value: string): string {
   return /^[\x00-\x7f]*$/.test(value) ? value : Buffer.from(value, "latin1").toString("utf8");
 }
 
-function unescape(key: string): string {
+function unescapeKey(key: string): string {
   try {
     return decodeURIComponent(key);
   } catch {

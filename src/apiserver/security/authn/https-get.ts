@@ -1,6 +1,7 @@
 /** Reads a small document over HTTPS from somebody who may be slow, lie or send without end. */
 import type { IncomingHttpHeaders, RequestOptions } from "node:http";
 import { request } from "node:https";
+import { printRequestError } from "../../streaming/dial-error.ts";
 
 export interface Fetched {
   readonly status: number;
@@ -30,14 +31,20 @@ export async function httpsGet(url: string, options: GetOptions = {}): Promise<F
   for (let redirects = 0; ; redirects++) {
     if (at.protocol !== "https:") throw new Error(`Get ${JSON.stringify(url)}: unsupported protocol ${at.protocol}`);
     const answer = await getOnce(at, { ...options, signal }).catch((error: unknown) => {
-      const why = timeout.aborted ? "context deadline exceeded" : (error as Error).message; // of a socket
-      throw new Error(`Get ${JSON.stringify(at.href)}: ${why}`);
+      throw new Error(
+        `Get ${JSON.stringify(at.href)}: ${timeout.aborted ? "context deadline exceeded" : printFailure(error, at)}`,
+      );
     });
     const { location } = answer.headers;
     if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
     if (redirects >= redirectsMax) throw new Error(`Get ${JSON.stringify(at.href)}: stopped after 10 redirects`);
     at = new URL(location, at);
   }
+}
+
+function printFailure(error: unknown, { host, hostname }: URL): string {
+  const { code, message } = error as NodeJS.ErrnoException; // of a socket, or ours
+  return code === undefined ? message : printRequestError(error, { host, serverName: hostname });
 }
 
 function getOnce(url: URL, { authorities, bearer, signal }: GetOptions): Promise<Fetched> {
