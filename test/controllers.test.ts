@@ -344,6 +344,32 @@ suite("controllers on a real API server", () => {
     await when(quotas, (all) => all.get("small/q")?.status?.used?.pods === "1");
   });
 
+  test("a policy's status tells which expressions can't work for the types that it is about", async () => {
+    const policies = informers.of("admissionregistration.k8s.io/v1/validatingadmissionpolicies");
+    await admin.resource("admissionregistration.k8s.io/v1/validatingadmissionpolicies").create({
+      apiVersion: "admissionregistration.k8s.io/v1",
+      kind: "ValidatingAdmissionPolicy",
+      metadata: { name: "checked" },
+      spec: {
+        matchConstraints: {
+          resourceRules: [{ operations: ["*"], apiGroups: ["apps"], apiVersions: ["v1"], resources: ["deployments"] }],
+        },
+        validations: [
+          { expression: "object.spec.replicas > 1 && object.spec.template.spec.containers.all(c, c.image != '')" },
+          { expression: "object.spec.nope == 1", messageExpression: "'text'" },
+        ],
+      },
+    });
+    await when(policies, (all) => all.get("checked")?.status?.observedGeneration === 1);
+    const { expressionWarnings = [] } = policies.get("checked")?.status?.typeChecking ?? {};
+    assert.equal(expressionWarnings.length, 1, JSON.stringify(expressionWarnings));
+    assert.equal(expressionWarnings[0]?.fieldRef, "spec.validations[1].expression");
+    assert.match(
+      expressionWarnings[0]?.warning ?? "",
+      /^apps\/v1, Kind=Deployment: ERROR: <input>:1:12: undefined field 'nope'\n \| object\.spec\.nope == 1\n/,
+    );
+  });
+
   test("nobody was refused anything for want of a role", () => {
     assert.deepEqual(
       complaints.filter((line) => /cannot (get|list|watch|create|update|patch|delete)/.test(line)),

@@ -21,6 +21,7 @@ import { serviceAccountController } from "./service-account/controller.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { taintEvictionController } from "./taint-eviction/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished/controller.ts";
+import { validatingAdmissionPolicyStatusController } from "./validating-admission-policy-status/controller.ts";
 
 export const controllers: readonly Controller[] = [
   deploymentController,
@@ -45,4 +46,5 @@ export const controllers: readonly Controller[] = [
   disruptionController,
   resourceQuotaController,
   clusterRoleAggregationController,
+  validatingAdmissionPolicyStatusController,
 ];

@@ -2,7 +2,7 @@
  * The expressions of webhooks and admission policies: what they may speak of, and what they must answer. Compiled when an object with
  * some is validated, and once more by the server that evaluates them. Follows apiserver/pkg/admission/plugin/cel.
  */
-import type { CelType, Environment, Program, StructType } from "#cel";
+import type { CelType, DeclType, Environment, Program, StructType } from "#cel";
 import { celEngine } from "../cel-engine.ts";
 import type { Place } from "../place.ts";
 
@@ -30,7 +30,14 @@ export interface CompileOptions extends ExpressionContext {
   readonly returns: Returns;
 }
 
+/** What is known of the objects that expressions speak of; without it they may have any field. */
+export interface ExpressionTypes {
+  readonly object?: DeclType | undefined;
+  readonly params?: DeclType | undefined;
+}
+
 export interface ExpressionCompilerOptions {
+  readonly types?: ExpressionTypes;
   /** Expressions may speak of `variables`. */
   readonly composed: boolean;
   /** Expressions that the stored object has. */
@@ -74,11 +81,12 @@ export class ExpressionCompiler {
   }
 
   #environment(context: ExpressionContext, mode: Mode): Environment {
-    const base = baseEnvironment(context, mode);
-    if (!this.#options.composed) return base;
+    const { composed, types } = this.#options;
+    if (!composed && !types) return baseEnvironment(context, mode);
     const key = environmentKey(context, mode);
     const known = this.#environments.get(key);
     if (known) return known;
+    const base = types ? typedEnvironment(context, types) : baseEnvironment(context, mode);
     const made = base.extend({
       variables: { variables: celEngine().objectType(variablesName) },
       structTypes: [{ name: variablesName, field: (name) => this.#typeOf(name) }],
@@ -153,6 +161,17 @@ function baseEnvironment(context: ExpressionContext, mode: Mode): Environment {
   });
   environments.set(key, made);
   return made;
+}
+
+/** For type checking, which is about what is stored. */
+function typedEnvironment(context: ExpressionContext, { object, params }: ExpressionTypes): Environment {
+  return baseEnvironment(context, "stored").extend({
+    variables: {
+      ...(object && { object: object.celType, oldObject: object.celType }),
+      ...(params && context.params && { params: params.celType }),
+    },
+    declTypes: [object, params].filter((type) => type !== undefined),
+  });
 }
 
 /** `request` and `namespaceObject`: a field's type, `[T]` a list of it, `{T}` a map of strings to it. */
