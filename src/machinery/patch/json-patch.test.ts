@@ -80,7 +80,10 @@ test("JSON patch: work and memory are bounded", () => {
   });
   const big = { big: "x".repeat(1024 * 1024) };
   const copies = Array.from({ length: 4 }, (_, i) => ({ op: "copy", from: "/big", path: `/b${i}` }));
-  assert.throws(() => applyJsonPatch(big, copies), /accumulated size increase of copy operations is too large/);
+  assert.throws(
+    () => applyJsonPatch(big, copies),
+    /the accumulated size increase of copy is \d+, exceeding the limit 3145728/,
+  );
 });
 
 test("JSON patch: a value is not changed by later operations", () => {

@@ -167,3 +167,26 @@ test("strategic patch: refusals are upstream's", () => {
     assert.throws(() => patchSpec(original, patch), { name: "PatchError", code, message }, JSON.stringify(patch));
   }
 });
+
+test("strategic patch: directives have no place in an order, unless they come last", () => {
+  const original = { spec: { containers: [{ name: "a" }, { name: "b" }] } };
+  const order = [{ name: "b" }, { name: "a" }];
+  const patch = (containers: unknown[]) =>
+    strategicPatch(original, { spec: { containers, "$setElementOrder/containers": order } }, workload);
+  assert.deepEqual(
+    patch([
+      { $patch: "delete", name: "x" },
+      { name: "a", image: "i" },
+    ]),
+    {
+      spec: { containers: [{ name: "b" }, { name: "a", image: "i" }] },
+    },
+  );
+  assert.throws(() => patch([{ name: "a" }, { $patch: "replace" }]), /doesn't match \$setElementOrder list/);
+});
+
+test("strategic patch: what an empty order says nothing about stays in front", () => {
+  const original = { spec: { containers: [{ name: "x" }] } };
+  const patch = { spec: { containers: [{ name: "y" }], "$setElementOrder/containers": [] } };
+  assert.deepEqual(strategicPatch(original, patch, workload), { spec: { containers: [{ name: "x" }, { name: "y" }] } });
+});

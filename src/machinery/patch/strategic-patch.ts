@@ -26,6 +26,12 @@ const noMergeKey = (item: unknown, mergeKey: string) =>
 const badType = (expected: string, actual: unknown) =>
   internal(`expected a ${expected}, but received a ${goTypeName(actual)}`);
 
+/** As Go prints it with %s. */
+function printed(value: unknown): string {
+  const plain = typeof value === "string" || typeof value === "object";
+  return plain ? goValue(value) : `%!s(${goTypeName(value)}=${goValue(value)})`;
+}
+
 const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -47,7 +53,7 @@ function mergeMap(original: Json, patch: Json, schema: ValueSchema): Json {
 function replaceOrDelete(directive: unknown, patch: Json): Json {
   if (directive === "delete") return {};
   if (directive !== "replace") {
-    throw internal(`unknown patch type: ${goValue(directive)} in map: ${goValue(patch)}`);
+    throw internal(`unknown patch type: ${printed(directive)} in map: ${goValue(patch)}`);
   }
   const { [directiveMarker]: _, ...rest } = patch;
   return rest;
@@ -162,7 +168,7 @@ function mergeLists(current: unknown[], changes: unknown[], list: ListMeta & { i
   if (current.length === 0 && changes.length === 0) return { items: current, serverOrder: current };
   if (elementKind([current, changes]) === "map") return mergeMapLists(current, changes, list);
   if (list.isDeletion) return { items: current.filter((item) => !changes.includes(item)), serverOrder: current };
-  const [ordered, others] = partition([...new Set([...current, ...changes])], changes, "");
+  const [ordered, others] = partition([...new Set([...current, ...changes])], changes, list.mergeKey);
   return { items: arrange({ ordered, others, order: changes, serverOrder: current }, ""), serverOrder: current };
 }
 
@@ -196,7 +202,7 @@ function applyItemDirectives(
       items = items.filter((item) => !isObject(item) || !sameKey(item[mergeKey], change[mergeKey]));
     } else if (directive === "replace") replace = true;
     else if (directive === "merge") throw internal("merging lists cannot yet be specified in the patch");
-    else throw internal(`unknown patch type: ${goValue(directive)} in map: ${goValue(change)}`);
+    else throw internal(`unknown patch type: ${printed(directive)} in map: ${goValue(change)}`);
   }
   return replace ? { items: rest, rest: [] } : { items, rest };
 }
@@ -263,20 +269,40 @@ function arrange({ ordered, others, order, serverOrder }: Arrangement, mergeKey:
 }
 
 function sortBy(items: unknown[], order: readonly unknown[], mergeKey: string): unknown[] {
-  const at = new Map(items.map((item) => [item, indexIn(order, item, mergeKey)]));
-  return [...items].sort((a, b) => (at.get(a) ?? 0) - (at.get(b) ?? 0));
+  const places = new Map(items.map((item) => [item, indexIn(order, item, mergeKey)]));
+  const at = (item: unknown) => places.get(item) ?? -1;
+  const unknown = items.some((item) => at(item) < 0);
+  if (!unknown || items.length > insertionMax) return [...items].sort((a, b) => at(a) - at(b));
+  // Upstream calls an item that has no place less than any other, and any other less than it: its sort decides.
+  const sorted = [...items];
+  for (let i = 1; i < sorted.length; i++) {
+    for (let j = i; j > 0; j--) {
+      const [before, item] = [sorted[j - 1], sorted[j]];
+      if (at(item) >= 0 && at(before) >= 0 && at(item) >= at(before)) break;
+      [sorted[j - 1], sorted[j]] = [item, before];
+    }
+  }
+  return sorted;
 }
+
+/** Up to here Go's stable sort is an insertion sort. */
+const insertionMax = 20;
 
 /** The patch's items must be in `$setElementOrder`, and in that order. */
 function checkOrder(changes: readonly unknown[], order: readonly unknown[], mergeKey: string): void {
   if (changes.length === 0 || order.length === 0) return;
   const kept = changes.filter((item) => {
-    if (mergeKey !== "" && !isObject(item)) throw badType("map[string]interface {}", item);
-    return !isObject(item) || !Object.hasOwn(item, directiveMarker);
+    if (mergeKey === "") return true;
+    if (!isObject(item)) throw badType("map[string]interface {}", item);
+    return item[directiveMarker] !== "delete";
   });
   let next = 0;
-  for (const item of order) {
-    if (next < kept.length && sameItem(kept[next], item, mergeKey)) next++;
+  let at = 0;
+  while (next < kept.length && at < order.length) {
+    const item = kept[next];
+    // Directives have no place, unless they come last.
+    if (isObject(item) && Object.hasOwn(item, directiveMarker)) next++;
+    else if (sameItem(item, order[at++], mergeKey)) next++;
   }
   if (next === kept.length) return;
   throw internal(
