@@ -117,6 +117,11 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
   selectableFields?(object: T): Record<string, string>;
   /** What `selectableFields` may answer; other fields in a field selector are refused. */
   readonly selectableFieldNames?: readonly string[];
+  /**
+   * What a field of a selector in this version is called among `selectableFields`; undefined: it can't be selected there. Without it
+   * fields are called what they are, and every kind has metadata.namespace.
+   */
+  selectableField?(field: string, apiVersion: string): string | undefined;
   /** How upstream refuses another field; without it: `"x" is not a known field selector: only "metadata.name", "metadata.namespace"`. */
   unknownField?(field: string): string;
   /** Cells after NAME (unless one of them is called "Name"); without it upstream's default: NAME and AGE. */

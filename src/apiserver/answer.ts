@@ -9,7 +9,8 @@ import type { WatchConsumer, WatchStream } from "./cache/watch-stream.ts";
 import type { Resource } from "./resource.ts";
 
 export interface ListMetadata {
-  readonly resourceVersion: string;
+  /** Absent: of objects that have none. */
+  readonly resourceVersion?: string;
   readonly continue?: string;
   readonly remainingItemCount?: number;
 }

@@ -242,7 +242,9 @@ export function builtInResources({ groupVersions, resources, kinds, typeOf }: Re
   const behaviours = new Map(kinds.map((kind) => [routeOf(kind), kind]));
   const storedKinds = new Map<string, StoredKind>();
   const storedKindOf = (facts: ResourceFacts): StoredKind | undefined => {
-    if (!facts.verbs.includes("get") || !facts.verbs.includes("create")) return undefined;
+    // Component statuses are made up, and yet shown like objects.
+    if (!facts.verbs.includes("get") || !(facts.verbs.includes("create") || facts.verbs.includes("list")))
+      return undefined;
     const route = `${facts.group === "" ? "" : `${facts.group}/`}${facts.plural}`;
     const alias = storedAs[route];
     const at = alias ?? { group: facts.group, resource: facts.plural };

@@ -72,6 +72,8 @@ export const certificateSigningRequestKind = defineKind<CertificateSigningReques
 
   selectableFieldNames: ["spec.signerName"],
   selectableFields: ({ spec }) => ({ "spec.signerName": spec.signerName ?? "" }),
+  // Upstream lists the fields of this kind, and forgot this one.
+  selectableField: (field) => (field === "metadata.namespace" ? undefined : field),
   unknownField: (field) => `field label not supported: ${field}`,
   columns: [
     ageColumn,

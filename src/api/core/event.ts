@@ -26,28 +26,27 @@ export const eventKind = defineKind<Event>({
   validate: validateEvent,
   validateUpdate: validateEventUpdate,
 
-  // Either group's words; what answers the request knows no group here.
   selectableFieldNames: [
-    ...objectFields.flatMap((field) => [`involvedObject.${field}`, `regarding.${field}`]),
+    ...objectFields.map((field) => `involvedObject.${field}`),
     "reason",
     "reportingComponent",
-    "reportingController",
     "source",
     "type",
   ],
+  selectableField(field, apiVersion) {
+    if (apiVersion === "v1") return field;
+    if (/^(involvedObject\..*|reportingComponent|source)$/.test(field)) return undefined;
+    if (field === "reportingController") return "reportingComponent";
+    return field.replace(/^regarding\./, "involvedObject.");
+  },
   selectableFields({ involvedObject, source, reportingComponent = "", reason = "", type = "" }) {
     const fields: Record<string, string> = {
       reason,
       reportingComponent,
-      reportingController: reportingComponent,
       source: source?.component || reportingComponent,
       type,
     };
-    for (const field of objectFields) {
-      const value = involvedObject[field] ?? "";
-      fields[`involvedObject.${field}`] = value;
-      fields[`regarding.${field}`] = value;
-    }
+    for (const field of objectFields) fields[`involvedObject.${field}`] = involvedObject[field] ?? "";
     return fields;
   },
   unknownField: (field) => `field label not supported: ${field}`,

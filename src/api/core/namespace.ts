@@ -96,6 +96,8 @@ export const namespaceKind = defineKind<Namespace>({
 
   selectableFieldNames: ["status.phase"],
   selectableFields: ({ status }) => ({ "status.phase": status?.phase ?? "" }),
+  // Upstream lists the fields of this kind, and forgot this one.
+  selectableField: (field) => (field === "metadata.namespace" ? undefined : field),
   unknownField: (field) => `field label not supported: ${field}`,
   columns: [
     {

@@ -68,6 +68,8 @@ export const nodeKind = defineKind<Node>({
 
   selectableFieldNames: ["spec.unschedulable"],
   selectableFields: ({ spec }) => ({ "spec.unschedulable": String(spec?.unschedulable ?? false) }),
+  // Upstream lists the fields of this kind, and forgot this one.
+  selectableField: (field) => (field === "metadata.namespace" ? undefined : field),
   unknownField: (field) => `field label not supported: ${field}`,
   columns: nodeColumns,
 });

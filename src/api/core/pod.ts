@@ -71,6 +71,8 @@ export const podKind = defineKind<Pod>({
     "status.podIPs": "",
     "status.nominatedNodeName": status?.nominatedNodeName ?? "",
   }),
+  // Of the time when nodes were hosts.
+  selectableField: (field) => (field === "spec.host" ? "spec.nodeName" : field),
   unknownField: (field) => `field label not supported: ${field}`,
 
   columns: podColumns,

@@ -48,6 +48,8 @@ export const resourceSliceKind = defineKind<ResourceSlice>({
 
   selectableFieldNames: ["spec.nodeName", "spec.driver"],
   selectableFields: ({ spec }) => ({ "spec.nodeName": spec.nodeName ?? "", "spec.driver": spec.driver }),
+  // Upstream lists the fields of this kind, and forgot this one.
+  selectableField: (field) => (field === "metadata.namespace" ? undefined : field),
   unknownField: (field) => `field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: ${field}`,
 
   columns: [

@@ -56,9 +56,10 @@ function describeResource(resource: Resource): object[] {
     verbs,
     ...(shortNames.length > 0 && { shortNames }),
     ...(categories.length > 0 && { categories }),
-    ...(stored && {
-      storageVersionHash: storageVersionHash(stored.group, stored.form?.version ?? stored.version, stored.kind),
-    }),
+    ...(stored &&
+      verbs.includes("create") && {
+        storageVersionHash: storageVersionHash(stored.group, stored.form?.version ?? stored.version, stored.kind),
+      }),
   };
   const views = resource.subresources.map((each) => describeSubresource(resource, each));
   return verbs.length > 0 ? [own, ...views] : views;

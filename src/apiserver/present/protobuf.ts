@@ -148,7 +148,7 @@ function varint(value: number): Buffer {
 }
 
 /** selfLink 1, resourceVersion 2, continue 3, remainingItemCount 4. */
-function encodeListMetadata({ resourceVersion, continue: token = "", remainingItemCount }: ListMetadata): Buffer {
+function encodeListMetadata({ resourceVersion = "", continue: token = "", remainingItemCount }: ListMetadata): Buffer {
   const parts = [field(1, Buffer.alloc(0)), field(2, Buffer.from(resourceVersion)), field(3, Buffer.from(token))];
   if (remainingItemCount !== undefined) parts.push(varint(4 << 3), varint(remainingItemCount));
   return Buffer.concat(parts);

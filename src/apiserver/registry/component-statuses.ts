@@ -1,26 +1,30 @@
 /** ComponentStatus: the parts of the control plane, which here are one process. Never stored; old dashboards look at it. */
+import { statusError } from "#machinery";
 import type { Answer } from "../answer.ts";
+import { StoredObject } from "../cache/stored-object.ts";
 import type { Call } from "./call.ts";
-import { plainError } from "./errors.ts";
+import type { RegistryCore } from "./core.ts";
+import { storedOf } from "./create.ts";
+import { readListOptions } from "./options.ts";
+import { readSelection } from "./selectors.ts";
 
 const components = ["controller-manager", "etcd-0", "scheduler"];
+const conditions = [{ type: "Healthy", status: "True", message: "ok" }];
 
-const status = (name: string) => ({
-  kind: "ComponentStatus",
-  apiVersion: "v1",
-  metadata: { name },
-  conditions: [{ type: "Healthy", status: "True", message: "ok" }],
-});
-
-export async function componentStatuses({ target, verb }: Call): Promise<Answer> {
+export async function componentStatuses(call: Call, { storage }: RegistryCore): Promise<Answer> {
+  const { resource, target, verb, query } = call;
+  const kind = storedOf(call);
+  const { pool } = storage.caches;
+  const statusOf = (name: string) => {
+    const body = Buffer.from(JSON.stringify({ metadata: { name }, conditions }).slice(1));
+    return new StoredObject({ kind, key: name, revision: 0, body, pool });
+  };
   if (verb === "list") {
-    const items = components.map((name) => ({ ...status(name), kind: undefined, apiVersion: undefined }));
-    return {
-      type: "value",
-      status: 200,
-      value: { kind: "ComponentStatusList", apiVersion: "v1", metadata: {}, items },
-    };
+    const { selection } = readSelection(kind, call, readListOptions(query, { watch: false }));
+    const objects = components.map(statusOf).filter((object) => selection.matches(object));
+    return { type: "list", resource, objects, metadata: {} };
   }
-  if (!components.includes(target.name)) throw plainError(`Component not found: ${target.name}`);
-  return { type: "value", status: 200, value: status(target.name) };
+  if (!components.includes(target.name))
+    throw statusError.notFound({ group: "", resource: "componentstatus" }, target.name);
+  return { type: "object", status: 200, resource, object: statusOf(target.name) };
 }

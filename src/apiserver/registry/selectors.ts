@@ -11,13 +11,13 @@ export interface Selected {
   readonly unfiltered: boolean;
 }
 
-export function readSelection(kind: StoredKind, { target }: Call, options: ListOptions): Selected {
+export function readSelection(kind: StoredKind, { target, resource }: Call, options: ListOptions): Selected {
   try {
     const labels = parseLabelSelector(options.labelSelector);
-    const fields = parseFieldSelector(options.fieldSelector, (field, value) => {
-      checkField(kind, field);
-      return { field, value };
-    });
+    const fields = parseFieldSelector(options.fieldSelector, (field, value) => ({
+      field: selectableField(kind, field, resource.groupVersion),
+      value,
+    }));
     const named = fields.exactValue("metadata.name");
     if (target.name !== "" && !fields.everything && named !== target.name) {
       throw new SelectorError("fieldSelector metadata.name doesn't match requested name");
@@ -39,8 +39,10 @@ export function readSelection(kind: StoredKind, { target }: Call, options: ListO
 
 const generalFields = ["metadata.name", "metadata.namespace"];
 
-function checkField({ behaviour }: StoredKind, field: string): void {
-  if (generalFields.includes(field) || behaviour.selectableFieldNames?.includes(field)) return;
+function selectableField({ behaviour }: StoredKind, field: string, apiVersion: string): string {
+  const name = behaviour.selectableField ? behaviour.selectableField(field, apiVersion) : field;
+  if (name !== undefined && (generalFields.includes(name) || behaviour.selectableFieldNames?.includes(name)))
+    return name;
   const usual = `${goQuote(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`;
   throw new SelectorError(behaviour.unknownField?.(field) ?? usual);
 }
