@@ -24,4 +24,5 @@ export { type ReflectorOptions, type ReflectorSink, runReflector } from "./refle
 export { microTime, secondTime } from "./time.ts";
 export { TimerHeap } from "./timer-heap.ts";
 export type * from "./types.ts";
+export { type MeteredTransportOptions, meteredTransport } from "./metered-transport.ts";
 export { createWorkQueue, type WorkQueueOptions } from "./work-queue.ts";

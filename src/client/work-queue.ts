@@ -2,8 +2,9 @@
  * Keys waiting for work, with the semantics of client-go's workqueue: a key is queued at most once, a key that is being worked on
  * and added again is worked on once more afterwards, and failures come back later and later (5 ms doubling to 1000 s).
  */
-import { type Clock, type Logger, realClock, silentLogger } from "#base";
+import { type Clock, type Logger, type MetricRegistry, realClock, silentLogger } from "#base";
 import { isStatusError } from "#machinery";
+import { QueueMetrics } from "./queue-metrics.ts";
 import { TimerHeap } from "./timer-heap.ts";
 import type { WorkQueue } from "./types.ts";
 
@@ -11,8 +12,10 @@ const retryMsMin = 5;
 const retryMsMax = 1_000_000;
 
 export interface WorkQueueOptions {
-  /** For log entries: the controller. */
+  /** For log entries and metrics: the controller. */
   readonly name?: string;
+  /** Absent: nothing is counted. */
+  readonly metrics?: MetricRegistry | undefined;
   readonly clock?: Clock;
   readonly log?: Logger;
 }
@@ -21,7 +24,7 @@ export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
   const { clock = realClock, log = silentLogger, name = "queue" } = options;
   // Insertion order is the order of work; both are sets because a key counts once.
   const waiting = new Set<string>();
-  const working = new Set<string>();
+  const working = new Map<string, number>();
   /** Added while being worked on. */
   const again = new Set<string>();
   const failures = new Map<string, number>();
@@ -29,9 +32,18 @@ export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
   const askedForRetry = new Set<string>();
   let wake: () => void = () => undefined;
 
+  const state = {
+    get length() {
+      return waiting.size;
+    },
+    working,
+  };
+  const metrics = options.metrics && new QueueMetrics(options.metrics, { queue: name, state, clock });
+
   function add(key: string): void {
     if (working.has(key)) again.add(key);
     else {
+      if (metrics && !waiting.has(key)) metrics.added(key);
       waiting.add(key);
       wake();
     }
@@ -44,6 +56,7 @@ export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
   }
 
   function addRateLimited(key: string): void {
+    metrics?.retried();
     const count = failures.get(key) ?? 0;
     failures.set(key, count + 1);
     if (working.has(key)) askedForRetry.add(key);
@@ -61,6 +74,7 @@ export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
       addRateLimited(key);
     } finally {
       askedForRetry.delete(key);
+      metrics?.finished(working.get(key) ?? 0);
       working.delete(key);
       if (again.delete(key)) add(key);
     }
@@ -83,7 +97,9 @@ export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
             const [key] = waiting;
             if (key === undefined) return;
             waiting.delete(key);
-            working.add(key);
+            const startMs = metrics?.precise() ?? 0;
+            metrics?.started(key, startMs);
+            working.set(key, startMs);
             void process(key, work).then(() => (signal.aborted ? finish() : start()));
           }
         };

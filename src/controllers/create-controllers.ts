@@ -1,5 +1,5 @@
 /** All controllers of a process: each with a client of its own identity, all on the same informers. */
-import { type Clock, type Logger, realClock, silentLogger } from "#base";
+import { type Clock, type Logger, type MetricRegistry, realClock, silentLogger } from "#base";
 import { type Client, createEventRecorder, type EventRecorder, type InformerSet } from "#client";
 import type { Controller, ControllerOptions } from "./lib/controller.ts";
 import { runLoop } from "./lib/run-loop.ts";
@@ -14,6 +14,8 @@ export interface ControllersOptions {
   recorderFor?(component: string, client: Client): EventRecorder & { close?(): Promise<void> };
   readonly clock?: Clock;
   readonly log?: Logger;
+  /** Where their queues count; absent: nowhere. */
+  readonly metrics?: MetricRegistry | undefined;
   readonly options?: ControllerOptions;
   /** Which ones; by default all. */
   readonly controllers?: readonly Controller[];
@@ -40,7 +42,10 @@ export function createControllers(setup: ControllersOptions): Controllers {
     async run(signal) {
       await Promise.all(
         created.flatMap(({ controller, loops, log: ownLog }) =>
-          loops.map((loop) => runLoop(loop, { name: controller.name, clock, log: ownLog }, signal)),
+          loops.map((loop, at) => {
+            const name = at === 0 ? controller.name : `${controller.name}-${at + 1}`;
+            return runLoop(loop, { name, clock, log: ownLog, metrics: setup.metrics }, signal);
+          }),
         ),
       );
       await Promise.all(created.map(({ events }) => events.close?.()));

@@ -1,5 +1,5 @@
 /** Runs one loop: marks from the start, works only when every cache it reads is complete, stops when the signal aborts. */
-import type { Clock, Logger } from "#base";
+import type { Clock, Logger, MetricRegistry } from "#base";
 import { createWorkQueue } from "#client";
 import type { Loop } from "./controller.ts";
 
@@ -9,6 +9,7 @@ export interface RunLoopOptions {
   readonly name: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics?: MetricRegistry | undefined;
 }
 
 export async function runLoop(loop: Loop, options: RunLoopOptions, signal: AbortSignal): Promise<void> {
