@@ -292,7 +292,8 @@ function checkUrl(text: string, at: FieldPath, errors: FieldError[]): void {
   const wrong = (detail: string) => void errors.push(fieldError.invalid(at, text, detail));
   if (!URL.canParse(text)) {
     const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
-    return wrong(scheme === "https" ? `parse ${goQuote(text)}: invalid URL` : "URL scheme must be https");
+    wrong(scheme === "https" ? `parse ${goQuote(text)}: invalid URL` : "URL scheme must be https");
+    return;
   }
   const url = new URL(text);
   if (url.protocol !== "https:") wrong("URL scheme must be https");
