@@ -1,4 +1,4 @@
-/** What every cluster has: the first namespaces, system priority classes, the `kubernetes` Service. Created where it is missing. */
+/** What every cluster has: the first namespaces, system priority classes. Created where it is missing. */
 import type { Clock } from "#base";
 import { type DeepReadonly, isStatusError, type KubernetesObject } from "#machinery";
 import type { RegistryCore } from "./registry/core.ts";
@@ -6,7 +6,6 @@ import { localApiServices, reconcileApiService } from "./api-services.ts";
 import { create } from "./registry/create.ts";
 import { remove } from "./registry/delete.ts";
 import { internalCall } from "./registry/internal-call.ts";
-import { ServiceRange } from "./registry/service-range.ts";
 import { objectKey } from "./registry/storage.ts";
 import { update } from "./registry/update.ts";
 import type { Reconciled } from "./security/reconcile-bootstrap.ts";
@@ -14,7 +13,6 @@ import type { Reconciled } from "./security/reconcile-bootstrap.ts";
 export interface BootstrapOptions {
   readonly core: RegistryCore;
   readonly clock: Clock;
-  readonly serviceCidr: string;
   /** What others want to be there too (roles). */
   readonly objects: readonly Wanted[];
 }
@@ -33,58 +31,6 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
   await Promise.all(
     wanted.map((object) => ensure(options, { path: services, object, reconcile: reconcileApiService(object) })),
   );
-  await ensureKubernetesService(options);
-}
-
-/** How pods find this server: a Service on the first address, whose endpoints are where the server listens. */
-export async function ensureKubernetesService(options: Omit<BootstrapOptions, "objects">): Promise<void> {
-  const { serviceCidr } = options;
-  const address = new ServiceRange(serviceCidr).first();
-  const labels = { component: "apiserver", provider: "kubernetes" };
-  const port = { name: "https", port: 443, protocol: "TCP", targetPort: 6443 };
-  await ensure(options, {
-    path: ["networking.k8s.io", "v1", "servicecidrs", ""],
-    object: { metadata: { name: "kubernetes" }, spec: { cidrs: [new ServiceRange(serviceCidr).text] } },
-  });
-  await ensure(options, {
-    path: ["", "v1", "services", "default"],
-    object: {
-      metadata: { name: "kubernetes", labels },
-      spec: { clusterIP: address, ports: [port], sessionAffinity: "None", type: "ClusterIP" },
-    },
-  });
-}
-
-export interface Endpoint {
-  readonly address: string;
-  readonly port: number;
-}
-
-/** Behind the `kubernetes` Service: this server. Called when it listens, as the port may be any free one. */
-export async function publishEndpoint(
-  { core, clock }: Pick<BootstrapOptions, "core" | "clock">,
-  { address, port }: Endpoint,
-): Promise<void> {
-  const ports = [{ name: "https", port, protocol: "TCP" }];
-  const now = clock.now();
-  const put = async (group: string, resource: string, object: KubernetesObject) => {
-    const write = { group, version: "v1", resource, namespace: "default", name: "kubernetes", object, now } as const;
-    const call = internalCall(core, { ...write, verb: "update" });
-    if (call.resource.stored && (await core.storage.read(call.resource.stored, "default/kubernetes")))
-      await update(core, call, "");
-    else await create(core, internalCall(core, { ...write, verb: "create", name: "" }));
-  };
-  const endpoints = {
-    metadata: { name: "kubernetes", labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
-    subsets: [{ addresses: [{ ip: address }], ports }],
-  };
-  const slice = {
-    metadata: { name: "kubernetes", labels: { "kubernetes.io/service-name": "kubernetes" } },
-    addressType: "IPv4",
-    endpoints: [{ addresses: [address], conditions: { ready: true } }],
-    ports,
-  };
-  await Promise.all([put("", "endpoints", endpoints), put("discovery.k8s.io", "endpointslices", slice)]);
 }
 
 const priorityClasses: readonly object[] = [

@@ -1,13 +1,38 @@
 /**
- * Keeps the `kubernetes` Service and what is behind it: whoever deletes them gets them back. Upstream looks every ten seconds;
- * here the store's own events say when something went.
+ * The `kubernetes` Service, by which pods find this server: on the first address of the cluster's range. It and what is behind it are kept:
+ * whoever deletes them gets them back. Upstream looks every ten seconds; here the store's own events say when something went.
  */
 import type { Logger } from "#base";
 import type { Store } from "#store";
+import { AddressRange } from "./allocation/address-range.ts";
+import { createOwn, type OwnObject, type OwnWriter, readOwn } from "./peers/write-own.ts";
 import { type StoredKind, storageKey } from "./resource.ts";
 
+const at: OwnObject = { group: "", version: "v1", resource: "services", namespace: "default", name: "kubernetes" };
+
+export interface KubernetesServiceOptions extends OwnWriter {
+  /** The first of the cluster's ranges. */
+  readonly cidr: string;
+  /** Where the servers listen. */
+  readonly port: number;
+}
+
+export async function ensureKubernetesService(options: KubernetesServiceOptions): Promise<void> {
+  if (await readOwn(options, at)) return;
+  await createOwn(options, at, {
+    metadata: { name: "kubernetes", labels: { component: "apiserver", provider: "kubernetes" } },
+    spec: {
+      clusterIP: new AddressRange(options.cidr).first(),
+      ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: options.port }],
+      ipFamilyPolicy: "SingleStack",
+      sessionAffinity: "None",
+      type: "ClusterIP",
+    },
+  });
+}
+
 export interface KeptObject {
-  /** In the namespace `default`, named `kubernetes`. */
+  /** Named `kubernetes`; in the namespace `default`, if it is in one. */
   readonly kind: StoredKind | undefined;
   /** Makes it again. */
   restore(): Promise<void>;

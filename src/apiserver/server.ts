@@ -16,9 +16,15 @@ import { validatingPolicies } from "./admission/policy/validating.ts";
 import { resourceQuota } from "./admission/resource-quota.ts";
 import { createWebhookClient } from "./admission/webhook/client.ts";
 import { createWebhookPlugins } from "./admission/webhook/plugins.ts";
+import {
+  ServiceNetwork,
+  type ServiceNetworkOptions,
+  familiesOf,
+  withServiceFamilies,
+} from "./allocation/service-network.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import { printAddress } from "./aggregation/service-address.ts";
-import { bootstrap, ensureKubernetesService, publishEndpoint, type Wanted } from "./bootstrap.ts";
+import { bootstrap, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
 import { definitionPatterns } from "./custom/definition-patterns.ts";
 import { Definitions } from "./custom/definitions.ts";
@@ -30,7 +36,6 @@ import { createFlow, type FlowOptions } from "./flowcontrol/create-flow.ts";
 import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
 import { createHandler } from "./http-server.ts";
 import { createLookup } from "./lookup.ts";
-import { keepKubernetesService } from "./kubernetes-service.ts";
 import { createFieldTexts, type DescriptionFile } from "./openapi/descriptions.ts";
 import { openApiHandler } from "./openapi/handlers.ts";
 import { collectAudit } from "./metrics/audit-metrics.ts";
@@ -43,6 +48,7 @@ import type { BinaryOutput } from "./present/binary.ts";
 import { ProtobufOutput } from "./present/protobuf.ts";
 import { defaultColumns, nameColumn } from "./present/table-presenter.ts";
 import type { KindHooks, RegistryCore } from "./registry/core.ts";
+import { eventSecondsDefault } from "./registry/event-leases.ts";
 import { specialHandlers, specialHooks } from "./registry/special.ts";
 import { type CallHandlers, Registry } from "./registry/registry.ts";
 import { Storage } from "./registry/storage.ts";
@@ -52,16 +58,14 @@ import type { Authenticator, Authorizer } from "./security.ts";
 import { upgradeThrough } from "./streaming/upgrade-request.ts";
 import { requestTimeoutMs, Traffic } from "./traffic.ts";
 
-export interface ApiServerOptions {
+export interface ApiServerOptions extends ServiceNetworkOptions {
   readonly tls: TlsOptions;
-  /** Addresses of Services. */
-  readonly serviceCidr: string;
+  /** How long events live; an hour by default. */
+  readonly eventSeconds?: number | undefined;
   /** Offers CBOR (feature gate CBORServingAndStorage); off by default, as upstream. */
   readonly cbor?: boolean | undefined;
   /** Extension servers are reached by endpoint instead of the cluster address of their Service: no service proxy runs on this machine. */
   readonly aggregatorRouting?: boolean | undefined;
-  /** Where pods reach this server: the endpoint of the `kubernetes` Service. */
-  readonly advertiseAddress?: string;
   readonly flow?: FlowOptions;
   /** Profiles and the log level at /debug/. Default: true. */
   readonly profiling?: boolean;
@@ -124,7 +128,8 @@ export interface ApiServer {
 const closeGraceMs = 2_000;
 
 export function createApiServer(options: ApiServerOptions, dependencies: ApiServerDependencies): ApiServer {
-  const { store, clock, log, authenticator, authorizer, facts, kinds } = dependencies;
+  const { store, clock, log, authenticator, authorizer, facts } = dependencies;
+  const kinds = withServiceFamilies(dependencies.kinds, familiesOf(options.serviceCidr));
   const table = builtInResources({
     groupVersions: facts.groupVersions().filter(({ servedByDefault }) => servedByDefault),
     resources: facts.resources().filter(({ servedByDefault }) => servedByDefault),
@@ -157,11 +162,12 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     ...(dependencies.guards ?? []),
   ];
   const admission = new AdmissionChain(plugins, lookup, metrics.admissionObserver(preciseNow(clock)));
+  const network = new ServiceNetwork(options, { store, clock, log, table, caches, lookup });
   const hooks: ReadonlyMap<string, KindHooks> = specialHooks({
     store,
     clock,
-    lookup,
-    serviceCidr: options.serviceCidr,
+    services: network.hooks,
+    eventSeconds: options.eventSeconds ?? eventSecondsDefault,
   });
   const core: RegistryCore = { storage, table, admission, authorizer, hooks, typeOf: facts.typeOf };
   const registry = new Registry(core, {
@@ -204,7 +210,6 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     traffic,
   });
   let listener: Listener | undefined;
-  let endKeeping: (() => void) | undefined;
   /** As discovery tells it. */
   let servedAt: string | undefined;
   const columns = [nameColumn, ...defaultColumns, ...kinds.flatMap((kind) => kind.columns ?? [])];
@@ -229,7 +234,8 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     pipeline,
     registry,
     async prepare() {
-      await bootstrap({ core, clock, serviceCidr: options.serviceCidr, objects: dependencies.objects ?? [] });
+      await bootstrap({ core, clock, objects: dependencies.objects ?? [] });
+      await network.prepare(core);
       steps.done(...startSteps.bootstrap);
       await definitions.start();
       steps.done(...startSteps.definitions);
@@ -249,20 +255,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
       const bound = await listener.listen(address);
       const { advertiseAddress } = options;
       if (advertiseAddress) servedAt = printAddress({ host: advertiseAddress, port: bound.port });
-      // Pods couldn't reach a loopback address, and endpoints must not hold one.
-      const reachable = advertiseAddress && !/^(127\.|::1$)/.test(advertiseAddress) ? advertiseAddress : undefined;
-      const publish = async () => {
-        if (reachable) await publishEndpoint({ core, clock }, { address: reachable, port: bound.port });
-      };
-      await publish();
-      endKeeping = keepKubernetesService({ store, log }, [
-        {
-          kind: table.stored("", "services"),
-          restore: () => ensureKubernetesService({ core, clock, serviceCidr: options.serviceCidr }),
-        },
-        { kind: table.stored("", "endpoints"), restore: publish },
-        { kind: table.stored("discovery.k8s.io", "endpointslices"), restore: publish },
-      ]);
+      await network.start(core, bound.port);
       return bound;
     },
     setTls(next) {
@@ -280,8 +273,8 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     },
   };
   async function close(): Promise<void> {
+    await network.stop();
     // Ends all watches first: they would never finish by themselves.
-    endKeeping?.();
     definitions.close();
     aggregation.close();
     flow.close();

@@ -2,7 +2,7 @@
  * Service: one name and address for a changing set of pods.
  * Follows upstream's registry/core/service; addresses and ports are allocated by the API server's registry, after validation.
  */
-import { nameIsDns1035Label } from "#machinery";
+import { type DeepReadonly, type FieldError, nameIsDns1035Label } from "#machinery";
 import { defineKind } from "../kind.ts";
 import type { Service } from "../types.d.ts";
 import { serviceColumns } from "./service/columns.ts";
@@ -36,6 +36,20 @@ function defaultService(service: Service): void {
   if (spec.type !== "LoadBalancer") return;
   spec.allocateLoadBalancerNodePorts ??= true;
   for (const ingress of service.status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";
+}
+
+/** Addresses and families as far as they follow from what the client sent and what was there; answers why they can't. */
+export function completeServiceAddresses(
+  service: Service,
+  old: DeepReadonly<Service> | undefined,
+  families: ClusterFamilies,
+): FieldError[] {
+  const spec = specOf(service);
+  service.spec = spec;
+  const before = old && specOf(old as Service); // only read
+  if (before) keepAllocated(spec, before);
+  shareClusterIp(spec, before);
+  return completeFamilies(spec, before, families);
 }
 
 /** Families follow from the cluster's ranges, so a cluster with others has a kind of its own. */

@@ -96,22 +96,19 @@ export async function insert(
   await core.admission.mutate(namespaceOf(kind, request));
   const generated = Boolean(sent.metadata?.generateName) && !sent.metadata?.name;
   const warningsBefore = warnings.length;
-  // Another name may be written in more places than one: a job's is in the labels of its pods.
-  const prepare = () => {
-    const object = generated ? cloneJson(sent) : sent;
-    warnings.length = warningsBefore;
-    beforeCreate(kind, object, call);
-    return object;
-  };
-  let prepared = prepare();
   const hooks = hooksOf(core, kind);
-  const lease = options.dryRun ? undefined : await hooks?.lease?.();
-  for (let attempt = 1; ; attempt++) {
-    // What one attempt was given isn't what the client asked for in the next.
-    const object = hooks?.allocate ? cloneJson(prepared) : prepared;
+  // What one attempt was given isn't what the client asked for in the next; and another name may be written in more places than one.
+  const copied = generated || hooks?.allocate !== undefined;
+  for (let names = 1; ; ) {
+    const object = copied ? cloneJson(sent) : sent;
+    warnings.length = warningsBefore;
+    fillMetadata(kind, object, call);
     const name = object.metadata?.name ?? "";
     const key = objectKey(kind, target.namespace, name);
+    // Before the other checks, as upstream does: whoever asks for an address that is taken hears of that alone.
     const side = await hooks?.allocate?.({ object, old: undefined, dryRun: options.dryRun });
+    prepareNew(kind, object, call);
+    const lease = options.dryRun ? undefined : await hooks?.lease?.();
     await core.admission.validate({ ...request, object, name });
     // Upstream answers what it reads back, and what is read is defaulted.
     kind.behaviour.defaults?.(object);
@@ -124,8 +121,7 @@ export async function insert(
     const result = await core.storage.write({ kind, key, object, expected: 0, side, lease });
     if (result.type === "written") return result.object!; // a put answers its object
     if (result.type === "side-lost") continue;
-    if (!generated || attempt >= generateAttemptsMax) throw alreadyThere(call, result.current, name, generated);
-    prepared = prepare();
+    if (!generated || names++ >= generateAttemptsMax) throw alreadyThere(call, result.current, name, generated);
   }
 }
 
@@ -149,9 +145,8 @@ export function contextOf({ user, now, resource }: Call, subresource = ""): Writ
   };
 }
 
-function beforeCreate(kind: StoredKind, object: KubernetesObject, call: Call): void {
-  const { behaviour } = kind;
-  const { target, resource, warnings } = call;
+/** What the server says of every object, before its kind has a say: jobs select their pods by uid and name them in labels. */
+function fillMetadata(kind: StoredKind, object: KubernetesObject, { target, now }: Call): void {
   const {
     deletionTimestamp: _at,
     deletionGracePeriodSeconds: _period,
@@ -165,13 +160,17 @@ function beforeCreate(kind: StoredKind, object: KubernetesObject, call: Call): v
     if (metadata.namespace && metadata.namespace !== target.namespace) throw namespaceMismatch();
     metadata.namespace = target.namespace;
   } else delete metadata.namespace;
-  // Before the strategy, which may want them: jobs select their pods by uid and name them in labels.
   metadata.uid = randomUUID();
-  metadata.creationTimestamp = rfc3339(call.now);
+  metadata.creationTimestamp = rfc3339(now);
   if (metadata.generateName && !metadata.name) metadata.name = generateName(metadata.generateName);
+}
+
+function prepareNew(kind: StoredKind, object: KubernetesObject, call: Call): void {
+  const { behaviour } = kind;
+  const { resource, warnings } = call;
   const context = contextOf(call);
   behaviour.prepareForCreate?.(object, context);
-  const prepared = object.metadata;
+  const prepared = object.metadata ?? {};
   const name = prepared.name ?? "";
   const { namespaced } = kind;
   const anyFinalizer = resource.itemsHaveKind || behaviour.anyFinalizer === true;

@@ -1,7 +1,6 @@
 /** Kinds and subresources that are more than a view of a stored object, in one list. */
 import type { Clock } from "#base";
 import type { Store } from "#store";
-import type { Lookup } from "../admission/chain.ts";
 import { definitionHooks } from "../custom/definition-deletion.ts";
 import { bindPod, bindPodOfBody } from "./binding.ts";
 import { componentStatuses } from "./component-statuses.ts";
@@ -10,23 +9,21 @@ import { EventLeases } from "./event-leases.ts";
 import { evictPod } from "./eviction.ts";
 import { finalizeNamespace, namespaceHooks } from "./namespaces.ts";
 import type { CallHandler } from "./registry.ts";
-import { serviceAllocator } from "./service-allocator.ts";
-import { ServiceRange } from "./service-range.ts";
 
 export interface SpecialOptions {
   readonly store: Store;
   readonly clock: Clock;
-  readonly lookup: Lookup;
-  readonly serviceCidr: string;
+  readonly services: KindHooks;
+  readonly eventSeconds: number;
 }
 
 /** By `group/resource`. */
-export function specialHooks({ store, clock, lookup, serviceCidr }: SpecialOptions): ReadonlyMap<string, KindHooks> {
-  const leases = new EventLeases(store, clock);
+export function specialHooks(options: SpecialOptions): ReadonlyMap<string, KindHooks> {
+  const leases = new EventLeases(options);
   return new Map<string, KindHooks>([
     ["/namespaces", namespaceHooks],
     ["apiextensions.k8s.io/customresourcedefinitions", definitionHooks],
-    ["/services", serviceAllocator({ store, clock, lookup, range: new ServiceRange(serviceCidr) })],
+    ["/services", options.services],
     ["/events", { lease: () => leases.lease() }],
   ]);
 }

@@ -179,11 +179,13 @@ async function attemptUpdate(
   view?.takeOver();
   revertManagedFieldsTimes({ live: old as KubernetesObject, result: object }); // only reads `live`
   checkRevision(object, { kind, existing, call });
+  const hooks = hooksOf(core, kind);
+  // Before the other checks, as upstream does. Subresources have nothing to give out.
+  let side = subresource === "" ? await hooks?.allocate?.({ object, old, dryRun: options.dryRun }) : undefined;
   beforeUpdate({ kind, object, old, call, subresource, strategy });
   if (admission !== "done") await core.admission.validate(request);
-  const hooks = hooksOf(core, kind);
   const goes = deletesItself(object, old) && hooks?.holdsDeletion?.(object) !== true;
-  const side = await hooks?.allocate?.({ object: goes ? undefined : object, old, dryRun: options.dryRun });
+  if (goes) side = await hooks?.allocate?.({ object: undefined, old, dryRun: options.dryRun });
   forgetEmpty(object, kind.schema);
   if (goes) return finishDeletion(core, { kind, key, existing, object, side, dryRun: options.dryRun });
   if (options.dryRun) return { type: "done", object: core.storage.dry(kind, key, object) };
