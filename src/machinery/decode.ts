@@ -198,7 +198,10 @@ interface Refused {
 
 export interface ApplyPatch {
   readonly object: Record<string, unknown>;
+  /** For when nothing else is wrong with it. */
   readonly warnings: readonly string[];
+  /** The same, when it is strict. */
+  readonly refusal?: StatusError;
 }
 
 /** The body of a server-side apply: YAML, nearly always written as JSON, of no checked type. Throws StatusError (400). */
@@ -210,13 +213,14 @@ export async function decodeApplyPatch(body: Uint8Array, fieldValidation: FieldV
   try {
     const { value: parsed, duplicates } = parseYaml(body);
     const value = withoutDecimals(parsed);
-    if (duplicates.length > 0 && fieldValidation === "Strict") {
-      const why = duplicatesError(duplicates);
-      throw statusError.badRequest(`error strict decoding YAML: error converting YAML to JSON: ${why}`);
-    }
-    const warnings = fieldValidation === "Warn" ? duplicates : [];
-    if (value === null || value === undefined) return { object: {}, warnings };
-    if (typeof value === "object" && !Array.isArray(value)) return { object: value as Json, warnings };
+    const complaint = `error converting YAML to JSON: ${duplicatesError(duplicates)}`;
+    const strict = duplicates.length > 0 && fieldValidation === "Strict";
+    const more = {
+      warnings: fieldValidation === "Warn" ? duplicates : [],
+      ...(strict && { refusal: statusError.badRequest(`error strict decoding YAML: ${complaint}`) }),
+    };
+    if (value === null || value === undefined) return { object: {}, ...more };
+    if (typeof value === "object" && !Array.isArray(value)) return { object: value as Json, ...more };
     const why = `json: cannot unmarshal ${jsonKind(value)} into Go value of type map[string]interface {}`;
     throw statusError.badRequest(`error decoding YAML: error unmarshaling JSON: while decoding JSON: ${why}`);
   } catch (error) {

@@ -14,8 +14,13 @@ export function cannotRestore(value: unknown, schema: ValueSchema): string {
     case "list":
     case "bytes":
       return `cannot restore slice from ${goKindName(value)}`;
-    default:
-      return `cannot convert ${goTypeName(value)} to ${goType(schema)}`;
+    default: {
+      const from = goTypeName(value);
+      const to = goType(schema);
+      // What Go could convert, but JSON wouldn't.
+      const convertible = typeof value === "number" && (to !== "string" || from === "int64") && to !== "bool";
+      return convertible ? `cannot convert ${from} to ${to}` : `unrecognized type: ${to}`;
+    }
   }
 }
 

@@ -286,7 +286,9 @@ function countAny(value: unknown, state: State): unknown {
 function checkBase64(text: string, state: State): string | undefined {
   const canonical = canonicalBase64(text);
   if (typeof canonical === "string") return canonical;
-  state.mismatch ??= new DecodeError(`illegal base64 data at input byte ${canonical.wrongAt}`);
+  const why = `illegal base64 data at input byte ${canonical.wrongAt}`;
+  if (state.fromMap) throw new DecodeError(`error decoding from json: ${why}`);
+  state.mismatch ??= new DecodeError(why);
   return undefined;
 }
 

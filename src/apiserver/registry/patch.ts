@@ -6,33 +6,37 @@ import {
   applyObject,
   type ApplyPatch,
   checkTyped,
+  DecodeError,
   decodeApplyPatch,
   decodeCborApply,
   internalPackage,
   type KubernetesObject,
   omitEmpty,
   type PatchMediaType,
+  QuantityError,
   readPatch,
   schemeName,
   StatusError,
   statusError,
+  TimeError,
 } from "#machinery";
 import type { Answer } from "../answer.ts";
 import { finishPatched } from "../custom/decode-custom.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import { withConversions } from "./awaited-conversions.ts";
 import type { Resource } from "../resource.ts";
-import type { Call } from "./call.ts";
+import type { Call, RequestBody } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
+import { plainError } from "./errors.ts";
 import { takesCbor } from "./body-types.ts";
 import { readWriteOptions, type WriteOptions } from "./options.ts";
 import { checkSameName, modify, strategyOf } from "./update.ts";
 import { rfc3339 } from "./rfc3339.ts";
 import { ownershipRules, toStored, trackOwners, versioned } from "./versions.ts";
 
-export const applyType = "application/apply-patch+yaml";
-export const cborApplyType = "application/apply-patch+cbor";
+const applyType = "application/apply-patch+yaml";
+const cborApplyType = "application/apply-patch+cbor";
 const patchTypes: readonly string[] = [
   "application/json-patch+json",
   "application/merge-patch+json",
@@ -44,7 +48,7 @@ export async function patch(core: RegistryCore, call: Call, subresource: string)
   const kind = storedOf(call);
   const { contentType } = call.body;
   const cbor = takesCbor(call.body);
-  const apply = contentType === applyType || (cbor && contentType === cborApplyType);
+  const apply = isApply(call.body);
   if (!apply && !patchTypes.includes(contentType)) throw unsupportedPatch();
   const strategic = !resource.itemsHaveKind;
   if (!strategic && contentType === "application/strategic-merge-patch+json") {
@@ -66,6 +70,9 @@ export async function patch(core: RegistryCore, call: Call, subresource: string)
   });
   return { type: "object", status: created ? 201 : 200, resource, object };
 }
+
+export const isApply = (body: RequestBody): boolean =>
+  body.contentType === applyType || (body.contentType === cborApplyType && takesCbor(body));
 
 /** What go-restful says before upstream's own negotiation comes to speak. */
 export function unsupportedPatch(): StatusError {
@@ -137,6 +144,24 @@ export async function decodeApplied(call: Call, body: Buffer, { fieldValidation 
   return call.body.contentType === cborApplyType ? decodeCborApply(body) : decodeApplyPatch(body, fieldValidation);
 }
 
+/** What was applied became an object of its kind only by being merged. */
+function decodeMerged(
+  object: KubernetesObject,
+  applied: KubernetesObject,
+  { schema, kind, groupVersion }: Resource,
+): void {
+  try {
+    checkTyped(object as Record<string, unknown>, schema, { fromMap: true });
+  } catch (error) {
+    const known = error instanceof DecodeError || error instanceof QuantityError || error instanceof TimeError;
+    if (!known) throw error;
+    const { name = "", namespace = "" } = applied.metadata ?? {};
+    const type = `${groupVersion.includes("/") ? "" : "/"}${groupVersion}, Kind=${kind}`;
+    const why = `unable to convert unstructured object to ${type}: ${error.message}`;
+    throw plainError(`failed to convert new object (${namespace}/${name}; ${type}) to proper version: ${why}`);
+  }
+}
+
 async function applyTo(
   { core, call, options, subresource, body }: Patching,
   existing: StoredObject | undefined,
@@ -145,7 +170,6 @@ async function applyTo(
   const kind = storedOf(call);
   const strategy = strategyOf(kind, subresource);
   const applied = await decodeApplied(call, body, options);
-  warnings.push(...applied.warnings);
   const ownership = { core, resource, subresource, manager: options.manager, strategy, now };
   const { object } = await withConversions((convert) =>
     applyObject({
@@ -161,10 +185,12 @@ async function applyTo(
       ...ownershipRules(ownership, convert),
     }),
   );
+  if (applied.refusal) throw applied.refusal;
+  warnings.push(...applied.warnings);
   // Parts are shared with the live object and the patch.
   const own: KubernetesObject = JSON.parse(JSON.stringify(object));
   if (resource.custom) await finishPatched(call, resource.custom, { object: own, fieldValidation: "Ignore" });
-  else checkTyped(own as Record<string, unknown>, resource.schema, {});
+  else decodeMerged(own, applied.object, resource);
   const uid = own.metadata?.uid;
   if (uid && !existing) {
     const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;

@@ -6,7 +6,6 @@ import type { Kind } from "#api";
 import {
   applyObject,
   type DeepReadonly,
-  decodeApplyPatch,
   type FieldError,
   FieldPath,
   fieldError,
@@ -28,7 +27,7 @@ import { storedOf } from "./create.ts";
 import { decodeBody } from "./decode.ts";
 import { invalid } from "./errors.ts";
 import { readWriteOptions, type WriteOptions } from "./options.ts";
-import { applyType, unsupportedPatch } from "./patch.ts";
+import { decodeApplied, isApply, unsupportedPatch } from "./patch.ts";
 import { rfc3339 } from "./rfc3339.ts";
 import { objectKey } from "./storage.ts";
 import { checkSameName, modify } from "./update.ts";
@@ -83,7 +82,7 @@ function scaleOf(object: DeepReadonly<KubernetesObject>, rules: ScaleRules): Sca
 async function write(core: RegistryCore, call: Call, rules: ScaleRules): Promise<StoredObject> {
   const { resource } = call;
   const kind = storedOf(call);
-  const apply = call.body.contentType === applyType;
+  const apply = isApply(call.body);
   const patching = call.verb === "patch";
   const options = readWriteOptions(call.query, patching ? "PatchOptions" : "UpdateOptions", { ...call, apply });
   const writing: Writing = { core, call, options };
@@ -193,7 +192,8 @@ function owned({ core, call, options }: Writing, live: Scale, wanted: Scale): Sc
 }
 
 async function applied({ core, call, options }: Writing, live: Scale, body: Buffer): Promise<Scale> {
-  const sent = await decodeApplyPatch(body, options.fieldValidation);
+  const sent = await decodeApplied(call, body, options);
+  if (sent.refusal) throw sent.refusal;
   call.warnings.push(...sent.warnings);
   const { object } = applyObject({
     schema: schemaOf(core),

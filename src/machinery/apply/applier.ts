@@ -78,7 +78,13 @@ function checkApplied({ applied, apiVersion, kind, schema }: ApplyRequest): void
 }
 
 /** `/v1, Kind=Pod`, `apps/v1, Kind=Deployment`. */
-function printKind({ apiVersion = "", kind = "" }: KubernetesObject): string {
+/** What isn't text counts as nothing. */
+function printKind(object: KubernetesObject): string {
+  const [apiVersion, kind] = [object.apiVersion, object.kind].map((word) => (typeof word === "string" ? word : ""));
+  return printed(apiVersion ?? "", kind ?? "");
+}
+
+function printed(apiVersion: string, kind: string): string {
   return `${apiVersion.includes("/") ? "" : "/"}${apiVersion}, Kind=${kind}`;
 }
 
