@@ -25,3 +25,8 @@ export function setCondition(definition: CustomResourceDefinition, next: Definit
   if (found) conditions[conditions.indexOf(found)] = condition as CustomResourceDefinitionCondition;
   else conditions.push(condition as CustomResourceDefinitionCondition); // reason and message are there
 }
+
+/** Changes `definition`. */
+export function removeCondition({ status }: CustomResourceDefinition, type: string): void {
+  if (status?.conditions) status.conditions = status.conditions.filter((each) => each.type !== type);
+}

@@ -1,5 +1,11 @@
 /** What the API server needs of definitions and of the schemas in them. */
-export { conditionIsTrue, type DefinitionCondition, findCondition, setCondition } from "./conditions.ts";
+export {
+  conditionIsTrue,
+  type DefinitionCondition,
+  findCondition,
+  removeCondition,
+  setCondition,
+} from "./conditions.ts";
 export { Correlated } from "./schema/correlation.ts";
 export { applyDefaults, pruneDefaults } from "./schema/defaults.ts";
 export { coerceEmbedded, coerceMetadata, isDecodeFailure, validateEmbedded } from "./schema/embedded.ts";
@@ -18,5 +24,6 @@ export { checkListTypes } from "./schema/list-types.ts";
 export { loadEngines } from "./schema/engines.ts";
 export { dropNulls, pruneObject } from "./schema/prune.ts";
 export { evaluateRules, hasRules } from "./schema/rule-evaluation.ts";
+export { caBundleProblem } from "./conversion-validation.ts";
 export { validateStructural } from "./schema/structural.ts";
 export { validateValue } from "./schema/value-validation.ts";

@@ -111,6 +111,8 @@ export class WatchCaches {
     const promise = this.#load(kind, waiting).finally(() => {
       if (this.#loading.get(prefix)?.waiting === waiting) this.#loading.delete(prefix);
     });
+    // Some only want to know whether it is loaded. Whoever comes after the failure loads again.
+    promise.catch(() => undefined);
     this.#loading.set(prefix, { promise, waiting });
     return promise;
   }

@@ -158,7 +158,7 @@ test("custom resources: a name that is taken isn't accepted until it is free", a
 
 test("custom resources: with the definition its objects go, and finalizers are waited for", async () => {
   await define(definition("widgets", "Widget"));
-  await api.call("POST", widgets, widget("free"));
+  const made = await api.call("POST", widgets, widget("free"));
   const held = widget("held");
   await api.call("POST", widgets, { ...held, metadata: { ...held.metadata, finalizers: ["example.com/wait"] } });
   await api.call("DELETE", `${definitions}/widgets.shop.example.com`);
@@ -166,6 +166,12 @@ test("custom resources: with the definition its objects go, and finalizers are w
     "widgets",
     (conditions) => conditions?.some(({ reason }) => reason === "InstanceDeletionInProgress") === true,
   );
+  // Said before it is done.
+  const stop = new AbortController();
+  const query = { resourceVersion: made.metadata.resourceVersion, watch: true };
+  await api.transport.watch({ method: "GET", path: widgets, query, signal: stop.signal }, ({ type }) => {
+    if (type === "DELETED") stop.abort();
+  });
   const left = await api.call("GET", widgets);
   assert.deepEqual(
     left.items.map(({ metadata }) => metadata.name),

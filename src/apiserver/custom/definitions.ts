@@ -3,7 +3,14 @@
  * goes. Level-triggered: events only say which definition to look at. Follows the controllers of apiextensions-apiserver (naming,
  * establishing, apiapproval, finalizer, discovery), which here are one loop, so that a definition is served right after it was created.
  */
-import { type CustomResourceDefinition, conditionIsTrue, type DefinitionCondition, setCondition } from "#api";
+import {
+  type CustomResourceDefinition,
+  conditionIsTrue,
+  type DefinitionCondition,
+  findCondition,
+  removeCondition,
+  setCondition,
+} from "#api";
 import type { Clock, Logger } from "#base";
 import { cloneJson, type DeepReadonly, isStatusError, semanticEqual } from "#machinery";
 import { Selection } from "../cache/selection.ts";
@@ -17,7 +24,8 @@ import { approvalCondition } from "./approval.ts";
 import type { ConversionWebhooks } from "./conversion-webhook.ts";
 import { cleanupFinalizer } from "./definition-deletion.ts";
 import { InstalledKinds } from "./installed-kinds.ts";
-import { removeInstances } from "./instances.ts";
+import { type Remaining, removeInstances } from "./instances.ts";
+import { looseCondition, looseType } from "./loose-schema.ts";
 import { planNames } from "./names.ts";
 import { withoutSchemas } from "./resources.ts";
 
@@ -25,6 +33,10 @@ type Definition = DeepReadonly<CustomResourceDefinition>;
 
 /** After a failure that was nobody's conflict. */
 const retryMs = 1_000;
+/** Then it is said that objects of a definition that goes are still there. */
+const patienceMs = 60_000;
+
+const begunAt = ({ metadata }: Definition): number => Date.parse(metadata.deletionTimestamp ?? "");
 
 const at = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" } as const;
 
@@ -147,8 +159,9 @@ export class Definitions {
       ...next.status,
       acceptedNames: cloneJson(acceptedNames) as NonNullable<typeof next.status>["acceptedNames"] & {},
     };
-    const conditions = [namesAccepted, established, approvalCondition(definition)].filter((each) => each !== undefined);
-    for (const condition of conditions) setCondition(next, condition, this.#options.clock.now());
+    const conditions = [namesAccepted, established, approvalCondition(definition), await looseCondition(definition)];
+    for (const condition of conditions) if (condition) setCondition(next, condition, this.#options.clock.now());
+    if (!conditions[3] && findCondition(next, looseType)) removeCondition(next, looseType);
     // Served before anyone can read that it is.
     if (established.status === "True") this.#installed.put(object, definition, acceptedNames);
     if (!semanticEqual(next.status, definition.status)) await this.#write(next);
@@ -167,36 +180,50 @@ export class Definitions {
   async #terminate(object: StoredObject, definition: Definition): Promise<void> {
     if (!definition.metadata.finalizers?.includes(cleanupFinalizer)) return;
     const { core, clock } = this.#options;
-    const done: DefinitionCondition = { type: "Terminating", status: "False", reason: "", message: "" };
-    if (conditionIsTrue(definition, "Established")) {
-      const kind = this.#installed.terminate(object, definition);
-      const left = await removeInstances({ core, kind, now: clock.now() });
-      if (left) {
-        const cancel = left.onChange(() => {
-          cancel();
-          this.#cancels.delete(cancel);
-          this.#queue.add(object.name);
-          this.#background(this.#wake());
-        });
-        this.#cancels.add(cancel);
-        const message = "CustomResource deletion is in progress";
-        return this.#conclude(
-          definition,
-          { ...done, status: "True", reason: "InstanceDeletionInProgress", message },
-          false,
-        );
-      }
-      return this.#conclude(
-        definition,
-        { ...done, reason: "InstanceDeletionCompleted", message: "removed all instances" },
-        true,
-      );
+    const reason = (reason: string, message: string): DefinitionCondition => ({
+      type: "Terminating",
+      status: "False",
+      reason,
+      message,
+    });
+    if (this.#installed.overlapsBuiltIn(definition)) {
+      const why = "instances overlap with built-in resources in storage";
+      return this.#conclude(definition, reason("OverlappingBuiltInResource", why), true);
     }
-    return this.#conclude(
-      definition,
-      { ...done, reason: "NeverEstablished", message: "resource was never established" },
-      true,
-    );
+    if (!conditionIsTrue(definition, "Established"))
+      return this.#conclude(definition, reason("NeverEstablished", "resource was never established"), true);
+    const begun = { ...reason("InstanceDeletionInProgress", "CustomResource deletion is in progress"), status: "True" };
+    const current = findCondition(definition, "Terminating")?.reason;
+    // Said before it is done. The write is an event, which comes back here.
+    if (current === "InstanceDeletionPending") return this.#conclude(definition, begun, false);
+    const kind = this.#installed.terminate(object, definition);
+    const left = await removeInstances({ core, kind, now: clock.now() }).catch(async (error: unknown) => {
+      const message = (error as Error).message; // nothing else is thrown
+      await this.#conclude(definition, { ...reason("InstanceDeletionFailed", message), status: "True" }, false);
+      throw error;
+    });
+    if (!left) return this.#conclude(definition, reason("InstanceDeletionCompleted", "removed all instances"), true);
+    this.#await(object.name, left);
+    if (current !== "InstanceDeletionInProgress" && current !== "InstanceDeletionCheck")
+      await this.#conclude(definition, begun, false);
+    else if (current === "InstanceDeletionInProgress" && clock.now() - begunAt(definition) >= patienceMs) {
+      const why = "could not confirm zero CustomResources remaining: context deadline exceeded";
+      await this.#conclude(definition, { ...reason("InstanceDeletionCheck", why), status: "True" }, false);
+    }
+  }
+
+  /** Comes back when an object has gone or changed, and when it took too long. */
+  #await(name: string, left: Remaining): void {
+    const again = () => {
+      for (const cancel of cancels) {
+        cancel();
+        this.#cancels.delete(cancel);
+      }
+      this.#queue.add(name);
+      this.#background(this.#wake());
+    };
+    const cancels = [left.onChange(again), this.#options.clock.after(patienceMs, again)];
+    for (const cancel of cancels) this.#cancels.add(cancel);
   }
 
   async #conclude(definition: Definition, condition: DefinitionCondition, finished: boolean): Promise<void> {

@@ -40,13 +40,17 @@ export class InstalledKinds {
     const mark = `${definition.metadata.uid} ${definition.metadata.generation} ${JSON.stringify(names)}`;
     const found = this.#installed.get(object.name);
     if (found?.mark === mark) return;
-    const { table } = this.#core;
-    // A built-in kind lives at that place.
-    if (!found && table.stored(definition.spec.group, definition.spec.names.plural)) return;
+    if (this.overlapsBuiltIn(definition)) return;
     this.remove(object.name);
     const kind = customKind(object, names, this.#webhooks);
     this.#installed.set(object.name, { mark, kind });
     this.#serve(kind);
+  }
+
+  /** A built-in kind lives at that place: the definition is never served, and its objects aren't its own. */
+  overlapsBuiltIn({ metadata, spec }: Definition): boolean {
+    const { name = "" } = metadata;
+    return !this.#installed.has(name) && this.#core.table.stored(spec.group, spec.names.plural) !== undefined;
   }
 
   /** What is served while the objects go; made if this server never knew it. */

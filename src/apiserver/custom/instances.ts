@@ -24,7 +24,10 @@ export interface Remaining {
 export async function removeInstances({ core, kind, now }: Instances): Promise<Remaining | undefined> {
   const { storage } = kind;
   const stored = storage.stored!; // custom kinds are stored
-  const cache = await core.storage.cache(stored);
+  const fail = (what: string) => (error: unknown) => {
+    throw new Error(`${what}: ${(error as Error).message}`, { cause: error }); // nothing else is thrown
+  };
+  const cache = await core.storage.cache(stored).catch(fail("could not list instances"));
   const waiting = cache.all().filter((object) => object.glance().metadata?.deletionTimestamp === undefined);
   const worker = async () => {
     for (let object = waiting.pop(); object; object = waiting.pop()) {
@@ -38,7 +41,8 @@ export async function removeInstances({ core, kind, now }: Instances): Promise<R
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(parallelMax, waiting.length) }, worker));
+  const workers = Array.from({ length: Math.min(parallelMax, waiting.length) }, worker);
+  await Promise.all(workers).catch(fail("could not issue all deletes"));
   const left = await core.storage.cache(stored);
   if (left.size === 0) return undefined;
   return {

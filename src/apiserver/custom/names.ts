@@ -1,6 +1,6 @@
 /** Which of its names a definition gets: those nobody in its group has. Pure; follows controller/status/naming_controller.go. */
 import type { CustomResourceDefinition, CustomResourceDefinitionNames, DefinitionCondition } from "#api";
-import { findCondition } from "#api";
+import { caBundleProblem, findCondition } from "#api";
 import { type DeepReadonly, goQuote } from "#machinery";
 
 type Definition = DeepReadonly<CustomResourceDefinition>;
@@ -61,6 +61,10 @@ function established(definition: Definition, accepted: boolean): DefinitionCondi
   const found = findCondition(definition, "Established");
   const { reason = "", message = "" } = found ?? {};
   if (found?.status === "True") return { type: "Established", status: "True", reason, message };
+  if (accepted && caBundleProblem(definition.spec.conversion?.webhook?.clientConfig?.caBundle) !== undefined) {
+    const message = "The conversion webhook CABundle is invalid";
+    return { type: "Established", status: "False", reason: "InvalidCABundle", message };
+  }
   if (accepted) {
     const message = "the initial names have been accepted";
     return { type: "Established", status: "True", reason: "InitialNamesAccepted", message };

@@ -4,6 +4,7 @@
  */
 import {
   checkTyped,
+  cloneJson,
   omitEmpty,
   DecodeError,
   type FieldError,
@@ -86,6 +87,8 @@ function coerce(value: unknown, schema: JsonSchema, path: FieldPath, coercion: C
   }
   const { metadata } = value;
   try {
+    // What can't be read is shown as it was.
+    if (metadata !== undefined) value.metadata = cloneJson(metadata);
     const prefix = path === FieldPath.none ? "" : `${path}.`;
     coercion.unknown.push(...coerceMetadata(value, prefix));
   } catch (error) {

@@ -63,6 +63,8 @@ interface PluginOptions extends WebhookPluginsOptions {
 
 function concerns(source: HookSource, { resource }: Pick<AdmissionRequest, "resource">): boolean {
   const hooks = source.hooks();
+  // Asked for again, and answered by its error, when the request comes to it.
+  if (hooks instanceof Promise) hooks.catch(() => undefined);
   return (hooks instanceof Promise || hooks.length > 0) && !isAboutAdmission(resource);
 }
 
