@@ -15,18 +15,21 @@ export interface KubernetesServiceOptions extends OwnWriter {
   readonly cidr: string;
   /** Where the servers listen. */
   readonly port: number;
+  /** 0: none. */
+  readonly nodePort: number;
 }
 
 export async function ensureKubernetesService(options: KubernetesServiceOptions): Promise<void> {
+  const { port, nodePort } = options;
   if (await readOwn(options, at)) return;
   await createOwn(options, at, {
     metadata: { name: "kubernetes", labels: { component: "apiserver", provider: "kubernetes" } },
     spec: {
       clusterIP: new AddressRange(options.cidr).first(),
-      ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: options.port }],
+      ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port, ...(nodePort && { nodePort }) }],
       ipFamilyPolicy: "SingleStack",
       sessionAffinity: "None",
-      type: "ClusterIP",
+      type: nodePort ? "NodePort" : "ClusterIP",
     },
   });
 }

@@ -7,6 +7,8 @@ export { encryptedStore } from "./encryption/encrypted-store.ts";
 export { Encryption } from "./encryption/encryption.ts";
 export type { HealthCheck } from "./health.ts";
 export { type FlowOptions, flowDefaults } from "./flowcontrol/create-flow.ts";
+export { defaultPortRange, parsePortRange, portInRange, type PortRange } from "./allocation/port-range.ts";
+export { kubernetesAddress, parseServiceRanges } from "./allocation/service-network.ts";
 export { createLocalTransport, type LocalTransportOptions } from "./local-transport.ts";
 export { type ApiServer, type ApiServerDependencies, type ApiServerOptions, createApiServer } from "./server.ts";
 export {
@@ -19,7 +21,7 @@ export { parseAuditPolicy } from "./audit/policy.ts";
 export type { PostAudit } from "./audit/webhook-sink.ts";
 export type { KeyPair, LeafRequest } from "./security/certificates.ts";
 export { bootstrapWanted } from "./security/bootstrap.ts";
-export { readPublicKeys } from "./security/account-tokens.ts";
+export { issueLegacyToken, readPublicKeys } from "./security/account-tokens.ts";
 export type { AnonymousOptions } from "./security/authn/authenticator.ts";
 export type { RequestHeaderSettings } from "./security/authn/request-header.ts";
 export { readAuthorities } from "./security/authn/client-certificate.ts";

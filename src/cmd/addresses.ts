@@ -1,5 +1,6 @@
 /** The flags that say where things are in the network, judged together before anything is started. */
 import { BlockList, isIP } from "node:net";
+import { parseServiceRanges } from "#apiserver";
 import { FlagError } from "#base";
 
 export interface AddressFlags {
@@ -25,10 +26,10 @@ export function checkAddresses(flags: AddressFlags, ownAddresses: readonly strin
   for (const name of ["bind-address", "advertise-address", "node-ip"] as const)
     if (flags[name] !== undefined && isIP(flags[name]) === 0)
       throw wrong(name, flags[name], "an IP address such as 192.0.2.10");
-  const services = range("service-cidr", flags["service-cidr"], serviceBits);
+  const services = serviceRanges(flags);
   const pods =
     flags["cluster-cidr"] === undefined ? undefined : range("cluster-cidr", flags["cluster-cidr"], clusterBits);
-  if (pods && overlap(services, pods))
+  if (pods && services.some((range) => overlap(range, pods)))
     throw new FlagError(
       `--cluster-cidr ${flags["cluster-cidr"]} and --service-cidr ${flags["service-cidr"]} overlap: want ranges of their own for pods and Services`,
     );
@@ -39,6 +40,28 @@ export function checkAddresses(flags: AddressFlags, ownAddresses: readonly strin
     const value = flags[name];
     if (value !== undefined && (value.length > nameLengthMax || !subdomain.test(value)))
       throw wrong(name, value, "lower case letters, digits, '-' and '.', starting and ending with a letter or digit");
+  }
+}
+
+/** Those of IPv4: a node's own parts know no others. */
+function serviceRanges(flags: AddressFlags): Range[] {
+  const { "service-cidr": text, "advertise-address": address } = flags;
+  const cidrs = /[,:]/.test(text) ? readRanges(text) : [text];
+  const [first = ""] = cidrs;
+  if (flags["cluster-cidr"] !== undefined && first.includes(":"))
+    throw wrong("service-cidr", text, "an IPv4 range first, as pods have IPv4 addresses");
+  if (address !== undefined && address.includes(":") !== first.includes(":"))
+    throw new FlagError(
+      `service IP family ${JSON.stringify(first)} must match public address family ${JSON.stringify(address)}`,
+    );
+  return cidrs.filter((cidr) => !cidr.includes(":")).map((cidr) => range("service-cidr", cidr, serviceBits));
+}
+
+function readRanges(text: string): string[] {
+  try {
+    return parseServiceRanges(text);
+  } catch (error) {
+    throw new FlagError((error as Error).message);
   }
 }
 

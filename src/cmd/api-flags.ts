@@ -9,6 +9,7 @@ import { encryptionFlags, readEncryptionFlags } from "./encryption-flags.ts";
 import { featureGateFlags, readFeatureGates } from "./feature-gates.ts";
 import type { ControlPlaneOptions } from "./control-plane.ts";
 import { readSecurityFlags, securityFlags } from "./security-flags.ts";
+import { readServiceFlags, serviceFlags } from "./service-flags.ts";
 import { readTrafficFlags, trafficFlags } from "./traffic-flags.ts";
 
 export const apiFlags = {
@@ -18,12 +19,15 @@ export const apiFlags = {
   ...aggregatorFlags,
   ...featureGateFlags,
   ...trafficFlags,
+  ...serviceFlags,
 } as const satisfies FlagSpecs;
 
 export async function readApiFlags(
   values: FlagValues<typeof apiFlags> & { readonly "cluster-domain": string },
   log: Logger,
-): Promise<Pick<ControlPlaneOptions, "security" | "audit" | "encryption" | "aggregator" | "features" | "traffic">> {
+): Promise<
+  Pick<ControlPlaneOptions, "security" | "audit" | "encryption" | "aggregator" | "features" | "traffic" | "services">
+> {
   return {
     security: await readSecurityFlags(values, {
       clusterDomain: values["cluster-domain"],
@@ -34,5 +38,6 @@ export async function readApiFlags(
     audit: await readAuditFlags(values, (text) => log.warn(text)),
     encryption: await readEncryptionFlags(values),
     traffic: readTrafficFlags(values),
+    services: readServiceFlags(values),
   };
 }

@@ -7,6 +7,7 @@ import { startControlPlane } from "./control-plane.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { portHolder } from "./machine.ts";
 import { exitWith, runCommand } from "./run-command.ts";
+import { withServiceRanges } from "./service-flags.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 
 const {
@@ -31,7 +32,8 @@ const flags = {
 export const command = defineCommand({
   summary: "Run the API server alone",
   flags,
-  async run({ flags: values, out, err, signal }) {
+  async run({ flags: given, out, err, signal }) {
+    const values = withServiceRanges(given);
     const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
     checkAddresses(values, []);
     const layout = dataLayout(values["data-dir"]);

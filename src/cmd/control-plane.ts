@@ -1,6 +1,7 @@
 /** Certificates, store, security and API server, put together: what `up`, `apiserver` and the embedded cluster share. */
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { isIP } from "node:net";
 import { hostname } from "node:os";
 import path from "node:path";
 import { facts, kinds, type RequestUser } from "#api";
@@ -17,9 +18,11 @@ import {
   Encryption,
   encryptedStore,
   type HealthCheck,
+  issueLegacyToken,
   type DescriptionFile,
   type Keeping,
   keepExtensionAuthentication,
+  kubernetesAddress,
   openPki,
   type Pki,
   type RequestHeaderSettings,
@@ -31,13 +34,14 @@ import type { EncryptionSettings } from "./encryption-flags.ts";
 import { followConfigFile } from "./config-file.ts";
 import type { AggregatorSettings } from "./aggregator-flags.ts";
 import type { FeatureGates } from "./feature-gates.ts";
-import { addressIn } from "./network.ts";
 import { defaultIssuer, type SecuritySettings } from "./security-flags.ts";
+import type { ServiceSettings } from "./service-flags.ts";
 import type { dataLayout } from "./settings.ts";
 import type { TrafficSettings } from "./traffic-flags.ts";
 
 export interface ControlPlaneOptions {
   readonly layout: ReturnType<typeof dataLayout>;
+  /** One range, or two of different families behind a comma. */
   readonly serviceCidr: string;
   readonly clusterDomain: string;
   readonly bindAddress: string;
@@ -56,6 +60,7 @@ export interface ControlPlaneOptions {
   /** Absent: nothing is encrypted on the disk. */
   readonly encryption?: EncryptionSettings | undefined;
   readonly traffic?: TrafficSettings | undefined;
+  readonly services?: ServiceSettings | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -65,6 +70,8 @@ export interface ControlPlane {
   readonly pki: Pki;
   readonly store: Store;
   readonly port: number;
+  /** Makes a token that lives in this Secret. */
+  legacyToken(secret: { namespace: string; name: string }, account: { name: string; uid: string }): string;
   /** A client inside of this process that acts as this user. */
   client(user: { name: string; groups: readonly string[]; userAgent: string }): Client;
   close(): Promise<void>;
@@ -80,7 +87,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       directory: layout.pki,
       now: clock.now(),
       serverNames: serverNames(clusterDomain),
-      serverAddresses: [...new Set(["127.0.0.1", "::1", addressIn(serviceCidr, 1), advertiseAddress])],
+      serverAddresses: [...new Set(["127.0.0.1", "::1", kubernetesAddress(serviceCidr), advertiseAddress])],
     }),
     openSqliteStore({ path: layout.database, clock, log }),
   ]);
@@ -88,11 +95,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const encryption = options.encryption && (await openEncryption(options.encryption, options, stop.signal));
   const store = encryption ? encryptedStore(disk, encryption) : disk;
   const { configuration, accounts, follow } = options.security ?? {};
+  const advertised = isIP(advertiseAddress) === 6 ? `[${advertiseAddress}]` : advertiseAddress;
+  const signingKey = accounts?.signingKey ?? pki.serviceAccountKey;
   const security = createSecurity({
     clientAuthorities: pki.authority.certificate,
     requestHeader: frontProxyHeaders(pki),
     ...configuration,
-    accounts: { signingKey: pki.serviceAccountKey, issuers: [defaultIssuer(clusterDomain)], ...accounts },
+    accounts: {
+      signingKey,
+      issuers: [defaultIssuer(clusterDomain)],
+      ...(options.port > 0 && { jwksUri: `https://${advertised}:${options.port}/openid/v1/jwks` }),
+      ...accounts,
+    },
     staticTokens: new Map([...(options.staticTokens ?? []), ...(configuration?.staticTokens ?? [])]),
     clock,
     log,
@@ -114,6 +128,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       tls: tls(),
       serviceCidr,
       advertiseAddress,
+      securePort: options.port,
+      hostname: hostname(),
+      ...options.services,
       ...options.traffic,
       aggregatorRouting: options.aggregator?.byEndpoints ?? false,
       cbor: options.features?.cbor,
@@ -193,6 +210,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       store,
       port,
       close,
+      legacyToken: (secret, account) => issueLegacyToken(signingKey, secret, account),
       client: ({ name, groups, userAgent }) =>
         createClient(transportOf({ name, uid: "", groups: [...groups, "system:authenticated"], extra: {} }, userAgent)),
     };

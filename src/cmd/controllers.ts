@@ -1,9 +1,11 @@
 /** `sampan controllers`: the controllers alone, against any API server. All of them act as the kubeconfig's user. */
-import { readFile } from "node:fs/promises";
+import { createPrivateKey } from "node:crypto";
 import { type FlagSpecs, realClock } from "#base";
 import { createControllers } from "#controllers";
-import { CommandError, defineCommand } from "./command.ts";
+import { defineCommand } from "./command.ts";
+import { readConfigFile } from "./config-file.ts";
 import { partFlags, runPart } from "./part.ts";
+import { ipv4Range } from "./service-flags.ts";
 import { placeFlags } from "./settings.ts";
 
 const flags = {
@@ -11,6 +13,11 @@ const flags = {
   "cluster-cidr": placeFlags["cluster-cidr"],
   "service-cidr": placeFlags["service-cidr"],
   "root-ca-file": { type: "string", value: "FILE", help: "PEM authority that pods are given to trust the API server." },
+  "service-account-private-key-file": {
+    type: "string",
+    value: "FILE",
+    help: "Signs tokens that live in Secrets; without it such Secrets stay empty.",
+  },
 } as const satisfies FlagSpecs;
 
 export const command = defineCommand({
@@ -18,7 +25,10 @@ export const command = defineCommand({
   flags,
   async run(invocation) {
     const { flags: values } = invocation;
-    const rootCa = values["root-ca-file"] ? await readPem(values["root-ca-file"]) : undefined;
+    const rootCa = await readConfigFile("root-ca-file", values["root-ca-file"], (pem) => pem);
+    const flag = "service-account-private-key-file";
+    const key = await readConfigFile(flag, values[flag], (pem) => createPrivateKey(pem) && pem);
+    const { issueLegacyToken } = key ? await import("#apiserver") : {}; // large, for one function
     return runPart("kube-controller-manager", invocation, ({ client, informers, log, signal }) =>
       createControllers({
         informers,
@@ -27,18 +37,11 @@ export const command = defineCommand({
         log,
         options: {
           clusterCidrs: [values["cluster-cidr"]],
-          serviceCidrs: [values["service-cidr"]],
+          serviceCidrs: [ipv4Range(values["service-cidr"])],
           ...(rootCa ? { rootCa } : {}),
+          ...(key && issueLegacyToken ? { legacyToken: (secret, account) => issueLegacyToken(key, secret, account) } : {}),
         },
       }).run(signal),
     );
   },
 });
-
-async function readPem(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw new CommandError(`--root-ca-file: ${(error as Error).message}`);
-  }
-}

@@ -4,6 +4,7 @@ import { type FlagSpecs, realClock } from "#base";
 import { createNft, createProxy } from "#proxy";
 import { defineCommand } from "./command.ts";
 import { partFlags, runPart } from "./part.ts";
+import { ipv4Range } from "./service-flags.ts";
 import { placeFlags } from "./settings.ts";
 
 const flags = {
@@ -22,7 +23,7 @@ export const command = defineCommand({
         informers,
         nodeName: invocation.flags["node-name"] ?? hostname().toLowerCase(),
         clusterCidr: invocation.flags["cluster-cidr"],
-        serviceCidr: invocation.flags["service-cidr"],
+        serviceCidr: ipv4Range(invocation.flags["service-cidr"]),
         apply: createNft(),
         clock: realClock,
         log,

@@ -11,7 +11,12 @@ export const placeFlags = {
   "data-dir": { type: "string", default: "/var/lib/sampan", value: "PATH", help: "Where all state is kept." },
   "bind-address": { type: "string", default: "0.0.0.0", value: "IP", help: "Address the API server listens on." },
   "secure-port": { type: "int", default: 6443, min: 1, max: 65535, value: "PORT", help: "Port of the API server." },
-  "service-cidr": { type: "string", default: "10.96.0.0/16", value: "CIDR", help: "Addresses of Services." },
+  "service-cidr": {
+    type: "string",
+    default: "10.96.0.0/16",
+    value: "CIDR[,CIDR]",
+    help: "Addresses of Services; two ranges are of different families.",
+  },
   "cluster-cidr": { type: "string", default: "10.244.0.0/16", value: "CIDR", help: "Addresses of pods." },
   "cluster-domain": { type: "string", default: "cluster.local", value: "NAME", help: "Domain of the cluster's DNS." },
   runtime: { type: "string", default: "containerd", choices: ["containerd"], help: "What runs containers." },

@@ -20,6 +20,7 @@ import { kubeletTls } from "./kubelet-certificate.ts";
 import { startNode } from "./node.ts";
 import { explainFailure } from "./operational-error.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import { ipv4Range, withServiceRanges } from "./service-flags.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 import { kubernetesVersion } from "./version.ts";
 
@@ -39,7 +40,8 @@ export const command = defineCommand({
   run: (invocation) => (invocation.flags.detach ? runInBackground(invocation) : runHere(invocation)),
 });
 
-async function runHere({ flags: values, out, err, signal }: Invocation<typeof flags>): Promise<number> {
+async function runHere({ flags: given, out, err, signal }: Invocation<typeof flags>): Promise<number> {
+  const values = withServiceRanges(given);
   const startedAt = Date.now() - Math.round(performance.now());
   const progress = createProgress({ out, isTerminal: process.stdout.isTTY === true, startedAt });
   const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
@@ -54,7 +56,7 @@ async function runHere({ flags: values, out, err, signal }: Invocation<typeof fl
     bridge: bridgeName,
     owner: layout.root,
     podCidr: subnetOf(values["cluster-cidr"], 0),
-    serviceCidr: values["service-cidr"],
+    serviceCidr: ipv4Range(values["service-cidr"]),
     nodeAddress: values["node-ip"],
   });
   const endpoint = values["container-runtime-endpoint"];
@@ -172,17 +174,20 @@ function startLoops(
   const controllers = createControllers({
     informers,
     clientFor: (account) =>
-      plane.client({
-        name: `system:serviceaccount:kube-system:${account}`,
-        groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system"],
-        userAgent: "kube-controller-manager",
-      }),
+      account === undefined
+        ? manager
+        : plane.client({
+            name: `system:serviceaccount:kube-system:${account}`,
+            groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system"],
+            userAgent: "kube-controller-manager",
+          }),
     clock: realClock,
     log: log.with({ part: "controllers" }),
     options: {
       clusterCidrs: [values["cluster-cidr"]],
-      serviceCidrs: [values["service-cidr"]],
+      serviceCidrs: [ipv4Range(values["service-cidr"])],
       rootCa: plane.pki.authority.certificate,
+      legacyToken: plane.legacyToken,
       // One server only: what controllers see is what there is, so a namespace need not wait for other servers' caches.
       namespaceDelayMs: 0,
     },
@@ -206,7 +211,7 @@ function nodeOptions(
   { values, network, nodeName, log }: { values: Values; network: NodeNetwork; nodeName: string; log: Logger },
 ) {
   const layout = dataLayout(values["data-dir"]);
-  const dnsAddress = addressIn(values["service-cidr"], dnsOffset);
+  const dnsAddress = addressIn(ipv4Range(values["service-cidr"]), dnsOffset);
   const endpoint = values["container-runtime-endpoint"];
   return {
     kubelet: {
@@ -224,7 +229,7 @@ function nodeOptions(
     tls: () => kubeletTls(plane.pki, { nodeName, addresses: [network.nodeAddress] }),
     network,
     clusterCidr: values["cluster-cidr"],
-    serviceCidr: values["service-cidr"],
+    serviceCidr: ipv4Range(values["service-cidr"]),
     clusterDomain: values["cluster-domain"],
     dnsAddress,
     client: {

@@ -29,6 +29,8 @@ export interface ServiceNetworkOptions {
   readonly advertiseAddress?: string | undefined;
   /** Of the `kubernetes` Service, before it is known where the server listens. */
   readonly securePort?: number | undefined;
+  /** Of the `kubernetes` Service; 0: it has none. */
+  readonly serviceNodePort?: number | undefined;
   /** How the servers share the endpoints of the `kubernetes` Service: `none` leaves them to others. */
   readonly endpointReconciler?: "lease" | "none" | undefined;
   /** Of this machine; absent: the server doesn't say by a Lease that it lives. */
@@ -57,6 +59,10 @@ export function parseServiceRanges(text: string): string[] {
     throw new Error(`${flag}[0] and ${flag}[1] must be of different IP family`);
   return ranges.map((range) => range.text);
 }
+
+/** Where pods find the servers: the first address of the first range. */
+export const kubernetesAddress = (serviceCidr: string): string =>
+  new AddressRange(parseServiceRanges(serviceCidr)[0] ?? "").first();
 
 export function familiesOf(serviceCidr: string): ClusterFamilies {
   const [first, ...rest] = parseServiceRanges(serviceCidr).map((cidr) => new AddressRange(cidr).family);
@@ -146,6 +152,7 @@ export class ServiceNetwork {
 
   #ensureService(core: RegistryCore, port: number): Promise<void> {
     const [cidr = ""] = this.#cidrs;
-    return ensureKubernetesService({ core, clock: this.#dependencies.clock, cidr, port });
+    const { serviceNodePort: nodePort = 0 } = this.#options;
+    return ensureKubernetesService({ core, clock: this.#dependencies.clock, cidr, port, nodePort });
   }
 }
