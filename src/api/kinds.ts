@@ -13,6 +13,7 @@ import { deploymentKind } from "./apps/deployment.ts";
 import { replicaSetKind } from "./apps/replica-set.ts";
 import { statefulSetKind } from "./apps/stateful-set.ts";
 import { horizontalPodAutoscalerKind } from "./autoscaling/horizontal-pod-autoscaler.ts";
+import { scaleKind } from "./autoscaling/scale.ts";
 import { cronJobKind } from "./batch/cron-job.ts";
 import { jobKind } from "./batch/job.ts";
 import { certificateSigningRequestKind } from "./certificates/certificate-signing-request.ts";
@@ -77,6 +78,7 @@ export const kinds: readonly Kind[] = [
   replicaSetKind,
   statefulSetKind,
   horizontalPodAutoscalerKind,
+  scaleKind,
   cronJobKind,
   jobKind,
   certificateSigningRequestKind,

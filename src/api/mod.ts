@@ -25,6 +25,7 @@ export type { ClusterFamilies, IpFamily } from "./core/service/families.ts";
 export { type Address, isIpv6Text, parseCidr, parseIp, printIp } from "./ip.ts";
 export { creationText } from "./columns.ts";
 export { kinds } from "./kinds.ts";
+export { customScaleKind, scaleKind } from "./autoscaling/scale.ts";
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";
 export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/mandatory.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";

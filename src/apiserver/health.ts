@@ -111,8 +111,13 @@ export interface VersionInfo {
 }
 
 export function versionHandler(version: VersionInfo): PathHandler {
+  const { major, minor } = version;
   const value = {
     ...version,
+    emulationMajor: major,
+    emulationMinor: minor,
+    minCompatibilityMajor: major,
+    minCompatibilityMinor: String(Number(minor) - 1),
     gitCommit: "",
     gitTreeState: "clean",
     buildDate: "1970-01-01T00:00:00Z",

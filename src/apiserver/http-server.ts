@@ -17,7 +17,7 @@ import {
 } from "./http/exchange.ts";
 import { contentTypeOf, type Format, mediaTypesOf, negotiate } from "./http/media-type.ts";
 import { type ResponseContext, respond, respondError } from "./http/respond.ts";
-import { askedAttributes, auditReceived, type Pipeline, type Route } from "./pipeline.ts";
+import { askedAttributes, auditReceived, isLongRunning, type Pipeline, type Route, verbOf } from "./pipeline.ts";
 import { PlainFailure, plainFailureText } from "./plain-failure.ts";
 import type { BinaryOutput } from "./present/binary.ts";
 import type { ProtobufOutput } from "./present/protobuf.ts";
@@ -29,7 +29,7 @@ import { AccessDenied } from "./security/forbidden.ts";
 import type { RequestBody } from "./registry/call.ts";
 import type { AuthenticationObserver, Authenticator } from "./security.ts";
 import { upgradeOf } from "./streaming/upgrade-request.ts";
-import { type RequestMeter, timeoutOf } from "./traffic.ts";
+import { checkTimeout, type RequestMeter, timeoutOf } from "./traffic.ts";
 
 export interface HttpServerOptions {
   readonly pipeline: Pipeline;
@@ -102,6 +102,7 @@ async function serve(exchange: Exchange): Promise<void> {
   if (!target) return sink.respond(400, { "content-type": "text/plain; charset=utf-8" }, "400 Bad Request");
   const { traffic } = options.pipeline;
   const receivedMs = traffic.precise();
+  if (query.has("timeout") && !isLongRunning(verbOf(method, target, query), target)) checkTimeout(query);
   const observer = audit && new AuditObserver({ method, path, target, query, audit });
   const found = options.authenticator.authenticate(request, {
     observer,
@@ -157,16 +158,18 @@ async function answerRoute(exchange: Exchange, route: Route): Promise<void> {
       now,
     }),
   );
+  // A view of an object may be of another kind.
+  const shown = answer.type === "object" ? answer.resource : route.resource;
   const shape = answer.type === "list" || answer.type === "watch" ? answer.type : "object";
   if (audit)
     await recordAnswer(audit, answer, () =>
-      presenterFor(media, { resource: route.resource, query, now, answer: shape, textOf: options.textOf }),
+      presenterFor(media, { resource: shown, query, now, answer: shape, textOf: options.textOf }),
     );
   const context = { ...(await contextOf(exchange, media.format)), pretty: media.pretty || isPretty(exchange) };
   await respond(context, answer, () =>
     context.binary
-      ? context.binary.presenter(route.resource, media.transform)
-      : presenterFor(media, { resource: route.resource, query, now, answer: shape, textOf: options.textOf }),
+      ? context.binary.presenter(shown, media.transform)
+      : presenterFor(media, { resource: shown, query, now, answer: shape, textOf: options.textOf }),
   );
 }
 

@@ -227,7 +227,7 @@ export function auditReceived(
 
 const nobody: RequestUser = { name: "", uid: "", groups: [], extra: {} };
 
-const isLongRunning = (verb: string, target: Target): boolean => {
+export const isLongRunning = (verb: string, target: Target): boolean => {
   if (target.type === "resource") return verb === "watch" || streams.has(target.subresource);
   return target.parts[0] === "debug" && target.parts[1] === "pprof";
 };

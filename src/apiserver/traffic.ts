@@ -2,9 +2,9 @@
  * What every request passes on its way in and out, whoever carried it: flow control lets it in, and what it cost is counted when it has
  * been answered. The pipeline starts a meter for each request; whoever writes the answer ends it.
  */
-import { type Clock, parseDuration, preciseNow } from "#base";
+import { type Clock, durationProblem, parseDuration, preciseNow } from "#base";
 import type { RequestUser } from "#api";
-import type { Status } from "#machinery";
+import { type Status, statusError } from "#machinery";
 import type { Answer } from "./answer.ts";
 import type { WatchConsumer } from "./cache/watch-stream.ts";
 import type { WatchCounts } from "./flowcontrol/watch-counts.ts";
@@ -255,6 +255,13 @@ class CountedConsumer<T> implements WatchConsumer<T> {
 }
 
 const dryRunOf = (query: Query): string => (query.all("dryRun").every((value) => value === "All") ? "All" : "invalid");
+
+/** Throws what upstream says of a time that is none. */
+export function checkTimeout(query: Query): void {
+  const text = query.get("timeout");
+  const problem = text === "" ? "" : durationProblem(text);
+  if (problem !== "") throw statusError.badRequest(`invalid timeout specified in the request URL - ${problem}`);
+}
 
 /** What a request may take: as asked, but not more than everybody has. */
 export function timeoutOf(query: Query): number {

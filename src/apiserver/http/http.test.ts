@@ -94,12 +94,12 @@ for (const [name, ask] of Object.entries(carriers)) {
   });
 
   test(`${name}: paths can't climb or hide`, async () => {
-    const tricks = ["..%2f..%2fsecrets", "%2e%2e", "a%2Fb", "a%00b"];
+    const tricks = ["..%2f..%2fsecrets", "a%2Fb", "a%00b"];
     for (const trick of tricks) {
       const { status, body } = await ask(`${configMaps}/${trick}`);
       assert.equal(status, 404, `${trick}: ${body}`);
     }
-    assert.equal((await ask("/api/v1/namespaces/default/configmaps/a%zz")).status, 400);
+    for (const trick of ["%2e%2e", "a%zz"]) assert.equal((await ask(`${configMaps}/${trick}`)).status, 400, trick);
   });
 
   test(`${name}: a watch delivers while it is open`, async () => {

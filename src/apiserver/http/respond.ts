@@ -144,7 +144,13 @@ async function reprint({ format }: ResponseContext, json: Buffer): Promise<strin
   const value: unknown = JSON.parse(json.toString("utf8"));
   if (format === "json") return JSON.stringify(value, null, 2);
   const { stringify } = await import("yaml");
-  return stringify(value, { aliasDuplicateObjects: false, lineWidth: 0, sortMapEntries: true, indentSeq: false });
+  return stringify(value, {
+    version: "1.1",
+    aliasDuplicateObjects: false,
+    lineWidth: 0,
+    sortMapEntries: true,
+    indentSeq: false,
+  });
 }
 
 /** The status that any failure is answered with; undefined: not one of ours, a fault of the server. */

@@ -33,7 +33,7 @@ export async function bindPod(call: Call, core: RegistryCore): Promise<Answer> {
     schemaOf: core.typeOf,
   });
   const { name: sentName = "", uid } = binding.metadata ?? {};
-  if (sentName !== "" && sentName !== call.target.name) {
+  if (sentName !== call.target.name) {
     throw statusError.badRequest("name in URL does not match name in Binding object");
   }
   await admitCreate(core, call, { object: binding, options });
@@ -64,6 +64,7 @@ export async function bindPodOfBody(call: Call, core: RegistryCore): Promise<Ans
     schemaOf: core.typeOf,
   });
   const name = binding.metadata?.name ?? "";
+  if (name === "") throw statusError.badRequest("Name parameter required.");
   const body = { ...call.body, contentType: "application/json", value: binding };
   return bindPod(
     { ...call, resource, body, target: { ...call.target, resource: "pods", name, subresource: "binding" } },

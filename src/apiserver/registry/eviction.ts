@@ -44,8 +44,7 @@ export async function evictPod(call: Call, core: RegistryCore): Promise<Answer> 
     schemaOf: (apiVersion, kind) => core.typeOf(apiVersion, kind) ?? core.typeOf("policy/v1", kind),
   });
   const { name, namespace } = call.target;
-  const sentName = eviction.metadata?.name ?? "";
-  if (sentName !== "" && sentName !== name)
+  if (eviction.metadata?.name !== name)
     throw statusError.badRequest("name in URL does not match name in Eviction object");
   const dryRun = options.dryRun || (eviction.deleteOptions?.dryRun?.length ?? 0) > 0;
   const deleteOptions: DeleteOptions = { ...eviction.deleteOptions, ...(dryRun && { dryRun: ["All"] }) };

@@ -2,7 +2,7 @@
  * The scale subresource: one autoscaling/v1 Scale whatever the kind, written into the object's replicas. Who owns the replicas of the
  * object owns them in its Scale, and the other way round.
  */
-import type { Kind } from "#api";
+import { customScaleKind, type Kind, scaleKind } from "#api";
 import {
   applyObject,
   type DeepReadonly,
@@ -16,11 +16,12 @@ import {
   type ReplicasPaths,
   readPatch,
   statusError,
+  type TypeSchema,
   updateManagedFields,
 } from "#machinery";
 import type { Answer } from "../answer.ts";
-import type { StoredObject } from "../cache/stored-object.ts";
-import type { Resource } from "../resource.ts";
+import { StoredObject } from "../cache/stored-object.ts";
+import { headOf, type Resource, type StoredKind } from "../resource.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
@@ -46,23 +47,38 @@ export async function scale(core: RegistryCore, call: Call): Promise<Answer> {
   const rules = kind.behaviour.scale;
   if (!rules) throw statusError.unknownPath();
   const { verb, target, resource } = call;
-  if (verb === "update" || verb === "patch") return answer(await write(core, call, rules), rules);
+  if (verb === "update" || verb === "patch")
+    return answer(core, call, { stored: await write(core, call, rules), rules });
   if (verb !== "get") throw statusError.methodNotAllowed();
   const object = await core.storage.read(kind, objectKey(kind, target.namespace, target.name));
-  if (!object) {
-    const named = resource.custom ? resource : { ...resource, resource: `${resource.resource}/scale` };
-    throw statusError.notFound(named, target.name);
-  }
+  if (!object) throw statusError.notFound(resource, target.name);
   const missing = rules.missing?.(object.decoded() as KubernetesObject); // only read
   if (missing !== undefined) throw statusError.internal(missing);
-  return answer(object, rules);
+  return answer(core, call, { stored: object, rules });
 }
 
-const answer = (object: StoredObject, rules: ScaleRules): Answer => ({
-  type: "value",
-  status: 200,
-  value: scaleOf(object.decoded(), rules),
-});
+/** As an object of its own kind, so that it comes in every shape that objects come in. */
+function answer(
+  core: RegistryCore,
+  { resource: { custom } }: Call,
+  { stored, rules }: { stored: StoredObject; rules: ScaleRules },
+): Answer {
+  const { kind: _kind, apiVersion: _version, ...rest } = scaleOf(stored.decoded(), rules);
+  const shown = shownScale(schemaOf(core), (custom ? customScaleKind : scaleKind) as Kind<never> as Kind); // only shown Scales
+  const body = Buffer.from(JSON.stringify(rest).slice(1));
+  const { pool } = core.storage.caches;
+  const object = new StoredObject({ kind: shown.stored, key: stored.key, revision: stored.revision, body, pool });
+  return { type: "object", status: 200, resource: shown, object };
+}
+
+function shownScale(schema: TypeSchema, behaviour: Kind): Resource & { readonly stored: StoredKind } {
+  const at = { group: "autoscaling", version: "v1", kind: "Scale", listKind: "ScaleList", namespaced: true, schema };
+  const head = headOf(at.kind, scaleVersion);
+  const none = { verbs: [], shortNames: [], categories: [], subresources: [], conversion: undefined };
+  const named = { ...at, ...none, resource: "scales", singular: "scale", groupVersion: scaleVersion };
+  const stored = { ...at, resource: "scales", apiVersion: scaleVersion, prefix: "", head, behaviour };
+  return { ...named, head: Buffer.from(head), stored, itemsHaveKind: false };
+}
 
 function scaleOf(object: DeepReadonly<KubernetesObject>, rules: ScaleRules): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata ?? {};
