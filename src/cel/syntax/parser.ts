@@ -40,6 +40,9 @@ const operators: Partial<Record<TokenKind, string>> = {
   "-": "_-_",
 };
 
+/** Calls that count as a level when they are inside each other. */
+const counted: ReadonlySet<string> = new Set([...Object.values(operators), "_?_:_", "_[_]", "_[?_]"]);
+
 const maxInt = 2n ** 63n - 1n;
 const maxUint = 2n ** 64n - 1n;
 
@@ -67,7 +70,7 @@ export function parse(issues: Issues, options: ParseOptions): Expr {
   try {
     return parser.start();
   } catch (error) {
-    if (error instanceof TooDeep) issues.report(-1, `expression recursion limit exceeded: ${recursionMax}`);
+    if (error instanceof TooDeep) issues.report(-1, error.message);
     else if (error instanceof SyntaxFailure) {
       explainSyntax(tokens, parser.position, issues);
       parser.complain();
@@ -76,15 +79,17 @@ export function parse(issues: Issues, options: ParseOptions): Expr {
   }
 }
 
-type Rule = "expr" | "relation" | "calc" | "member";
+type Rule = "expr" | "relation" | "calc";
 
 class Parser {
   readonly #tokens: readonly Token[];
   readonly #issues: Issues;
   readonly #options: ParseOptions;
-  readonly #depth: Record<Rule, number> = { expr: 0, relation: 0, calc: 0, member: 0 };
+  readonly #depth: Record<Rule, number> = { expr: 0, relation: 0, calc: 0 };
   /** Complaints that only count when the syntax is right: the tree is visited after parsing in cel-go. */
   readonly #complaints: (() => void)[] = [];
+  /** How many operators and selections are inside each other, below a node and with it. */
+  readonly #heights = new Map<Expr, number>();
   #position = 0;
 
   constructor(tokens: readonly Token[], issues: Issues, options: ParseOptions) {
@@ -97,6 +102,7 @@ class Parser {
     const e = this.#expr();
     this.#expect("<EOF>");
     this.complain();
+    if ((this.#heights.get(e) ?? 0) > recursionMax) throw new TooDeep("max recursion depth exceeded");
     return e;
   }
 
@@ -132,7 +138,7 @@ class Parser {
   }
 
   #enter(rule: Rule): void {
-    if (++this.#depth[rule] > recursionMax) throw new TooDeep();
+    if (++this.#depth[rule] > recursionMax) throw new TooDeep(`expression recursion limit exceeded: ${recursionMax}`);
   }
 
   #fail(at: number, message: string): Expr {
@@ -142,7 +148,16 @@ class Parser {
 
   #call(at: number, name: string, args: readonly Expr[], target?: Expr): Expr {
     const call: Call = { kind: "call", at, function: name, target, args };
-    return expandMacro(call, this.#options.macros, (place, message) => this.#fail(place, message)) ?? call;
+    const e = expandMacro(call, this.#options.macros, (place, message) => this.#fail(place, message)) ?? call;
+    return this.#measured(e, target ? [target, ...args] : args, target !== undefined || counted.has(name));
+  }
+
+  /** Notes the height of a node made of parts. */
+  #measured<E extends Expr>(e: E, parts: readonly Expr[], counts = false): E {
+    let height = counts ? 1 : 0;
+    for (const part of parts) height = Math.max(height, (this.#heights.get(part) ?? 0) + (counts ? 1 : 0));
+    if (height > 0) this.#heights.set(e, height);
+    return e;
   }
 
   #expr(): Expr {
@@ -179,20 +194,17 @@ class Parser {
 
   #relation(): Expr {
     this.#enter("relation");
-    let entered = 1;
     let e = this.#sum();
     while (relations.has(this.#token.kind)) {
       const op = this.#token;
       this.#position++;
-      this.#enter("relation");
-      entered++;
       // The right operand is a relation rule of its own.
       this.#enter("relation");
       const right = this.#sum();
       this.#depth.relation--;
       e = this.#call(op.at, operators[op.kind] ?? "", [e, right]);
     }
-    this.#depth.relation -= entered;
+    this.#depth.relation--;
     return e;
   }
 
@@ -203,18 +215,15 @@ class Parser {
   /** Level 1: sums and products, 2: products, 3: one operand. */
   #calc(level: 1 | 2 | 3): Expr {
     this.#enter("calc");
-    let entered = 1;
     let e = this.#unary();
     for (;;) {
       const op = this.#token;
       const isProduct = op.kind === "*" || op.kind === "/" || op.kind === "%";
       if (!(isProduct ? level <= 2 : level <= 1 && (op.kind === "+" || op.kind === "-"))) break;
       this.#position++;
-      this.#enter("calc");
-      entered++;
       e = this.#call(op.at, operators[op.kind] ?? "", [e, this.#calc(isProduct ? 3 : 2)]);
     }
-    this.#depth.calc -= entered;
+    this.#depth.calc--;
     return e;
   }
 
@@ -237,18 +246,13 @@ class Parser {
   }
 
   #member(): Expr {
-    this.#enter("member");
-    let entered = 1;
     let e = this.#primary();
     for (;;) {
       const op = this.#token;
       if (op.kind !== "." && op.kind !== "[") break;
       this.#position++;
-      this.#enter("member");
-      entered++;
       e = op.kind === "." ? this.#selection(op, e) : this.#index(op, e);
     }
-    this.#depth.member -= entered;
     return e;
   }
 
@@ -259,10 +263,13 @@ class Parser {
       const open = this.#expect("(");
       return this.#call(open.at, name, this.#arguments(), operand);
     }
-    if (!optional) return { kind: "select", at: op.at, operand, field: name, testOnly: false };
+    if (!optional) {
+      return this.#measured({ kind: "select", at: op.at, operand, field: name, testOnly: false }, [operand], true);
+    }
     if (!this.#options.optionalSyntax) return this.#fail(op.at, "unsupported syntax '.?'");
     const field: Expr = { kind: "literal", at, value: name };
-    return { kind: "call", at: op.at, function: "_?._", target: undefined, args: [operand, field] };
+    const args = [operand, field];
+    return this.#measured({ kind: "call", at: op.at, function: "_?._", target: undefined, args }, args, true);
   }
 
   #fieldName(): { name: string; at: number } {
@@ -344,7 +351,8 @@ class Parser {
       const colon = this.#expect(":");
       fields.push({ at: colon.at, name, value: this.#expr(), optional });
     });
-    return { kind: "struct", at: open.at, typeName, fields };
+    const values = fields.map((field) => field.value);
+    return this.#measured({ kind: "struct", at: open.at, typeName, fields }, values);
   }
 
   #list(): ListExpr {
@@ -355,7 +363,7 @@ class Parser {
       if (this.#question()) optionals.push(elements.length);
       elements.push(this.#expr());
     });
-    return { kind: "list", at: open.at, elements, optionals };
+    return this.#measured({ kind: "list", at: open.at, elements, optionals }, elements);
   }
 
   #map(): Expr {
@@ -367,7 +375,8 @@ class Parser {
       const colon = this.#expect(":");
       entries.push({ at: colon.at, key, value: this.#expr(), optional });
     });
-    return { kind: "map", at: open.at, entries };
+    const parts = entries.flatMap(({ key, value }) => [key, value]);
+    return this.#measured({ kind: "map", at: open.at, entries }, parts);
   }
 
   #question(): boolean {
