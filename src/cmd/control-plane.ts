@@ -151,7 +151,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       paths: security.paths,
       admission: security.admission,
       guards: security.guards,
-      objects: bootstrapWanted(),
+      objects: bootstrapWanted(clock.now()),
       descriptions,
     },
   );

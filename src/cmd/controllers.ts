@@ -39,7 +39,9 @@ export const command = defineCommand({
           clusterCidrs: [values["cluster-cidr"]],
           serviceCidrs: [ipv4Range(values["service-cidr"])],
           ...(rootCa ? { rootCa } : {}),
-          ...(key && issueLegacyToken ? { legacyToken: (secret, account) => issueLegacyToken(key, secret, account) } : {}),
+          ...(key && issueLegacyToken
+            ? { legacyToken: (secret, account) => issueLegacyToken(key, secret, account) }
+            : {}),
         },
       }).run(signal),
     );

@@ -8,8 +8,8 @@ import { controllers as allControllers } from "./registry.ts";
 export interface ControllersOptions {
   /** Run by the caller. Needs to list and watch everything the controllers watch. */
   readonly informers: InformerSet;
-  /** A client that acts as `system:serviceaccount:kube-system:<account>`, or one client for all. */
-  clientFor(account: string): Client;
+  /** A client that acts as `system:serviceaccount:kube-system:<account>`, or as the manager itself; or one client for all. */
+  clientFor(account: string | undefined): Client;
   /** Where events go; by default each controller records its own as its own account. */
   recorderFor?(component: string, client: Client): EventRecorder & { close?(): Promise<void> };
   readonly clock?: Clock;

@@ -18,10 +18,12 @@ import { replicaSetController, replicationController } from "./replica-set/contr
 import { resourceQuotaController } from "./resource-quota/controller.ts";
 import { rootCaController } from "./root-ca/controller.ts";
 import { serviceAccountController } from "./service-account/controller.ts";
+import { serviceAccountTokenController } from "./service-account-token/controller.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { taintEvictionController } from "./taint-eviction/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished/controller.ts";
 import { validatingAdmissionPolicyStatusController } from "./validating-admission-policy-status/controller.ts";
+import { claimProtectionController, volumeProtectionController } from "./volume-protection/controller.ts";
 
 export const controllers: readonly Controller[] = [
   deploymentController,
@@ -37,6 +39,7 @@ export const controllers: readonly Controller[] = [
   endpointSliceMirroringController,
   namespaceController,
   serviceAccountController,
+  serviceAccountTokenController,
   rootCaController,
   garbageCollector,
   nodeIpamController,
@@ -45,6 +48,8 @@ export const controllers: readonly Controller[] = [
   podGarbageCollector,
   disruptionController,
   resourceQuotaController,
+  claimProtectionController,
+  volumeProtectionController,
   clusterRoleAggregationController,
   validatingAdmissionPolicyStatusController,
 ];

@@ -8,7 +8,7 @@ import {
   controllerRoles,
   namespaceRoles,
 } from "./bootstrap-roles.ts";
-
+import { legacyTokenTracking } from "./legacy-token-tracking.ts";
 import { autoUpdateAnnotation, type Reconciled, reconcileBinding, reconcileRole } from "./reconcile-bootstrap.ts";
 
 const group = "rbac.authorization.k8s.io";
@@ -25,7 +25,7 @@ export interface BootstrapObjects {
 }
 
 /** As the server's start wants them. */
-export function bootstrapWanted(): Wanted[] {
+export function bootstrapWanted(now: number): Wanted[] {
   const { clusterRoles: roles, clusterRoleBindings: bindings, ...namespaced } = bootstrapObjects();
   const at =
     <T extends { metadata: { namespace?: string } }>(
@@ -42,6 +42,7 @@ export function bootstrapWanted(): Wanted[] {
     ...bindings.map(at<ClusterRoleBinding>("clusterrolebindings", reconcileBinding)),
     ...namespaced.roles.map(at<Role>("roles", reconcileRole)),
     ...namespaced.roleBindings.map(at<RoleBinding>("rolebindings", reconcileBinding)),
+    legacyTokenTracking(now),
   ];
 }
 

@@ -69,7 +69,7 @@ export async function startSecuredServer(
   const clientCa = [clientAuthorities, requestHeader?.authorities ?? ""].filter((pem) => pem !== "");
   const server = createApiServer(
     { tls: { key: tls.key, cert: tls.certificate, clientCa }, serviceCidr: "10.96.0.0/16" },
-    { ...security, store, clock: realClock, log: silentLogger, facts, kinds, objects: bootstrapWanted() },
+    { ...security, store, clock: realClock, log: silentLogger, facts, kinds, objects: bootstrapWanted(Date.now()) },
   );
   const self = createLocalTransport({ pipeline: server.pipeline, clock: realClock, user: admin, userAgent: "self" });
   t.after(async () => {

@@ -17,6 +17,11 @@ export interface ControllerOptions {
   readonly serviceCidrs?: readonly string[];
   /** PEM of the authority that signs the API server's certificate, published to every namespace. */
   readonly rootCa?: string;
+  /** Makes a token that lives in this Secret; without it such Secrets stay as they are. */
+  readonly legacyToken?: (
+    secret: { readonly namespace: string; readonly name: string },
+    account: { readonly name: string; readonly uid: string },
+  ) => string;
   /** A node that renews neither lease nor status for this long is unknown. */
   readonly nodeMonitorGraceMs?: number;
   /**
@@ -62,8 +67,8 @@ export interface Loop {
 export interface Controller {
   /** As in kube-controller-manager's `--controllers`. */
   readonly name: string;
-  /** Service account in kube-system: upstream's roles are bound to it. */
-  readonly account: string;
+  /** Service account in kube-system: upstream's roles are bound to it. Undefined: acts as the controller manager itself. */
+  readonly account: string | undefined;
   /** `source.component` of its events. */
   readonly component: string;
   /** Asks for informers and indexes. May answer no loop when an option it needs is missing. */
