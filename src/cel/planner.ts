@@ -189,7 +189,7 @@ class Planner {
     return { evaluate: this.#apply(e, evaluates, true) };
   }
 
-  /** `stopsAtErrors`: arguments after one that fails aren't evaluated, and the call isn't charged. */
+  /** `stopsAtErrors`: arguments after one that fails aren't evaluated, and the call isn't charged then. */
   #apply(e: Call, args: readonly Evaluate[], stopsAtErrors = false): Evaluate {
     const overload = e.overloads?.length === 1 ? (e.overloads[0] ?? "") : "";
     const cost = callCost(e.function, overload);
@@ -203,11 +203,11 @@ class Planner {
     return (run) => {
       const values: Result[] = [];
       let error: CelError | undefined;
-      for (const arg of args) {
+      for (const [i, arg] of args.entries()) {
         const value = arg(run);
         values.push(value);
         if (!(value instanceof CelError)) continue;
-        if (stops) return value;
+        if (stops && i < args.length - 1) return value;
         error ??= value;
       }
       if (!later) run.charge(cost(values));

@@ -15,6 +15,7 @@ import {
 } from "../syntax/ast.ts";
 import { type CelType, dynType, isOptional, parameterOf } from "../types.ts";
 import {
+  costMax,
   emptyRange,
   fixed,
   listCost,
@@ -289,6 +290,12 @@ function isScalar(type: CelType): boolean {
   return ["bool", "double", "duration", "int", "timestamp", "uint"].includes(type.kind);
 }
 
+/** As 64-bit integers are: what is too large begins again at 0. */
+function wrapped(size: number, factor: bigint, plusBytes: bigint): number {
+  const exact = size >= costMax ? 2n ** 64n - 1n : BigInt(size);
+  return Number(BigInt.asUintN(64, exact * factor + plusBytes));
+}
+
 const comparisons = /^(?:(?:less|greater)(?:_equals)?_(?:string|bytes)|equals|not_equals)$/;
 
 function standardEstimate(overload: string, target: SizedExpr | undefined, args: readonly SizedExpr[]): CallEstimate {
@@ -304,9 +311,9 @@ function standardEstimate(overload: string, target: SizedExpr | undefined, args:
     if (a && overload === "contains_string") return { cost: times(traversed(target), traversed(a)) };
   } else if (a && args.length === 1) {
     const { min, max } = sizeOf(a);
-    if (overload === "string_to_bytes") return { cost: traversed(a), size: { min, max: max * 4 } };
+    if (overload === "string_to_bytes") return { cost: traversed(a), size: { min, max: wrapped(max, 4n, 0n) } };
     if (overload === "bytes_to_string") return { cost: traversed(a), size: { min: Math.floor(min / 4), max } };
-    if (overload === "strings_quote") return { cost: traversed(a), size: { min: min + 2, max: max * 2 + 2 } };
+    if (overload === "strings_quote") return { cost: traversed(a), size: { min: min + 2, max: wrapped(max, 2n, 2n) } };
   } else if (a && b && overload === "in_list") return { cost: sizeOf(b) };
   else if (a && b && comparisons.test(overload)) {
     const max = Math.min(sizeOf(a).max, sizeOf(b).max);
