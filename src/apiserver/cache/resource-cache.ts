@@ -144,6 +144,7 @@ export class ResourceCache {
   }
 
   snapshot(revision: number): readonly StoredObject[] | undefined {
+    this.#expireSnapshots(); // nothing may have changed here since
     return this.#snapshots.get(revision)?.objects;
   }
 
