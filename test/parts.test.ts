@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { request as httpsRequest } from "node:https";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
 import { createClient, createHttpsTransport, createInformers, kubeconfigTarget, readKubeconfig } from "#client";
+import type { Transport } from "#machinery";
 
 const program = path.resolve(import.meta.dirname, "../dist/sampan.js");
 
@@ -54,8 +56,10 @@ test("parts: separate processes make a deployment's pods and place them", async 
   assert.match(readFileSync(kubeconfig, "utf8"), /client-certificate-data/);
   const more = ["--kubeconfig", kubeconfig];
   const authority = path.join(dataDir, "pki/ca.crt");
-  await start(t, ["controllers", ...more, "--root-ca-file", authority], /works against/);
-  await start(t, ["scheduler", ...more], /works against/);
+  const [managerPort, schedulerPort] = [await freePort(), await freePort()];
+  const own = (port: number) => ["--bind-address", "127.0.0.1", "--secure-port", String(port)];
+  await start(t, ["controllers", ...more, ...own(managerPort), "--root-ca-file", authority], /works against/);
+  await start(t, ["scheduler", ...more, ...own(schedulerPort)], /works against/);
 
   const target = await kubeconfigTarget(await readKubeconfig([kubeconfig]));
   const transport = createHttpsTransport({ ...target.transport, userAgent: "test" });
@@ -92,4 +96,46 @@ test("parts: separate processes make a deployment's pods and place them", async 
     pods.addHandler({ added: look, updated: look });
   });
   assert.equal(nodes.get("n1")?.spec?.podCIDR, "10.244.0.0/24");
+
+  // Health for everyone, metrics for who may see them.
+  const token = await monitorToken(transport);
+  for (const [own, metric] of [
+    [managerPort, /workqueue_adds_total\{name="deployment-controller"} [1-9]/],
+    [schedulerPort, /rest_client_requests_total\{code="200",method="GET",/],
+  ] as const) {
+    assert.deepEqual(await ask(own, "/healthz"), { status: 200, body: "ok" });
+    assert.equal((await ask(own, "/metrics")).status, 403);
+    assert.equal((await ask(own, "/metrics", "nonsense")).status, 401);
+    assert.match((await ask(own, "/metrics", token)).body, metric);
+  }
 });
+
+/** Of a service account with upstream's role for those who watch. */
+async function monitorToken(transport: Transport): Promise<string> {
+  const accounts = "/api/v1/namespaces/default/serviceaccounts";
+  await transport.request({ method: "POST", path: accounts, body: { metadata: { name: "monitor" } } });
+  await transport.request({
+    method: "POST",
+    path: "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    body: {
+      metadata: { name: "monitor" },
+      subjects: [{ kind: "ServiceAccount", namespace: "default", name: "monitor" }],
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:monitoring" },
+    },
+  });
+  const answer = await transport.request({ method: "POST", path: `${accounts}/monitor/token`, body: { spec: {} } });
+  return (answer as { status: { token: string } }).status.token;
+}
+
+function ask(port: number, path: string, token?: string): Promise<{ status: number | undefined; body: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const options = { host: "127.0.0.1", port, path, headers, rejectUnauthorized: false, agent: false };
+    const request = httpsRequest(options, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text: string) => (body += text));
+      response.on("end", () => resolve({ status: response.statusCode, body }));
+    });
+    request.on("error", reject).end();
+  });
+}

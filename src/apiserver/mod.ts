@@ -19,7 +19,13 @@ export {
 } from "./audit/options.ts";
 export { parseAuditPolicy } from "./audit/policy.ts";
 export type { PostAudit } from "./audit/webhook-sink.ts";
-export type { KeyPair, LeafRequest } from "./security/certificates.ts";
+export {
+  type ComponentAuth,
+  type ComponentServer,
+  type ComponentServerOptions,
+  createComponentServer,
+} from "./component/component-server.ts";
+export { type KeyPair, type LeafRequest, selfSignedPair } from "./security/certificates.ts";
 export { bootstrapWanted } from "./security/bootstrap.ts";
 export { issueLegacyToken, readPublicKeys } from "./security/account-tokens.ts";
 export type { AnonymousOptions } from "./security/authn/authenticator.ts";

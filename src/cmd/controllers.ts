@@ -3,13 +3,16 @@ import { createPrivateKey } from "node:crypto";
 import { type FlagSpecs, realClock } from "#base";
 import { createControllers } from "#controllers";
 import { defineCommand } from "./command.ts";
+import { componentFlags, securePort } from "./component-server.ts";
 import { readConfigFile } from "./config-file.ts";
-import { partFlags, runPart } from "./part.ts";
+import { type PartContext, partFlags, runPart } from "./part.ts";
 import { ipv4Range } from "./service-flags.ts";
 import { placeFlags } from "./settings.ts";
 
 const flags = {
   ...partFlags,
+  ...componentFlags,
+  ...securePort(10257),
   "cluster-cidr": placeFlags["cluster-cidr"],
   "service-cidr": placeFlags["service-cidr"],
   "root-ca-file": { type: "string", value: "FILE", help: "PEM authority that pods are given to trust the API server." },
@@ -29,12 +32,13 @@ export const command = defineCommand({
     const flag = "service-account-private-key-file";
     const key = await readConfigFile(flag, values[flag], (pem) => createPrivateKey(pem) && pem);
     const { issueLegacyToken } = key ? await import("#apiserver") : {}; // large, for one function
-    return runPart("kube-controller-manager", invocation, ({ client, informers, log, signal }) =>
+    const start = ({ client, informers, log, metrics, signal }: PartContext) =>
       createControllers({
         informers,
         clientFor: () => client,
         clock: realClock,
         log,
+        metrics,
         options: {
           clusterCidrs: [values["cluster-cidr"]],
           serviceCidrs: [ipv4Range(values["service-cidr"])],
@@ -43,7 +47,7 @@ export const command = defineCommand({
             ? { legacyToken: (secret, account) => issueLegacyToken(key, secret, account) }
             : {}),
         },
-      }).run(signal),
-    );
+      }).run(signal);
+    return runPart("kube-controller-manager", invocation, start, values);
   },
 });

@@ -1,5 +1,13 @@
 /** What parts that run alone share: a kubeconfig, logging, and running until they are told to stop. */
-import { createLogger, type FlagSpecs, type Logger, type LogLevel, realClock } from "#base";
+import {
+  collectProcess,
+  createLogger,
+  type FlagSpecs,
+  type Logger,
+  type LogLevel,
+  MetricRegistry,
+  realClock,
+} from "#base";
 import {
   type Client,
   createClient,
@@ -8,9 +16,11 @@ import {
   type InformerSet,
   kubeconfigPaths,
   kubeconfigTarget,
+  meteredTransport,
   readKubeconfig,
 } from "#client";
 import { CommandError } from "./command.ts";
+import { type ComponentValues, serveComponent } from "./component-server.ts";
 import { placeFlags } from "./settings.ts";
 
 export const partFlags = {
@@ -27,6 +37,8 @@ export interface PartContext {
   readonly client: Client;
   readonly informers: InformerSet;
   readonly log: Logger;
+  /** Shown by the part's own server, if it has one. */
+  readonly metrics: MetricRegistry;
   readonly signal: AbortSignal;
 }
 
@@ -42,18 +54,26 @@ export async function runPart(
   name: string,
   { flags, signal, err, out }: PartInvocation,
   start: (context: PartContext) => Promise<void> | Promise<void>[],
+  serving?: ComponentValues,
 ): Promise<number> {
   const log = createLogger({ write: err, level: flags["log-level"] as LogLevel }); // one of the flag's choices
   const target = await readTarget(flags.kubeconfig);
-  const transport = createHttpsTransport({ ...target.transport, userAgent: name });
+  const metrics = new MetricRegistry();
+  const endMetrics = serving ? collectProcess(metrics) : undefined;
+  const plain = createHttpsTransport({ ...target.transport, userAgent: name });
+  const { host } = new URL(target.transport.server);
+  const transport = serving ? meteredTransport(plain, { metrics, host }) : plain;
   const client = createClient(transport);
   const informers = createInformers(client, { clock: realClock, log });
+  const endServing = serving && (await serveComponent(serving, { name, metrics, client, clock: realClock, log }));
   try {
     // Asked for before they run, so that everything is listed once.
-    const running = [start({ client, informers, log, signal })].flat();
+    const running = [start({ client, informers, log, metrics, signal })].flat();
     out(`${name} works against ${target.transport.server}\n`);
     await Promise.all([...running, informers.run(signal)]);
   } finally {
+    await endServing?.();
+    endMetrics?.();
     transport.close();
   }
   return 0;

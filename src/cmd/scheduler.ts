@@ -9,10 +9,13 @@ import {
   type SchedulerConfiguration,
 } from "#scheduler";
 import { CommandError, defineCommand } from "./command.ts";
+import { componentFlags, securePort } from "./component-server.ts";
 import { partFlags, runPart } from "./part.ts";
 
 const flags = {
   ...partFlags,
+  ...componentFlags,
+  ...securePort(10259),
   "scheduler-config": {
     type: "string",
     value: "FILE",
@@ -25,8 +28,12 @@ export const command = defineCommand({
   flags,
   async run(invocation) {
     const configuration = await readConfiguration(invocation.flags["scheduler-config"]);
-    return runPart("kube-scheduler", invocation, ({ client, informers, log, signal }) =>
-      createScheduler({ client, informers, clock: realClock, log, host: hostname(), ...configuration }).run(signal),
+    return runPart(
+      "kube-scheduler",
+      invocation,
+      ({ client, informers, log, signal }) =>
+        createScheduler({ client, informers, clock: realClock, log, host: hostname(), ...configuration }).run(signal),
+      invocation.flags,
     );
   },
 });

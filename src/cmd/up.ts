@@ -3,13 +3,22 @@ import { spawn } from "node:child_process";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
-import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
+import {
+  createLogger,
+  type FlagSpecs,
+  type FlagValues,
+  type Logger,
+  type LogLevel,
+  MetricRegistry,
+  realClock,
+} from "#base";
 import { assess, printFindings } from "#cli";
-import { createInformers } from "#client";
+import { type Client, createInformers } from "#client";
 import { createControllers } from "#controllers";
 import { createScheduler } from "#scheduler";
 import { checkAddresses } from "./addresses.ts";
 import { apiFlags, readApiFlags } from "./api-flags.ts";
+import { serveInside } from "./component-server.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { isRunning, readInstance, storeHolder, writeInstance } from "./instance.ts";
@@ -171,6 +180,13 @@ function startLoops(
     userAgent: "kube-controller-manager",
   });
   const informers = createInformers(manager, { clock: realClock, log });
+  const managerMetrics = new MetricRegistry();
+  const serve = (name: string, port: number, metrics: MetricRegistry, client: Client) => {
+    const { authority } = plane.pki;
+    const options = { name, metrics, client, clientCa: authority.certificate, profiling: values.profiling };
+    parts.add(`${name}'s server`, serveInside(port, { ...options, clock: realClock, log }, signal));
+  };
+  serve("kube-controller-manager", 10257, managerMetrics, manager);
   const controllers = createControllers({
     informers,
     clientFor: (account) =>
@@ -183,6 +199,7 @@ function startLoops(
           }),
     clock: realClock,
     log: log.with({ part: "controllers" }),
+    metrics: managerMetrics,
     options: {
       clusterCidrs: [values["cluster-cidr"]],
       serviceCidrs: [ipv4Range(values["service-cidr"])],
@@ -195,6 +212,7 @@ function startLoops(
   parts.add("controllers", controllers.run(signal));
   parts.add("informers", informers.run(signal));
   const schedulerClient = plane.client({ name: "system:kube-scheduler", groups: [], userAgent: "kube-scheduler" });
+  serve("kube-scheduler", 10259, new MetricRegistry(), schedulerClient);
   const schedulerInformers = createInformers(schedulerClient, { clock: realClock, log });
   const scheduler = createScheduler({
     client: schedulerClient,
@@ -301,7 +319,7 @@ async function runInBackground({ args, flags: values, out }: Invocation<typeof f
   const rest = args.filter((arg) => !/^(-d|--detach(=true)?)$/.test(arg));
   const log = openSync(layout.log, "a", 0o640);
   const program = process.argv[1] ?? "";
-  const child = spawn(process.execPath, [program, "up", ...rest], {
+  const child = spawn(process.execPath, [...process.execArgv, program, "up", ...rest], {
     detached: true,
     stdio: ["ignore", log, log, "ipc"],
     env: { ...process.env, SAMPAN_DETACH: "false" },

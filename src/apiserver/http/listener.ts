@@ -10,7 +10,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { SecureContext, TLSSocket } from "node:tls";
 import type { Logger } from "#base";
@@ -49,6 +49,8 @@ export interface TlsOptions {
 
 export interface Listener {
   listen(address: { host?: string; port: number }): Promise<AddressInfo>;
+  /** A connection that somebody else accepted. */
+  accept(socket: Socket): void;
   /** New certificates for connections from now on. */
   setTls(tls: TlsOptions): void;
   /** Open connections, for metrics and tests. */
@@ -114,6 +116,7 @@ export function createListener({ tls, handler, upgrade, log, onHandshakeError }:
   let closing: Promise<void> | undefined;
   return {
     listen: ({ host, port }) => listen(server, host, port),
+    accept: (socket) => void server.emit("connection", socket),
     setTls: (next) => server.setSecureContext(tlsSettings(next)),
     connections: () => sockets.size,
     close: (graceMs = 0) => {

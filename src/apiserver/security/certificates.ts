@@ -57,6 +57,14 @@ export async function createAuthority(
   return { certificate: certificate.toString("pem") + "\n", key: await exportKey(keys.privateKey) };
 }
 
+/** A server's certificate that nobody trusts: for those who only want the connection to be encrypted. */
+export async function selfSignedPair(name: string, now: number): Promise<KeyPair> {
+  const validDays = 365;
+  const authority = await createAuthority(`${name}-ca`, { now, validDays });
+  const names = { dnsNames: [name], ipAddresses: ["127.0.0.1"] };
+  return issueCertificate(authority, { commonName: name, usages: ["server"], validDays, now, ...names });
+}
+
 export async function issueCertificate(authority: KeyPair, leaf: LeafRequest & { now: number }): Promise<KeyPair> {
   const x509 = await load();
   const keys = await newKeys();
