@@ -7,6 +7,7 @@ import { testPod, testReplicaSet } from "./fixture.ts";
 import { contentHash, safeEncode } from "./hash.ts";
 import { inBatches } from "./in-batches.ts";
 import { shareOf } from "./int-or-percent.ts";
+import { templatePatch } from "./revisions.ts";
 
 test("expectations: met when seen, counted once for a deletion, dropped after five minutes", () => {
   const clock = new FakeClock();
@@ -75,4 +76,13 @@ test("claims: adopts matching orphans, releases own that no longer match, leaves
   const deleting = { ...owner, metadata: { ...owner.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } };
   const whileDeleting = planClaims(deleting, pods, (labels) => labels?.app === "web");
   assert.deepEqual([whileDeleting.adopt.length, whileDeleting.release.length], [0, 0]);
+});
+
+// conformance: Daemon set [Serial] should update pod when spec was updated and update strategy is RollingUpdate
+test("revisions: the patch that restores a template has its members in order", () => {
+  const spec = { containers: [{ name: "c", image: "i" }], activeDeadlineSeconds: 1 };
+  assert.equal(
+    JSON.stringify(templatePatch({ spec, metadata: { labels: { b: "2", a: "1" } } })),
+    '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"a":"1","b":"2"}},"spec":{"activeDeadlineSeconds":1,"containers":[{"image":"i","name":"c"}]}}}}',
+  );
 });

@@ -31,9 +31,16 @@ export interface History {
   readonly old: readonly SeenRevision[];
 }
 
-const dataOf = (template: Seen<PodTemplateSpec>): unknown => ({
-  spec: { template: { ...template, $patch: "replace" } },
-});
+/** With members in order, as upstream writes it: others compare its bytes with those of today's template. */
+export const templatePatch = (template: Seen<PodTemplateSpec>): unknown =>
+  inOrder({ spec: { template: { ...template, $patch: "replace" } } });
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(members.map(([key, member]) => [key, inOrder(member)]));
+}
 
 const byRevision = (a: SeenRevision, b: SeenRevision) => a.revision - b.revision || byCreation(a, b);
 
@@ -54,7 +61,7 @@ export async function syncHistory(options: HistoryOptions): Promise<History | un
   const { client, owner, revisions } = options;
   const { template } = owner.spec ?? {};
   if (!template) throw new Error(`${nameOf(owner)}: it has no pod template`);
-  const data = dataOf(template);
+  const data = templatePatch(template);
   const sorted = [...revisions].sort(byRevision);
   const same = sorted.filter((revision) => jsonEqual(revision.data, data));
   const old = sorted.filter((revision) => !same.includes(revision));
