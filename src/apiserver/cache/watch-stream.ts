@@ -15,8 +15,12 @@ import type { Watcher } from "./watcher-index.ts";
 
 /** Events are shared, so a full backlog costs references (8 B) and keeps old objects alive; above it the watch is closed. */
 export const watchBacklogEventsMax = 8_192;
+/** And their bytes: a few large objects that change fast would be kept in all their revisions. */
+export const watchBacklogBytesMax = 32 * 1024 * 1024;
 /** Events of the start handed over between two turns of the event loop: about 2 ms of work. */
 const startEventsMax = 64;
+/** Handed over at once: what one watcher that doesn't read can keep, beside its backlog. */
+const pieceBytesMax = 64 * 1024;
 /** Upstream sends the last bookmark this long before the end. */
 const lastBookmarkBeforeMs = 2_000;
 
@@ -63,6 +67,7 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
   readonly #after: number;
   readonly #cleanup: (() => void)[] = [];
   #backlog: T[] = [];
+  #backlogBytes = 0;
   #busy = true;
   #over = false;
   #ending = false;
@@ -115,12 +120,14 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     this.#seen = event.revision;
     const seen = event.seenBy(this.selection);
     if (!seen) return;
-    if (this.#backlog.length >= watchBacklogEventsMax) {
+    if (this.#backlog.length >= watchBacklogEventsMax || this.#backlogBytes >= watchBacklogBytesMax) {
       this.#cache.stats.terminated++;
       this.#stop();
       return;
     }
-    this.#backlog.push(this.#consumer.event(seen, event));
+    const item = this.#consumer.event(seen, event);
+    this.#backlog.push(item);
+    this.#backlogBytes += bytesOf(item);
   }
 
   flush(): void {
@@ -131,7 +138,9 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
     if (this.#over) return;
     // Not beyond what still waits for its conversion.
     this.#seen = Math.max(this.#seen, Math.min(revision, this.#cache.behind?.revision ?? revision));
-    this.#backlog.push(this.#consumer.bookmark(this.#seen, false));
+    const item = this.#consumer.bookmark(this.#seen, false);
+    this.#backlog.push(item);
+    this.#backlogBytes += bytesOf(item);
     this.flush();
   }
 
@@ -151,15 +160,25 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
   }
 
   async #begin(first: readonly (StoredObject | CacheEvent)[], mark: number | undefined): Promise<void> {
-    for (let at = 0; at < first.length && !this.#over; at += startEventsMax) {
-      const items: T[] = [];
-      for (const each of first.slice(at, at + startEventsMax)) {
-        const seen = "key" in each ? { type: "ADDED" as const, object: each } : each.seenBy(this.selection);
-        if (seen) items.push(this.#consumer.event(seen, undefined));
+    let items: T[] = [];
+    let bytes = 0;
+    for (const [index, each] of first.entries()) {
+      if (this.#over) return;
+      const seen = "key" in each ? { type: "ADDED" as const, object: each } : each.seenBy(this.selection);
+      if (seen) {
+        const item = this.#consumer.event(seen, undefined);
+        items.push(item);
+        bytes += bytesOf(item);
       }
-      if (items.length > 0) await this.#consumer.deliver(items);
-      if (first.length > at + startEventsMax) await setImmediate();
+      const turn = (index + 1) % startEventsMax === 0;
+      if (bytes >= pieceBytesMax || turn) {
+        if (items.length > 0) await this.#consumer.deliver(items);
+        [items, bytes] = [[], 0];
+      }
+      if (turn) await setImmediate();
     }
+    if (this.#over) return;
+    if (items.length > 0) await this.#consumer.deliver(items);
     if (this.#over) return;
     if (mark !== undefined) await this.#consumer.deliver([this.#consumer.bookmark(mark, true)]);
     this.#begun();
@@ -167,15 +186,28 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
   }
 
   #send(): void {
-    const items = this.#backlog;
-    this.#backlog = [];
-    const wait = this.#consumer.deliver(items);
-    if (!wait) {
-      if (this.#ending) this.#stop();
+    while (this.#backlog.length > 0) {
+      const wait = this.#consumer.deliver(this.#takePiece());
+      if (!wait) continue;
+      this.#busy = true;
+      void wait.then(() => this.#next());
       return;
     }
-    this.#busy = true;
-    void wait.then(() => this.#next());
+    if (this.#ending) this.#stop();
+  }
+
+  #takePiece(): readonly T[] {
+    let items = this.#backlog;
+    if (this.#backlogBytes <= pieceBytesMax) {
+      [this.#backlog, this.#backlogBytes] = [[], 0];
+      return items;
+    }
+    let count = 0;
+    let bytes = 0;
+    while (count < items.length && (count === 0 || bytes < pieceBytesMax)) bytes += bytesOf(items[count++]);
+    items = this.#backlog.splice(0, count);
+    this.#backlogBytes -= bytes;
+    return items;
   }
 
   #next(): void {
@@ -193,13 +225,16 @@ export class WatchStream<T> implements Watcher, BookmarkReceiver {
   #stop(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#backlog = [];
+    [this.#backlog, this.#backlogBytes] = [[], 0];
     for (const each of this.#cleanup.splice(0)) each();
     this.#consumer.end();
     this.#begun();
     this.#resolve();
   }
 }
+
+/** Objects handed over in this process are the cache's own and cost nothing. */
+const bytesOf = (item: unknown): number => (item instanceof Uint8Array ? item.length : 0);
 
 function eventsSince(
   cache: ResourceCache,

@@ -104,6 +104,8 @@ export class Http1Sink implements ResponseSink {
     this.status = status;
     this.bytes = body.length;
     if (!this.#message.complete) this.#skipBody();
+    // Clients print it: in Go's words where Node has newer ones.
+    if (status === 413) this.#response.statusMessage = "Request Entity Too Large";
     this.#response.writeHead(status, headers as Record<string, string | string[]>);
     this.#response.end(body);
   }

@@ -85,7 +85,10 @@ export class Http2Sink implements ResponseSink {
   respond(status: number, headers: ResponseHeaders, body: Uint8Array | string): void {
     this.head(status, headers);
     this.bytes = body.length;
-    this.#stream.end(body);
+    const stream = this.#stream;
+    // A body that was refused in the middle: whoever sends it has to be told to stop.
+    if (stream.readableFlowing !== null && !stream.readableEnded) stream.once("finish", () => stream.close());
+    stream.end(body);
   }
 
   write(chunk: Uint8Array): boolean {

@@ -26,6 +26,12 @@ const requestTimeoutMs = 90_000;
 const keepAliveTimeoutMs = 90_000;
 /** As upstream: one connection can't take the server for itself. */
 const streamsPerConnectionMax = 250;
+/** Of all headers of a request, its path and query among them: upstream's, which long selectors need. */
+const headerBytesMax = 1024 * 1024;
+/** Headers of an HTTP/2 request: a flood of small ones costs more than their bytes. */
+const headerPairsMax = 1000;
+/** Of one HTTP/2 connection, for what its streams wait to send: all of them may have a piece or two on the way. Above it streams break. */
+const sessionMegabytesMax = 64;
 /** Upload window of one HTTP/2 stream: a large object in one round trip. */
 const streamWindowBytes = 512 * 1024;
 
@@ -66,8 +72,11 @@ export function createListener({ tls, handler, upgrade, log, onHandshakeError }:
     settings: {
       maxConcurrentStreams: streamsPerConnectionMax,
       initialWindowSize: streamWindowBytes,
+      maxHeaderListSize: headerBytesMax,
       enableConnectProtocol: false,
     },
+    maxHeaderListPairs: headerPairsMax,
+    maxSessionMemory: sessionMegabytesMax,
     ...(tls.contextOf && { SNICallback: sniCallback(tls.contextOf) }),
   });
   // Node adds its compatibility layer for HTTP/2 when a 'request' listener comes; ours is for HTTP/1.1 only.
@@ -76,6 +85,9 @@ export function createListener({ tls, handler, upgrade, log, onHandshakeError }:
     headersTimeout: headersTimeoutMs,
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
+    maxHeaderSize: headerBytesMax,
+    // Their bytes are bounded; left out would be worse than refused.
+    maxHeadersCount: 0,
   });
   const sockets = new Set<TLSSocket>();
   const sessions = new Set<ServerHttp2Session>();
@@ -100,8 +112,10 @@ export function createListener({ tls, handler, upgrade, log, onHandshakeError }:
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", (error) => log.debug("connection broke", { error }));
   });
+  server.on("connect", (_request: IncomingMessage, socket: Duplex) => refuse(socket, methodNotAllowed));
   server.on("session", (session) => {
     sessions.add(session);
+    endWhenIdle(session);
     session.setLocalWindowSize(streamWindowBytes * 4);
     session.once("close", () => sessions.delete(session));
     session.on("error", (error) => log.debug("HTTP/2 session broke", { error }));
@@ -126,14 +140,50 @@ export function createListener({ tls, handler, upgrade, log, onHandshakeError }:
   };
 }
 
+/** A connection that nobody uses is closed, as upstream's are; watches that wait for events use theirs. */
+function endWhenIdle(session: ServerHttp2Session): void {
+  let streams = 0;
+  session.on("stream", (stream) => {
+    streams++;
+    stream.once("close", () => streams--);
+  });
+  session.setTimeout(keepAliveTimeoutMs, () => {
+    if (streams === 0) session.close();
+  });
+}
+
+interface Refusal {
+  readonly line: string;
+  readonly type?: string;
+  readonly body?: string;
+}
+
+const methodNotAllowed: Refusal = {
+  line: "405 Method Not Allowed",
+  type: "application/json",
+  body: JSON.stringify(statusError.methodNotAllowed().status),
+};
+
 /** What the HTTP/1.1 parser refuses never becomes a request. */
-function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable) return void socket.destroy();
-  const method = error.code === "HPE_INVALID_METHOD";
-  const [status, type, body] = method
-    ? ["405 Method Not Allowed", "application/json", JSON.stringify(statusError.methodNotAllowed().status)]
-    : ["400 Bad Request", "text/plain; charset=utf-8", "400 Bad Request"];
-  const head = `HTTP/1.1 ${status}\r\ncache-control: no-cache, private\r\ncontent-type: ${type}\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
+function refuseUnreadable(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Duplex): void {
+  // The parser knows a list of methods; upstream doesn't, and refuses others only when it has read the request.
+  const strange = error.code === "HPE_INVALID_METHOD" && requestLine.test(error.rawPacket?.toString("latin1") ?? "");
+  refuse(socket, strange ? methodNotAllowed : { line: refusedLines.get(error.code) ?? "400 Bad Request" });
+}
+
+const refusedLines: ReadonlyMap<string | undefined, string> = new Map([
+  ["HPE_HEADER_OVERFLOW", "431 Request Header Fields Too Large"],
+  ["ERR_HTTP_REQUEST_TIMEOUT", "408 Request Timeout"],
+]);
+
+const requestLine = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^\s]+ HTTP\/1\.[01]\r?\n/;
+
+function refuse(socket: Duplex, { line, type = "text/plain; charset=utf-8", body = line }: Refusal): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const head = `HTTP/1.1 ${line}\r\ncache-control: no-cache, private\r\ncontent-type: ${type}\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
   socket.end(head + body);
 }
 
