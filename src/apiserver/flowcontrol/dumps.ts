@@ -2,7 +2,8 @@
 import { printDuration } from "#base";
 import type { Answer } from "../answer.ts";
 import { type PathHandler, textAnswer } from "../paths.ts";
-import type { FlowControl, FlowRequest } from "./flow-control.ts";
+import type { FlowControl } from "./flow-control.ts";
+import type { FlowRequest } from "./flow-request.ts";
 import type { Level } from "./levels.ts";
 
 export function dumpHandler(control: FlowControl): PathHandler {

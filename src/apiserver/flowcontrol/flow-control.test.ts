@@ -5,7 +5,8 @@ import { FakeClock, MetricRegistry, printMetrics } from "#base";
 import { Query } from "../query.ts";
 import { parseTarget } from "../request-target.ts";
 import { bootstrapLevels, bootstrapSchemas } from "./bootstrap-objects.ts";
-import { FlowControl, type FlowRequest, type Objects } from "./flow-control.ts";
+import { FlowControl, type Objects } from "./flow-control.ts";
+import type { FlowRequest } from "./flow-request.ts";
 import type { TurnGate } from "./turn-gate.ts";
 import { type Passage, TooManyRequests, type Visit } from "./visit.ts";
 
