@@ -5,7 +5,7 @@
  */
 
 import type { Run } from "./run.ts";
-import { printValue } from "./operations.ts";
+import { goTypeName, printValue } from "./operations.ts";
 import {
   CelError,
   CelList,
@@ -40,36 +40,55 @@ export interface Attribute {
   readonly conditional: boolean;
 }
 
+// Classes, because programs are many: an instance is a few words, an object with closures a few hundred bytes.
+
 /** Starts at what `base` gives. */
-export function createAttribute(base: Evaluate): Attribute {
-  const qualifiers: Qualifier[] = [];
-  return {
-    conditional: false,
-    add: (qualifier) => {
-      qualifiers.push(qualifier);
-    },
-    resolve: (run) => {
-      const value = base(run);
-      return value instanceof CelError || qualifiers.length === 0 ? value : applyQualifiers(run, value, qualifiers);
-    },
-  };
+class BasedAttribute implements Attribute {
+  readonly conditional = false;
+  readonly #base: Evaluate;
+  #qualifiers: readonly Qualifier[] = noQualifiers;
+
+  constructor(base: Evaluate) {
+    this.#base = base;
+  }
+  add(qualifier: Qualifier): void {
+    this.#qualifiers = [...this.#qualifiers, qualifier];
+  }
+  resolve(run: Run): Result {
+    const value = this.#base(run);
+    if (value instanceof CelError || this.#qualifiers === noQualifiers) return value;
+    return applyQualifiers(run, value, this.#qualifiers);
+  }
+}
+const noQualifiers: readonly Qualifier[] = [];
+
+export const createAttribute = (base: Evaluate): Attribute => new BasedAttribute(base);
+
+class ConditionalAttribute implements Attribute {
+  readonly conditional = true;
+  readonly #condition: Evaluate;
+  readonly #whenTrue: Attribute;
+  readonly #whenFalse: Attribute;
+
+  constructor(condition: Evaluate, whenTrue: Attribute, whenFalse: Attribute) {
+    this.#condition = condition;
+    this.#whenTrue = whenTrue;
+    this.#whenFalse = whenFalse;
+  }
+  add(qualifier: Qualifier): void {
+    this.#whenTrue.add(qualifier);
+    this.#whenFalse.add(qualifier);
+  }
+  resolve(run: Run): Result {
+    const value = this.#condition(run);
+    if (value === true) return this.#whenTrue.resolve(run);
+    if (value === false) return this.#whenFalse.resolve(run);
+    return value instanceof CelError ? value : noSuchOverload;
+  }
 }
 
-export function createConditional(condition: Evaluate, whenTrue: Attribute, whenFalse: Attribute): Attribute {
-  return {
-    conditional: true,
-    add: (qualifier) => {
-      whenTrue.add(qualifier);
-      whenFalse.add(qualifier);
-    },
-    resolve: (run) => {
-      const value = condition(run);
-      if (value === true) return whenTrue.resolve(run);
-      if (value === false) return whenFalse.resolve(run);
-      return value instanceof CelError ? value : noSuchOverload;
-    },
-  };
-}
+export const createConditional = (condition: Evaluate, whenTrue: Attribute, whenFalse: Attribute): Attribute =>
+  new ConditionalAttribute(condition, whenTrue, whenFalse);
 
 function applyQualifiers(run: Run, start: CelValue, qualifiers: readonly Qualifier[]): Result {
   let value = start;
@@ -90,55 +109,68 @@ function applyQualifiers(run: Run, start: CelValue, qualifiers: readonly Qualifi
 }
 
 /** A field name or a literal index. */
-export function createConstantQualifier(key: CelValue, optional: boolean): Qualifier {
-  return {
-    optional,
-    select: (run, value) => {
-      run.charge(1);
-      return selectOrFail(value, key);
-    },
-    selectIfPresent: (run, value) => {
-      const found = selectFrom(value, key);
-      // Only what is there costs; errors never are.
-      if (found !== undefined && !(found instanceof CelError)) run.charge(1);
-      return found;
-    },
-  };
+class ConstantQualifier implements Qualifier {
+  readonly optional: boolean;
+  protected readonly key: CelValue;
+
+  constructor(key: CelValue, optional: boolean) {
+    this.key = key;
+    this.optional = optional;
+  }
+  select(run: Run, value: CelValue): Result {
+    run.charge(1);
+    return selectOrFail(value, this.key);
+  }
+  selectIfPresent(run: Run, value: CelValue): Result | Absent {
+    return chargePresent(run, selectFrom(value, this.key));
+  }
 }
+
+export const createConstantQualifier = (key: CelValue, optional: boolean): Qualifier =>
+  new ConstantQualifier(key, optional);
 
 /** `has(a.key)` */
-export function createTestQualifier(key: string): Qualifier {
-  return {
-    optional: false,
-    select: (run, value) => {
-      run.charge(1);
-      const found = selectFrom(value, key);
-      return found instanceof CelError ? found : found !== undefined;
-    },
-    selectIfPresent: (run, value) => {
-      const found = selectFrom(value, key);
-      if (found !== undefined && !(found instanceof CelError)) run.charge(1);
-      return found;
-    },
-  };
+class TestQualifier extends ConstantQualifier {
+  override select(run: Run, value: CelValue): Result {
+    run.charge(1);
+    const found = selectFrom(value, this.key);
+    return found instanceof CelError ? found : found !== undefined;
+  }
 }
 
+export const createTestQualifier = (key: string): Qualifier => new TestQualifier(key, false);
+
 /** An index that is computed. */
-export function createDynamicQualifier(index: Evaluate, optional: boolean): Qualifier {
-  const select = (run: Run, value: CelValue, ifPresent: boolean): Result | Absent => {
-    const key = index(run);
-    let found: Result | Absent;
-    if (key instanceof CelError) found = key;
-    else if (!isKey(key)) found = new CelError(`invalid qualifier type: ${printValue(key)}`);
-    else found = ifPresent ? selectFrom(value, key) : selectOrFail(value, key);
-    if (!ifPresent || (found !== undefined && !(found instanceof CelError))) run.charge(1);
-    return found;
-  };
-  return {
-    optional,
-    select: (run, value) => select(run, value, false) ?? null,
-    selectIfPresent: (run, value) => select(run, value, true),
-  };
+class DynamicQualifier implements Qualifier {
+  readonly optional: boolean;
+  readonly #index: Evaluate;
+
+  constructor(index: Evaluate, optional: boolean) {
+    this.#index = index;
+    this.optional = optional;
+  }
+  select(run: Run, value: CelValue): Result {
+    const key = this.#key(run);
+    run.charge(1);
+    return key instanceof CelError ? key : selectOrFail(value, key);
+  }
+  selectIfPresent(run: Run, value: CelValue): Result | Absent {
+    const key = this.#key(run);
+    return key instanceof CelError ? key : chargePresent(run, selectFrom(value, key));
+  }
+  #key(run: Run): Result {
+    const key = this.#index(run);
+    return key instanceof CelError || isKey(key) ? key : new CelError(`invalid qualifier type: ${goTypeName(key)}`);
+  }
+}
+
+export const createDynamicQualifier = (index: Evaluate, optional: boolean): Qualifier =>
+  new DynamicQualifier(index, optional);
+
+/** Where absence is allowed, only what is there costs; errors never do. */
+function chargePresent(run: Run, found: Result | Absent): Result | Absent {
+  if (found !== undefined && !(found instanceof CelError)) run.charge(1);
+  return found;
 }
 
 export const isKey = (key: CelValue): boolean =>

@@ -1,5 +1,6 @@
 /** What users of the expression language see of it: environments, programs and their outcomes. */
 
+import type { CostEstimate, SizeEstimator } from "./cost/estimate.ts";
 import type { DeclType } from "./decl-type.ts";
 import type { StructType } from "./struct-type.ts";
 import type { CelType } from "./types.ts";
@@ -37,22 +38,6 @@ export type Compiled =
       readonly program?: undefined;
     };
 
-/** A number of cost units; from 2^53 on approximate, at most 2^64. */
-export interface CostEstimate {
-  readonly min: number;
-  readonly max: number;
-}
-
-export type SizeEstimate = CostEstimate;
-
-/** A place in an expression whose size is asked for: `["self", "spec", "items", "@items"]`; empty when it has no path. */
-export interface SizedNode {
-  readonly path: readonly string[];
-  readonly type: CelType;
-}
-
-export type SizeEstimator = (node: SizedNode) => SizeEstimate | undefined;
-
 /** A variable is given as a value or, when it is expensive, as a function that is called once if it is used. */
 export type Variables = Readonly<Record<string, CelValue | (() => Result)>>;
 
@@ -69,7 +54,10 @@ export type Evaluation =
 
 export interface Program {
   readonly outputType: CelType;
-  /** The most and the least that an evaluation can cost, for inputs as large as the estimator says. */
+  /**
+   * The most and the least that an evaluation can cost, for inputs as large as the estimator says. Only before the first
+   * evaluation: then the syntax tree is let go.
+   */
   estimateCost(estimator?: SizeEstimator): CostEstimate;
   evaluate(variables: Variables, options?: EvaluateOptions): Evaluation;
   /** As evaluate, for variables with an authorizer: waits for its answers. */

@@ -3,7 +3,7 @@
  * (apiserver/pkg/cel/types.go, common/schemas.go). Without a bound in the schema a part may fill a whole request.
  */
 
-import type { SizeEstimator } from "./contract.ts";
+import type { SizeEstimator } from "./cost/estimate.ts";
 import { escapeName } from "./escape.ts";
 import {
   additionalOf,

@@ -1,17 +1,17 @@
 /** Environments: which variables, types and functions expressions may use; and the programs made from expressions. */
 
+import { assert } from "#base";
 import { check } from "./checker.ts";
 import type {
   Compiled,
-  CostEstimate,
   Environment,
   EnvironmentOptions,
   EvaluateOptions,
   Evaluation,
   Program,
-  SizeEstimator,
   Variables,
 } from "./contract.ts";
+import type { CostEstimate, SizeEstimator } from "./cost/estimate.ts";
 import { estimateCost } from "./cost/static-cost.ts";
 import type { Evaluate } from "./attributes.ts";
 import { declareFunctions, type FunctionDeclaration, type Library } from "./functions.ts";
@@ -114,12 +114,10 @@ function compile(source: string, parts: Parts, types: TypeRegistry): Compiled {
   }
 }
 
-/** Wall-clock bound of one evaluation: what costs don't count (deep comparisons) must not stop the server. */
-const evaluationMsMax = 5_000;
-
 class CompiledProgram implements Program {
   readonly outputType: CelType;
-  readonly #tree: Expr;
+  /** Only estimates need it; it is let go with the first evaluation, because programs are many and live long. */
+  #tree: Expr | undefined;
   readonly #evaluate: Evaluate;
 
   constructor(tree: Expr, evaluate: Evaluate) {
@@ -129,11 +127,13 @@ class CompiledProgram implements Program {
   }
 
   estimateCost(estimator?: SizeEstimator): CostEstimate {
+    assert(this.#tree, "the cost of a program is estimated before it is evaluated");
     return estimateCost(this.#tree, estimator);
   }
 
-  evaluate(variables: Variables, options: EvaluateOptions = {}): Evaluation {
-    const run = this.#newRun(variables, options);
+  evaluate(variables: Variables, { costLimit = perCallLimit, interrupted }: EvaluateOptions = {}): Evaluation {
+    this.#tree = undefined;
+    const run = new Run(variables, { costLimit, interrupted });
     try {
       const value = this.#evaluate(run);
       return value instanceof CelError ? { error: value, cost: run.cost } : { value, cost: run.cost };
@@ -155,13 +155,5 @@ class CompiledProgram implements Program {
         await error.answered;
       }
     }
-  }
-
-  #newRun(variables: Variables, { costLimit = perCallLimit, interrupted: isInterrupted }: EvaluateOptions): Run {
-    const end = performance.now() + evaluationMsMax;
-    return new Run(variables, {
-      costLimit,
-      interrupted: () => performance.now() > end || isInterrupted?.() === true,
-    });
   }
 }

@@ -4,7 +4,6 @@
  * parameter types and result type. Single capital letters are type parameters.
  */
 
-import { isOfType, typeOf } from "./operations.ts";
 import type { MacroSet } from "./syntax/macros.ts";
 import {
   boolType,
@@ -26,7 +25,7 @@ import {
   typeParameter,
   uintType,
 } from "./types.ts";
-import { CelError, type CelValue, type Result } from "./values.ts";
+import type { Result } from "./values.ts";
 
 /** Called with arguments of the declared types only. */
 export type Implementation = (...args: never[]) => Result;
@@ -46,6 +45,8 @@ export interface FunctionDeclaration {
   readonly overloads: readonly Overload[];
   /** One implementation for all overloads, which checks its arguments itself. */
   readonly apply?: Implementation;
+  /** What calls of it do, by chosen overloads: shared by all programs (see calls.ts). */
+  readonly calls: Map<string, unknown>;
 }
 
 /** Per function: signatures with implementations; or one implementation (`apply`) and signatures. */
@@ -145,31 +146,13 @@ export function declareFunctions(
         : Object.entries(spec as Record<string, Implementation>).map(([key, apply]) => readOverload(key, apply));
       const before = declared.get(name);
       const apply = shared?.apply ?? before?.apply;
-      declared.set(name, { name, overloads: [...(before?.overloads ?? []), ...added], ...(apply && { apply }) });
+      declared.set(name, {
+        name,
+        overloads: [...(before?.overloads ?? []), ...added],
+        calls: new Map(),
+        ...(apply && { apply }),
+      });
     }
   }
   return declared;
-}
-
-export function noSuchOverloadFor(name: string, args: readonly CelValue[]): CelError {
-  return new CelError(`no such overload: ${name}(${args.map((arg) => typeOf(arg).name).join(", ")})`);
-}
-
-/** The function applied to values: by one overload when the checker chose it, else by the first that fits the values. */
-export function bindFunction(
-  declaration: FunctionDeclaration,
-  overloadIds: readonly string[],
-): (args: readonly CelValue[]) => Result {
-  const { apply, name } = declaration;
-  if (apply) return (args) => apply(...(args as never[]));
-  const chosen = declaration.overloads.filter(
-    (overload) => overload.apply && (overloadIds.length !== 1 || overload.id === overloadIds[0]),
-  );
-  return (args) => {
-    for (const { parameters, apply: run } of chosen) {
-      if (run && parameters.length === args.length && parameters.every((type, i) => isOfType(type, args[i] ?? null)))
-        return run(...(args as never[]));
-    }
-    return noSuchOverloadFor(name, args);
-  };
 }

@@ -1,17 +1,14 @@
 export type {
   Compiled,
-  CostEstimate,
   Environment,
   EnvironmentOptions,
   EvaluateOptions,
   Evaluation,
   LibraryName,
   Program,
-  SizedNode,
-  SizeEstimate,
-  SizeEstimator,
   Variables,
 } from "./contract.ts";
+export type { CostEstimate, SizedNode, SizeEstimate, SizeEstimator } from "./cost/estimate.ts";
 export { assignTypeName, type DeclType, declTypeSizeEstimator, schemaDeclType } from "./decl-type.ts";
 export { createEnvironment } from "./environment.ts";
 export { escapeName, unescapeName } from "./escape.ts";
@@ -23,11 +20,14 @@ export {
   type AuthorizerDecision,
   type AuthorizerOptions,
   type AuthorizerUser,
+  authorizerType,
   createAuthorizer,
   createResourceCheck,
   PendingChecks,
   type RequestResource,
+  resourceCheckType,
 } from "./library/authorizer.ts";
+export { createQuantity, createSemver, quantityType, semverType } from "./library/objects.ts";
 export { JsonPatchValue, ObjectValue, resolveMutationType, typeNameProblems } from "./library/mutation.ts";
 export * from "./limits.ts";
 export { equal, printValue, typeOf } from "./operations.ts";

@@ -425,6 +425,24 @@ export function printValue(value: Result): string {
   return typeof text === "string" ? text : typeOf(value).name;
 }
 
+const goTypeNames: Readonly<Record<string, string>> = {
+  bool: "Bool",
+  bytes: "Bytes",
+  double: "Double",
+  duration: "Duration",
+  int: "Int",
+  null: "Null",
+  string: "String",
+  timestamp: "Timestamp",
+  uint: "Uint",
+};
+
+/** Go's name of what a value is, which some messages tell. */
+export function goTypeName(value: CelValue): string {
+  const name = goTypeNames[typeOf(value).kind];
+  return name ? `types.${name}` : "*types.Type";
+}
+
 /** Whether `optional.ofNonZeroValue` drops it. */
 export function isZero(value: CelValue): boolean {
   if (value === null || value === false || value === 0n || value === 0 || value === "") return true;

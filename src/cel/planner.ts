@@ -14,10 +14,10 @@ import {
   type Evaluate,
   isKey,
 } from "./attributes.ts";
-import { callCost, needsResult } from "./cost/call-cost.ts";
+import { planCall } from "./calls.ts";
 import { listCost, mapCost, structCost } from "./cost/estimate.ts";
-import { bindFunction, type FunctionDeclaration } from "./functions.ts";
-import { equal, finished, printValue, typeOf } from "./operations.ts";
+import type { FunctionDeclaration } from "./functions.ts";
+import { finished, goTypeName, printValue, typeOf } from "./operations.ts";
 import type { RegexCompiler } from "./regex.ts";
 import { Run, unset } from "./run.ts";
 import { type Call, type Comprehension, type Expr, isBind, type Select, type StructExpr } from "./syntax/ast.ts";
@@ -178,7 +178,7 @@ class Planner {
       }
     }
     if (conversions.has(e.function) && args.length === 1 && a.constant) {
-      const value = this.#apply(e, evaluates)(new Run({}, { costLimit: Number.POSITIVE_INFINITY, interrupted: never }));
+      const value = this.#apply(e, evaluates)(new Run({}, { costLimit: Number.POSITIVE_INFINITY }));
       if (value instanceof CelError) throw new PlanError(value.message);
       return constantPlan(value);
     }
@@ -189,43 +189,17 @@ class Planner {
     return { evaluate: this.#apply(e, evaluates, true) };
   }
 
-  /** `stopsAtErrors`: arguments after one that fails aren't evaluated, and the call isn't charged then. */
   #apply(e: Call, args: readonly Evaluate[], stopsAtErrors = false): Evaluate {
-    const overload = e.overloads?.length === 1 ? (e.overloads[0] ?? "") : "";
-    const cost = callCost(e.function, overload);
-    const later = needsResult(e.function, overload);
     const declaration = this.#context.functions.get(e.function);
     if (!declaration) throw new PlanError(`no such overload: ${e.function}`);
-    const dispatches = overload === "" && !declaration.apply && declaration.overloads.length > 1;
-    const stops = stopsAtErrors || args.length > 2 || dispatches || overload === "string_format";
-    const run1 = e.function === "_==_" ? equals : e.function === "_!=_" ? differs : undefined;
-    const apply = run1 ?? bindFunction(declaration, e.overloads ?? []);
-    return (run) => {
-      const values: Result[] = [];
-      let error: CelError | undefined;
-      for (const [i, arg] of args.entries()) {
-        const value = arg(run);
-        values.push(value);
-        if (!(value instanceof CelError)) continue;
-        if (stops && i < args.length - 1) return value;
-        error ??= value;
-      }
-      if (!later) run.charge(cost(values));
-      if (error) {
-        if (later) run.charge(cost(values, error));
-        return error;
-      }
-      const result = apply(values as CelValue[]);
-      if (later) run.charge(cost(values, result));
-      return result;
-    };
+    return planCall(declaration, e.overloads ?? [], { args, stopsAtErrors });
   }
 
   #index(operand: Plan, index: Plan, optional: boolean): Plan {
     const attribute = attributeOf(operand);
     const { constant } = index;
     if (constant) {
-      if (!isKey(constant.value)) throw new PlanError(`invalid qualifier type: ${typeOf(constant.value).name}`);
+      if (!isKey(constant.value)) throw new PlanError(`invalid qualifier type: ${goTypeName(constant.value)}`);
       attribute.add(createConstantQualifier(constant.value, optional));
     } else {
       const { attribute: of } = index;
@@ -276,7 +250,7 @@ class Planner {
     };
     const isConstant = parts.every(({ key, value, optional }) => key.constant && value.constant && !optional);
     if (!isConstant) return { evaluate: charged(evaluate, mapCost) };
-    const value = evaluate(new Run({}, { costLimit: 0, interrupted: never }));
+    const value = evaluate(new Run({}, { costLimit: 0 }));
     return value instanceof CelError ? { evaluate: () => value } : constantPlan(value);
   }
 
@@ -374,11 +348,7 @@ class Planner {
   }
 }
 
-const never = (): boolean => false;
 const noArgument: Plan = constantPlan(null);
-
-const equals = ([a = null, b = null]: readonly CelValue[]): Result => equal(a, b);
-const differs = ([a = null, b = null]: readonly CelValue[]): Result => equal(a, b) !== true;
 
 const notOptional = (key: CelValue, value: CelValue): CelError =>
   new CelError(`cannot initialize optional entry '${printValue(key)}' from non-optional value ${printValue(value)}`);
@@ -445,16 +415,4 @@ function membership(element: Plan, list: CelList): Plan | undefined {
       return known.find(value) !== undefined;
     },
   };
-}
-
-/** Go's name of the class behind a value. */
-function goTypeName(value: CelValue): string {
-  const { kind } = typeOf(value);
-  const name = { bool: "Bool", bytes: "Bytes", double: "Double", int: "Int", string: "String", uint: "Uint" }[
-    kind as string
-  ];
-  if (name) return `types.${name}`;
-  return (
-    { duration: "types.Duration", timestamp: "types.Timestamp", null: "types.Null" }[kind as string] ?? "*types.Type"
-  );
 }

@@ -20,8 +20,14 @@ export const unset = Symbol("unset");
 
 export interface RunOptions {
   readonly costLimit: number;
-  readonly interrupted: () => boolean;
+  /** Asked every checkFrequency iterations. */
+  readonly interrupted?: (() => boolean) | undefined;
 }
+
+/** Wall-clock bound of one evaluation: what costs don't count, such as deep comparisons, must not stop the server. */
+const evaluationMsMax = 3_000;
+/** Iterations between two looks at the clock. */
+const clockFrequency = 8;
 
 export class Run {
   cost = 0;
@@ -30,6 +36,7 @@ export class Run {
   readonly #variables: Readonly<Record<string, CelValue | (() => Result)>>;
   readonly #known = new Map<string, Result>();
   readonly #options: RunOptions;
+  readonly #end = performance.now() + evaluationMsMax;
   #iterations = 0;
 
   constructor(variables: Readonly<Record<string, CelValue | (() => Result)>>, options: RunOptions) {
@@ -44,7 +51,10 @@ export class Run {
 
   /** Called once per iteration of any loop. */
   iterate(): void {
-    if (++this.#iterations % checkFrequency === 0 && this.#options.interrupted()) throw new Cancelled(interrupted);
+    this.#iterations++;
+    const isOver = this.#iterations % clockFrequency === 0 && performance.now() > this.#end;
+    if (isOver || (this.#iterations % checkFrequency === 0 && this.#options.interrupted?.()))
+      throw new Cancelled(interrupted);
   }
 
   variable(name: string): Result {

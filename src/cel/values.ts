@@ -4,6 +4,7 @@
  * are returned, not thrown.
  */
 
+import { unescapeName } from "./escape.ts";
 import type { CelType } from "./types.ts";
 
 export type CelValue =
@@ -270,10 +271,11 @@ export class LazyObject extends CelMap {
   }
   find(key: CelValue): Result | undefined {
     if (typeof key !== "string") return noSuchOverload;
-    const known = this.#known.get(key);
-    if (known !== undefined || !Object.hasOwn(this.#fields, key)) return known;
-    const value = this.#fields[key]?.() ?? null;
-    this.#known.set(key, value);
+    const name = unescapeName(key);
+    const known = name === undefined ? undefined : this.#known.get(name);
+    if (known !== undefined || name === undefined || !Object.hasOwn(this.#fields, name)) return known;
+    const value = this.#fields[name]?.() ?? null;
+    this.#known.set(name, value);
     return value;
   }
   keys(): Iterable<CelValue> {

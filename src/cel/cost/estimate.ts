@@ -1,6 +1,22 @@
 /** Ranges of sizes and costs. Numbers above 2^53 are approximate; nothing gets above 2^64, which stands for "unknown". */
 
-import type { CostEstimate, SizeEstimate } from "../contract.ts";
+import type { CelType } from "../types.ts";
+
+/** A number of cost units; from 2^53 on approximate, at most 2^64. */
+export interface CostEstimate {
+  readonly min: number;
+  readonly max: number;
+}
+
+export type SizeEstimate = CostEstimate;
+
+/** A place in an expression whose size is asked for: `["self", "spec", "items", "@items"]`; empty when it has no path. */
+export interface SizedNode {
+  readonly path: readonly string[];
+  readonly type: CelType;
+}
+
+export type SizeEstimator = (node: SizedNode) => SizeEstimate | undefined;
 
 export const costMax = 2 ** 64;
 

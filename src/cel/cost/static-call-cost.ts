@@ -1,6 +1,5 @@
 /** What calls of Kubernetes' functions may cost (apiserver/pkg/cel/library/cost.go) and of cel-go's sets and lists. */
 
-import type { CostEstimate, SizedNode, SizeEstimate, SizeEstimator } from "../contract.ts";
 import type { Expr } from "../syntax/ast.ts";
 import { type CelType, parameterOf } from "../types.ts";
 import { nominalFunctions } from "./call-cost.ts";

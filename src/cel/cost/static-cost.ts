@@ -3,7 +3,6 @@
  * like ["self", "items", "@items"] tell the size estimator which part of an input is meant.
  */
 
-import type { CostEstimate, SizeEstimate, SizeEstimator } from "../contract.ts";
 import { stringSize } from "../operations.ts";
 import {
   accumulatorName,
@@ -15,6 +14,7 @@ import {
 } from "../syntax/ast.ts";
 import { type CelType, dynType, isOptional, parameterOf } from "../types.ts";
 import {
+  type CostEstimate,
   costMax,
   emptyRange,
   fixed,
@@ -22,6 +22,8 @@ import {
   mapCost,
   plus,
   regexFactor,
+  type SizeEstimate,
+  type SizeEstimator,
   scaled,
   structCost,
   times,

@@ -70,10 +70,10 @@ export class PendingChecks extends Error {
 
 const packageName = "kubernetes.authorization";
 const typeNamed = (name: string): CelType => objectType(`${packageName}.${name}`);
-const authorizerType = typeNamed("Authorizer");
+export const authorizerType = typeNamed("Authorizer");
 const pathCheckType = typeNamed("PathCheck");
 const groupCheckType = typeNamed("GroupCheck");
-const resourceCheckType = typeNamed("ResourceCheck");
+export const resourceCheckType = typeNamed("ResourceCheck");
 const decisionType = typeNamed("Decision");
 
 /** Asks each question once; shared by all values that come from one authorizer. */

@@ -177,7 +177,7 @@ const superscripts = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 /** cel-go asks for a width where it means a precision: there are always six digits. */
 function printScientific(value: number, width: number): string {
   const special = printSpecial(value);
-  if (special !== undefined) return special;
+  if (special !== undefined) return special.padStart(width);
   const [mantissa = "", exponentText = "0"] = value.toExponential(defaultPrecision).split("e");
   const exponent = Number(exponentText);
   const digits = String(Math.abs(exponent)).padStart(2, "0");

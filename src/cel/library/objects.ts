@@ -168,6 +168,18 @@ function wholeQuantity({ unscaled, scale, wide }: Amount): bigint | undefined {
   return value > int64Max || value < int64Min ? undefined : value;
 }
 
+/** A value of type kubernetes.Quantity. Throws QuantityError. */
+export const createQuantity = (text: string): CelObject => sum(parseQuantity(text));
+
+/** A value of type kubernetes.Semver; undefined when the text is none. */
+export function createSemver(text: string): CelObject | undefined {
+  const version = parseVersion(text);
+  return typeof version === "string" ? undefined : new Wrapped(versionKind, version);
+}
+
+export const quantityType = quantityKind.type;
+export const semverType = versionKind.type;
+
 const quantityNotWhole = new CelError("cannot convert value to integer");
 const sum = (value: Quantity, ...of: readonly Amount[]): QuantityValue =>
   new Wrapped<Amount>(quantityKind, of.some(({ wide }) => wide) ? { ...value, wide: true } : value);

@@ -26,7 +26,9 @@ const order: readonly TokenKind[] = [
 export function explainSyntax(tokens: readonly Token[], failedAt: number, issues: Issues): void {
   const token = tokens[failedAt];
   if (tokens.length > tokensMax && token) {
-    issues.report(token.at, `Syntax error: extraneous input ${display(token)} expecting <EOF>`);
+    const complaint =
+      token.kind === "<EOF>" ? "mismatched input '<EOF>' expecting more" : `extraneous input ${display(token)}`;
+    issues.report(token.at, `Syntax error: ${complaint}`);
     return;
   }
   const walk = new Walk(tokens, issues);
