@@ -4,11 +4,15 @@ import type { Expr } from "../syntax/ast.ts";
 import { type CelType, parameterOf } from "../types.ts";
 import { nominalFunctions } from "./call-cost.ts";
 import {
+  type CostEstimate,
   costMax,
   fixed,
   listCost,
   plus,
   regexFactor,
+  type SizedNode,
+  type SizeEstimate,
+  type SizeEstimator,
   scaled,
   times,
   traversalFactor,
