@@ -101,7 +101,7 @@ test("parts: separate processes make a deployment's pods and place them", async 
   const token = await monitorToken(transport);
   for (const [own, metric] of [
     [managerPort, /workqueue_adds_total\{name="deployment-controller"} [1-9]/],
-    [schedulerPort, /rest_client_requests_total\{code="200",method="GET",/],
+    [schedulerPort, /scheduler_schedule_attempts_total\{result="scheduled",profile="default-scheduler"} [1-3]\n/],
   ] as const) {
     assert.deepEqual(await ask(own, "/healthz"), { status: 200, body: "ok" });
     assert.equal((await ask(own, "/metrics")).status, 403);

@@ -31,8 +31,10 @@ export const command = defineCommand({
     return runPart(
       "kube-scheduler",
       invocation,
-      ({ client, informers, log, signal }) =>
-        createScheduler({ client, informers, clock: realClock, log, host: hostname(), ...configuration }).run(signal),
+      ({ client, informers, log, metrics, signal }) =>
+        createScheduler({ client, informers, clock: realClock, log, metrics, host: hostname(), ...configuration }).run(
+          signal,
+        ),
       invocation.flags,
     );
   },

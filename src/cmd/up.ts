@@ -212,11 +212,13 @@ function startLoops(
   parts.add("controllers", controllers.run(signal));
   parts.add("informers", informers.run(signal));
   const schedulerClient = plane.client({ name: "system:kube-scheduler", groups: [], userAgent: "kube-scheduler" });
-  serve("kube-scheduler", 10259, new MetricRegistry(), schedulerClient);
+  const schedulerMetrics = new MetricRegistry();
+  serve("kube-scheduler", 10259, schedulerMetrics, schedulerClient);
   const schedulerInformers = createInformers(schedulerClient, { clock: realClock, log });
   const scheduler = createScheduler({
     client: schedulerClient,
     informers: schedulerInformers,
+    metrics: schedulerMetrics,
     clock: realClock,
     log: log.with({ part: "scheduler" }),
   });

@@ -4,7 +4,7 @@
  * and is taken off again when its binding fails.
  */
 import type { Node } from "#api";
-import { type Clock, type Logger, realClock, silentLogger } from "#base";
+import { type Clock, type Logger, type MetricRegistry, realClock, silentLogger } from "#base";
 import { type Client, createSeriesRecorder, type InformerSet } from "#client";
 import type { DeepReadonly } from "#machinery";
 import { createClusterObjects } from "./cluster-objects.ts";
@@ -22,6 +22,7 @@ import { createDecider } from "./core/schedule.ts";
 import { planVolumes, sortClaims, type VolumePlan } from "./core/volume-binding.ts";
 import { createStorageObjects } from "./storage-objects.ts";
 import { createVolumeBinder } from "./volume-binder.ts";
+import { SchedulerMetrics } from "./scheduler-metrics.ts";
 import { createWriter } from "./writer.ts";
 
 export interface SchedulerOptions {
@@ -29,6 +30,8 @@ export interface SchedulerOptions {
   readonly informers: InformerSet;
   readonly clock?: Clock;
   readonly log?: Logger;
+  /** Absent: nothing is counted. */
+  readonly metrics?: MetricRegistry | undefined;
   /** Pods that name none of these are left to other schedulers. */
   readonly profiles?: readonly Profile[];
   readonly backoff?: typeof defaultBackoff;
@@ -89,6 +92,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         log,
         onIdle: () => wake(),
       });
+
+      const metrics = options.metrics && new SchedulerMetrics(options.metrics, { pending: () => pending.all(), clock });
 
       const notify = (event: ClusterEvent) => pending.notify(event);
 
@@ -167,12 +172,14 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
           pending.delete(pod.uid);
           return;
         }
+        const startMs = metrics?.precise() ?? 0;
         const decision = decider.decide(pod, state);
         if ("failure" in decision) {
           const { failure } = decision;
           const preemption =
             profile.preempts && failure.nodeCount > 0 ? tryPreemption(pod, { failure, profile }) : undefined;
           pending.reject(entry, failure.plugins);
+          metrics?.attempt("unschedulable", profile.schedulerName, startMs);
           const note = preemption && "message" in preemption ? ` ${preemption.message}` : "";
           const message = `${printFitFailure(failure)}${note}`;
           log.debug("pod fits nowhere", { pod: pod.key, message });
@@ -189,7 +196,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         const plan = assumeVolumes(pod, decision.node);
         const isWanted = () => pods.get(pod.key)?.metadata.uid === pod.uid;
         void writer.bind(pod.pod, { node: decision.node, plan, isWanted, signal }).then((error) => {
+          metrics?.attempt(error === undefined ? "scheduled" : "error", profile.schedulerName, startMs);
           if (error === undefined) {
+            metrics?.placed(entry.attempts);
             log.debug("pod bound", { pod: pod.key, node: nodeName, attempts: entry.attempts });
             pending.delete(pod.uid);
             return;
@@ -239,6 +248,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         state.nominate(pod, node.name);
         for (const { uid } of outranked) pending.tryAgain(uid);
         preempting.add(pod.uid);
+        metrics?.preempted(victims.length);
         const plan = {
           preemptor: pod.pod,
           nodeName: node.name,

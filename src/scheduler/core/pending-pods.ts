@@ -49,6 +49,7 @@ export interface PendingPods {
   tryAgain(uid: string): void;
   notify(event: ClusterEvent): void;
   readonly size: number;
+  all(): Iterable<PendingPod>;
   close(): void;
 }
 
@@ -201,6 +202,7 @@ export function createPendingPods(options: {
     get size() {
       return entries.size;
     },
+    all: () => entries.values(),
     close() {
       cancelSweep?.();
       backoff.clear();
