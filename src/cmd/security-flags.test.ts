@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { createServer, request as httpsRequest } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { before, type TestContext, test } from "node:test";
@@ -247,8 +247,16 @@ test("token webhook: one that hangs keeps up only those whom it alone knows", as
 });
 
 test("issuer: one that hangs keeps up neither the start nor others", async (t) => {
-  const { whoAmI, ask } = await start(t, "--oidc-issuer-url=https://192.0.2.1", "--oidc-client-id=x");
-  const claims = Buffer.from(JSON.stringify({ iss: "https://192.0.2.1", aud: "x", sub: "a" })).toString("base64url");
+  const sockets = new Set<Socket>();
+  const silent = createTcpServer((socket) => sockets.add(socket)).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  t.after(() => {
+    silent.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  const issuer = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`; // a TCP port has one
+  const { whoAmI, ask } = await start(t, `--oidc-issuer-url=${issuer}`, "--oidc-client-id=x");
+  const claims = Buffer.from(JSON.stringify({ iss: issuer, aud: "x", sub: "a" })).toString("base64url");
   assert.equal(await whoAmI({ token: `eyJhbGciOiJSUzI1NiJ9.${claims}.AAAA` }), 401);
   assert.equal(await whoAmI({ token: "alice" }), "alice");
   assert.equal((await ask("/version")).status, 200);
