@@ -17,6 +17,7 @@ import { podGarbageCollector } from "./pod-gc/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
 import { resourceQuotaController } from "./resource-quota/controller.ts";
 import { rootCaController } from "./root-ca/controller.ts";
+import { serviceCidrController } from "./service-cidr/controller.ts";
 import { serviceAccountController } from "./service-account/controller.ts";
 import { serviceAccountTokenController } from "./service-account-token/controller.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
@@ -42,6 +43,7 @@ export const controllers: readonly Controller[] = [
   serviceAccountTokenController,
   rootCaController,
   garbageCollector,
+  serviceCidrController,
   nodeIpamController,
   nodeLifecycleController,
   taintEvictionController,

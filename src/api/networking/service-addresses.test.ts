@@ -11,10 +11,31 @@ test("service range: one of each family", () => {
   assert.match(errorsOf("10.0.0.0/24", "10.1.0.0/24").join(), /may specify no more than one IP for each IP family/);
   const { object: old } = tryCreate(serviceCidrKind, { spec: { cidrs: ["10.0.0.0/24"] } });
   assert.equal(tryColumns(serviceCidrKind, old).CIDRs, "10.0.0.0/24");
-  const { errors } = tryUpdate(serviceCidrKind, old, {
-    change: (range) => void Object.assign(range, { spec: { cidrs: [] } }),
-  });
-  assert.match(errors.join(), /^spec\.cidrs: Invalid value: .*: field is immutable$/);
+  const update = (...cidrs: string[]) =>
+    tryUpdate(serviceCidrKind, old, {
+      change: (range) => void Object.assign(range, { spec: { cidrs } }),
+    }).errors.join();
+  assert.match(update(), /^spec\.cidrs: Invalid value: .*: field is immutable$/);
+  assert.match(update("10.0.1.0/24"), /^spec\.cidrs\[0\]: Invalid value: "10\.0\.1\.0\/24": field is immutable$/);
+  assert.equal(update("10.0.0.0/24", "2001:db8::/64"), "");
+  assert.match(update("2001:db8::/64", "10.0.0.0/24"), /^spec\.cidrs\[0\]: Invalid value: .*: field is immutable$/);
+  assert.match(update("10.0.0.0/24", "10.1.0.0/24"), /may specify no more than one IP for each IP family/);
+  assert.match(
+    update("10.0.0.0/24", "2001:db8::1/64"),
+    /^spec\.cidrs\[1\]: .*must not have bits set beyond the prefix length/,
+  );
+});
+
+test("service range: its status is written by its own path alone", () => {
+  const status = {
+    conditions: [
+      { type: "Ready", status: "True", reason: "", message: "x", lastTransitionTime: "2026-01-01T00:00:00Z" },
+    ],
+  };
+  const { object } = tryCreate(serviceCidrKind, { spec: { cidrs: ["10.0.0.0/24"] }, status });
+  assert.deepEqual(object.status, {});
+  const updated = tryUpdate(serviceCidrKind, object, { change: (range) => void Object.assign(range, { status }) });
+  assert.deepEqual(updated.object.status, {});
 });
 
 test("address: whose it is", () => {

@@ -1,8 +1,7 @@
 /** ServiceCIDR: addresses that services get. Follows upstream's registry/networking/servicecidr. */
 import { type FieldError, fieldImmutableMessage } from "#machinery";
 import { ageColumn } from "../columns.ts";
-import { semanticEqual } from "../equality.ts";
-import { isDualStack, parseCidr } from "../ip.ts";
+import { parseCidr } from "../ip.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
 import { specOf } from "../spec-of.ts";
@@ -16,12 +15,13 @@ function validateRanges(range: ServiceCIDR): FieldError[] {
   const { cidrs = [] } = spec;
   if (cidrs.length === 0) at.required("at least one CIDR required");
   else if (cidrs.length > 2) at.invalid(spec, "may only hold up to 2 values");
-  else if (cidrs.length === 2 && !isDualStack(cidrs.map((cidr) => parseCidr(cidr)?.address))) {
-    at.invalid(spec, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
-  } else {
+  else {
     cidrs.forEach((cidr, i) => {
       validateCanonicalCidr(cidr, at.index(i));
     });
+    const [first, second] = cidrs.map((cidr) => parseCidr(cidr)?.address.family);
+    if (first !== undefined && first === second)
+      at.invalid(cidrs, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
   }
   return at.errors;
 }
@@ -37,10 +37,25 @@ export const serviceCidrKind = defineKind<ServiceCIDR>({
     range.status ??= {};
   },
   validate: validateRanges,
-  validateUpdate({ spec }, old) {
+  resetFields: ["status"],
+  prepareForCreate(range) {
+    range.status = {};
+  },
+  prepareForUpdate(range, old) {
+    setOrDelete(range, { status: old.status });
+  },
+  validateUpdate(range, old) {
     const at = Place.root("spec").child("cidrs");
-    if (!semanticEqual(spec?.cidrs, old.spec?.cidrs)) at.invalid(spec?.cidrs, fieldImmutableMessage);
-    return at.errors;
+    const cidrs = range.spec?.cidrs ?? [];
+    const before = old.spec?.cidrs ?? [];
+    const keep = (each: string, i: number) => {
+      if (cidrs[i] !== each) at.index(i).invalid(cidrs[i], fieldImmutableMessage);
+    };
+    // The second family may come later.
+    const widened = before.length === 1 && cidrs.length === 2;
+    if (widened || cidrs.length === before.length) before.forEach(keep);
+    else at.invalid(cidrs, fieldImmutableMessage);
+    return widened ? [...at.errors, ...validateRanges(range)] : at.errors;
   },
 
   subresources: {
