@@ -3,7 +3,7 @@
  * group, version and kind first (missing ones come from the path), then the fields, then what `fieldValidation` says about
  * unknown and repeated fields. Which kinds there are and their types come from the caller.
  */
-import { needsSources, parseWithSources, withoutDecimals } from "./decimal.ts";
+import { Decimal, needsSources, parseWithSources, withoutDecimals } from "./decimal.ts";
 import type { CborWords } from "./cbor/decode.ts";
 import { DecodeError } from "./decode-error.ts";
 import { JsonSyntaxError, jsonComplaint, jsonDepthMax } from "./json-complaint.ts";
@@ -282,7 +282,7 @@ function uniqueJsonObject(text: string): Json | undefined {
 
 function asObject({ value, body }: Parsed, options: DecodeOptions): Json {
   if (value === null || value === undefined) return {};
-  if (typeof value === "object" && !Array.isArray(value)) return value as Json;
+  if (typeof value === "object" && !Array.isArray(value) && !(value instanceof Decimal)) return value as Json;
   const target =
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
   const complaint = `couldn't get version/kind; json parse error: json: cannot unmarshal ${jsonKind(value)} into Go value of type ${target}`;

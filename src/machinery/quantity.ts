@@ -65,6 +65,9 @@ function readSuffix(text: string): Suffix {
 
 const pattern = /^([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)$/;
 
+/** Arithmetic on millions of digits would hold up everyone; nobody means as many. */
+const lengthMax = 1000;
+
 /** Texts repeat (`100m`, `128Mi`): the last few parsed ones are kept. Bounds what hostile clients can make us remember. */
 const cacheEntriesMax = 1000;
 const cache = new Map<string, Quantity>();
@@ -80,7 +83,7 @@ export function parseQuantity(text: string): Quantity {
 }
 
 function parse(text: string): Quantity {
-  if (text === "") throw new QuantityError(wrongFormat);
+  if (text === "" || text.length > lengthMax) throw new QuantityError(wrongFormat);
   if (text === "0") return { unscaled: 0n, scale: 0, format: "DecimalSI", text };
   const match = pattern.exec(text);
   if (!match) throw new QuantityError(wrongFormat);
@@ -91,6 +94,7 @@ function parse(text: string): Quantity {
   const signed = (value: bigint) => (sign === "-" ? -value : value);
   const fast = parseFast({ text, number, fraction, base, exponent, format });
   if (fast) return { ...fast, unscaled: signed(fast.unscaled) };
+  if (!/^[+-]?\.?[0-9]/.test(text)) throw new QuantityError("unable to parse numeric part of quantity");
 
   let unscaled = BigInt(shifted);
   let scale = -fraction.length;
