@@ -88,6 +88,41 @@ suite("cluster", { skip: why ?? false }, () => {
     await assert.rejects(cluster.kubectl("exec", "talk", "--", "/bin/sh", "-c", "exit 3"), /exit code 3/);
   });
 
+  // conformance: [sig-auth] ServiceAccounts should mount an API token into pods  [Conformance]
+  // conformance: [sig-auth] ServiceAccounts should mount projected service account token [Conformance]
+  test("cluster: a pod finds a token of its own, the authority and its namespace", async () => {
+    const folder = "/var/run/secrets/kubernetes.io/serviceaccount";
+    const read = (file: string) => cluster.kubectl("exec", "talk", "--", "/bin/busybox", "cat", `${folder}/${file}`);
+    assert.equal(await read("namespace"), "default");
+    const authority = await get<{ data: Record<string, string> }>("configmap", "kube-root-ca.crt");
+    assert.equal(await read("ca.crt"), authority.data["ca.crt"]);
+    const review = {
+      apiVersion: "authentication.k8s.io/v1",
+      kind: "TokenReview",
+      spec: { token: await read("token") },
+    };
+    const answer = await cluster.kubectlInput(JSON.stringify(review), "create", "-o", "json");
+    const { user } = JSON.parse(answer).status;
+    assert.equal(user.username, "system:serviceaccount:default:default");
+    assert.deepEqual(user.extra["authentication.kubernetes.io/pod-name"], ["talk"]);
+  });
+
+  test("cluster: a Secret for an account's token is filled", async () => {
+    const secret = {
+      apiVersion: "v1",
+      kind: "Secret",
+      type: "kubernetes.io/service-account-token",
+      metadata: { name: "old", annotations: { "kubernetes.io/service-account.name": "default" } },
+    };
+    await cluster.kubectlInput(JSON.stringify(secret), "create");
+    const filled = () => get<{ data?: Record<string, string> }>("secret", "old");
+    const { token = "" } = await cluster.until(async () => (await filled()).data, "it is filled");
+    const spec = { token: Buffer.from(token, "base64").toString() };
+    const review = { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", spec };
+    const answer = await cluster.kubectlInput(JSON.stringify(review), "create", "-o", "json");
+    assert.equal(JSON.parse(answer).status.user.username, "system:serviceaccount:default:default");
+  });
+
   test("cluster: a killed sampan adopts its pods, none is restarted", async () => {
     const pods = async () =>
       (
