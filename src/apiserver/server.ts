@@ -171,7 +171,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   });
   const core: RegistryCore = { storage, table, admission, authorizer, hooks, typeOf: facts.typeOf };
   const registry = new Registry(core, {
-    handlers: new Map([...specialHandlers(), ...(dependencies.handlers ?? [])]),
+    handlers: new Map([...specialHandlers({ store }), ...(dependencies.handlers ?? [])]),
     clock,
   });
   const conversions = createWebhookClient();

@@ -29,12 +29,12 @@ export function specialHooks(options: SpecialOptions): ReadonlyMap<string, KindH
 }
 
 /** By `group/resource/subresource/verb`. */
-export function specialHandlers(): ReadonlyMap<string, CallHandler> {
+export function specialHandlers({ store }: Pick<SpecialOptions, "store">): ReadonlyMap<string, CallHandler> {
   return new Map<string, CallHandler>([
     ["/namespaces/finalize/*", finalizeNamespace],
     ["/pods/binding/*", bindPod],
     ["/pods/eviction/*", evictPod],
     ["/bindings//create", bindPodOfBody],
-    ["/componentstatuses//*", componentStatuses],
+    ["/componentstatuses//*", componentStatuses(store)],
   ]);
 }
