@@ -74,8 +74,10 @@ export interface CustomVersion {
     /** What decoding does: unknown fields go and are answered, metadata is decoded. Throws DecodeError. */
     coerce(object: KubernetesObject): string[];
     applyDefaults(object: KubernetesObject): void;
-    /** As the definition has it. */
-    readonly json: DeepReadonly<JSONSchemaProps>;
+    /** As the definition has it; absent: everything is kept. Read anew each time. */
+    published(): DeepReadonly<JSONSchemaProps> | undefined;
+    /** The definition keeps unknown fields in the old way. */
+    readonly preserve: boolean;
   };
   /** Told to everyone who uses it. */
   readonly deprecation: string | undefined;

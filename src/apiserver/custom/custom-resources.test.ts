@@ -6,6 +6,7 @@ import { createLocalTransport } from "../local-transport.ts";
 import { allowAll } from "../security.ts";
 import { createApiServer } from "../server.ts";
 import { admin, startTestServer, type TestServer } from "../test-server.ts";
+import { define, definition, definitions, established, fails, until } from "./testing.ts";
 
 let api: TestServer;
 
@@ -14,7 +15,6 @@ beforeEach(async () => {
 });
 afterEach(() => api.close());
 
-const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const widgets = "/apis/shop.example.com/v1/namespaces/default/widgets";
 
 const string = { type: "string" };
@@ -46,12 +46,8 @@ const version = (name: string, storage: boolean, spec: object = specSchema) => (
   subresources: { status: {} },
 });
 
-const definition = (plural: string, kind: string, versions: object[] = [version("v1", true)]) => ({
-  apiVersion: "apiextensions.k8s.io/v1",
-  kind: "CustomResourceDefinition",
-  metadata: { name: `${plural}.shop.example.com` },
-  spec: { group: "shop.example.com", scope: "Namespaced", names: { plural, kind }, versions },
-});
+const widgetDefinition = (plural = "widgets", kind = "Widget", versions = [version("v1", true)]) =>
+  definition(plural, kind, { versions });
 
 const widget = (name: string, spec: object = {}) => ({
   apiVersion: "shop.example.com/v1",
@@ -60,37 +56,8 @@ const widget = (name: string, spec: object = {}) => ({
   spec: { size: "small", ...spec },
 });
 
-type Conditions = { type: string; status: string; reason: string }[];
-
-/** Resolves when the definition looks as wanted; every look is caused by an event. */
-async function until(name: string, wanted: (conditions: Conditions | undefined) => boolean): Promise<void> {
-  const fieldSelector = `metadata.name=${name}.shop.example.com`;
-  const look = (object: unknown) =>
-    (object as { status?: { conditions?: Conditions | null } } | undefined)?.status?.conditions ?? undefined;
-  const stop = new AbortController();
-  const query = { fieldSelector, resourceVersion: "0", watch: true };
-  await api.transport.watch({ method: "GET", path: definitions, query, signal: stop.signal }, ({ object, type }) => {
-    if (type !== "BOOKMARK" && wanted(type === "DELETED" ? undefined : look(object))) stop.abort();
-  });
-}
-
-const established = (conditions: Conditions | undefined): boolean =>
-  conditions?.some(({ type, status }) => type === "Established" && status === "True") === true;
-
-async function define(object: ReturnType<typeof definition>): Promise<void> {
-  await api.call("POST", definitions, object);
-  await until(object.spec.names.plural, established);
-}
-
-const fails = async (work: Promise<unknown>, code: number, message: RegExp) =>
-  assert.rejects(work, (error: { code: number; message: string }) => {
-    assert.match(error.message, message);
-    assert.equal(error.code, code);
-    return true;
-  });
-
 test("custom resources: an object is defaulted, pruned and held to its schema", async () => {
-  await define(definition("widgets", "Widget"));
+  await define(api, widgetDefinition());
   const made = await api.call("POST", widgets, { ...widget("one", { extra: 1 }), status: { phase: "Done" } });
   assert.deepEqual(made.spec, { size: "small", count: 1 });
   assert.equal(made.status, undefined);
@@ -117,7 +84,8 @@ test("custom resources: an object is defaulted, pruned and held to its schema", 
 
 test("custom resources: what an update leaves alone isn't held against it", async () => {
   await define(
-    definition("widgets", "Widget", [
+    api,
+    widgetDefinition("widgets", "Widget", [
       version("v1", true),
       version("v1beta1", false, { type: "object", properties: { size: string, count: { type: "integer" } } }),
     ]),
@@ -135,7 +103,7 @@ test("custom resources: what an update leaves alone isn't held against it", asyn
 });
 
 test("custom resources: items of a map list have owners of their own", async () => {
-  await define(definition("widgets", "Widget"));
+  await define(api, widgetDefinition());
   const apply = (manager: string, ports: object[]) =>
     api.call("PATCH", `${widgets}/applied`, widget("applied", { ports }), {
       query: { fieldManager: manager },
@@ -148,22 +116,27 @@ test("custom resources: items of a map list have owners of their own", async () 
 });
 
 test("custom resources: a name that is taken isn't accepted until it is free", async () => {
-  await define(definition("widgets", "Widget"));
-  await api.call("POST", definitions, definition("gizmos", "Widget"));
-  await until("gizmos", (conditions) => conditions?.some(({ reason }) => reason === "ListKindConflict") === true);
+  await define(api, widgetDefinition());
+  await api.call("POST", definitions, widgetDefinition("gizmos"));
+  await until(
+    api,
+    "gizmos.shop.example.com",
+    (conditions) => conditions?.some(({ reason }) => reason === "ListKindConflict") === true,
+  );
   await fails(api.call("GET", "/apis/shop.example.com/v1/gizmos"), 404, /could not find/);
   await api.call("DELETE", `${definitions}/widgets.shop.example.com`);
-  await until("gizmos", established);
+  await until(api, "gizmos.shop.example.com", established);
 });
 
 test("custom resources: with the definition its objects go, and finalizers are waited for", async () => {
-  await define(definition("widgets", "Widget"));
+  await define(api, widgetDefinition());
   const made = await api.call("POST", widgets, widget("free"));
   const held = widget("held");
   await api.call("POST", widgets, { ...held, metadata: { ...held.metadata, finalizers: ["example.com/wait"] } });
   await api.call("DELETE", `${definitions}/widgets.shop.example.com`);
   await until(
-    "widgets",
+    api,
+    "widgets.shop.example.com",
     (conditions) => conditions?.some(({ reason }) => reason === "InstanceDeletionInProgress") === true,
   );
   // Said before it is done.
@@ -185,12 +158,12 @@ test("custom resources: with the definition its objects go, and finalizers are w
   const [object] = left.items;
   assert.ok(object);
   await api.call("PUT", `${widgets}/held`, { ...object, metadata: { ...object.metadata, finalizers: [] } });
-  await until("widgets", (conditions) => conditions === undefined);
+  await until(api, "widgets.shop.example.com", (conditions) => conditions === undefined);
   await fails(api.call("GET", widgets), 404, /could not find/);
 });
 
 test("custom resources: are there again when the server starts, under today's schema", async () => {
-  await define(definition("widgets", "Widget"));
+  await define(api, widgetDefinition());
   await api.call("POST", widgets, widget("one"));
   const second = createApiServer(
     { tls: { key: "", cert: "" }, serviceCidr: "10.96.0.0/16" },
@@ -218,7 +191,7 @@ test("custom resources: are there again when the server starts, under today's sc
 });
 
 test("custom resources: a default that comes later shows on reading what is stored", async () => {
-  await define(definition("widgets", "Widget"));
+  await define(api, widgetDefinition());
   await api.call("POST", widgets, widget("one"));
   const path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/colour";
   const patch = [{ op: "add", path, value: { type: "string", default: "red" } }];
@@ -236,13 +209,13 @@ test("custom resources: a default that comes later shows on reading what is stor
 
 test("custom resources: a dangerous pattern takes no time", async () => {
   const spec = { type: "object", properties: { text: { type: "string", pattern: "^(a+)+$" } } };
-  await define(definition("widgets", "Widget", [version("v1", true, spec)]));
+  await define(api, widgetDefinition("widgets", "Widget", [version("v1", true, spec)]));
   const text = `${"a".repeat(5_000)}!`;
   await fails(api.call("POST", widgets, { ...widget("one"), spec: { text } }), 422, /should match/);
 });
 
 test("custom resources: their schemas are published", async () => {
-  await define(definition("widgets", "Widget"));
+  await define(api, widgetDefinition());
   const document = (await api.call("GET", "/openapi/v3/apis/shop.example.com/v1")) as unknown as {
     components: { schemas: Record<string, { properties: { spec: { properties: object } } }> };
     paths: Record<string, object>;

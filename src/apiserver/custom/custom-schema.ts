@@ -37,14 +37,19 @@ type Json = Record<string, unknown>;
 
 export class CustomSchema {
   readonly #name: string;
+  /** As the definition has it, read anew each time. */
+  readonly published: () => JsonSchema | undefined;
+  /** The old way of keeping all unknown fields. */
+  readonly preserve: boolean;
   #read: (() => JsonSchema) | undefined;
   #schema: JsonSchema | undefined;
   #type: TypeSchema | undefined;
   readonly #warnings = new WeakMap<KubernetesObject, readonly string[]>();
 
-  /** `preserve`: the old way of keeping all unknown fields. */
   constructor(name: string, read: () => JsonSchema | undefined, preserve: boolean) {
     this.#name = name;
+    this.published = read;
+    this.preserve = preserve;
     this.#read = () => {
       const schema = read() ?? { type: "object", "x-kubernetes-preserve-unknown-fields": true };
       pruneDefaults(schema);

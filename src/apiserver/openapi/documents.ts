@@ -3,7 +3,7 @@ import type { TypeSchema } from "#machinery";
 import type { Resource } from "../resource.ts";
 import type { Descriptions } from "./descriptions.ts";
 import { type Operation, type Parameter, patchName, type PathOperations, pathsOf } from "./operations.ts";
-import { publishedSchema } from "./custom-schema.ts";
+import { customModelName, type MetaTexts, publishedList, publishedSchema, selectableFields } from "./custom-schema.ts";
 import { type Dialect, type Json, SchemaCollector } from "./schemas.ts";
 
 export interface DocumentSource {
@@ -52,7 +52,7 @@ function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaC
   );
   const object = (group: string, version: string, kind: string) => {
     const custom = customs.get(`${groupVersion(group, version)} ${kind}`);
-    if (custom) return addCustom(custom, collector, dialect);
+    if (custom) return addCustom(custom, { source, collector, dialect });
     const type = source.typeOf(groupVersion(group, version), kind);
     if (type) collector.add(type, kindExtension([{ group, version, kind }]));
     return type?.name;
@@ -61,17 +61,23 @@ function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaC
     const item = object(resource.group, resource.version, resource.kind) ?? "";
     const name = item.replace(/[^.]+$/, resource.listKind);
     const listMeta = collector.reference(listMetaName);
-    collector.addSchema(name, {
-      type: "object",
-      required: ["items"],
-      properties: {
-        apiVersion: { type: "string" },
-        items: { type: "array", items: collector.reference(item) },
-        kind: { type: "string" },
-        metadata: dialect === "v3" ? { allOf: [listMeta] } : listMeta,
-      },
-      ...kindExtension([{ group: resource.group, version: resource.version, kind: resource.listKind }]),
-    });
+    const metadata = dialect === "v3" ? { allOf: [listMeta] } : listMeta;
+    const gvk = kindExtension([{ group: resource.group, version: resource.version, kind: resource.listKind }]);
+    const { custom } = resource;
+    const schema = custom
+      ? publishedList({ item: collector.reference(item), metadata, texts: metaTexts(source) }, resource)
+      : {
+          type: "object",
+          required: ["items"],
+          properties: {
+            apiVersion: { type: "string" },
+            items: { type: "array", items: collector.reference(item) },
+            kind: { type: "string" },
+            metadata,
+          },
+        };
+    if (custom) collector.set(name, { ...schema, ...gvk, ...selectableFields(resource) });
+    else collector.addSchema(name, { ...schema, ...gvk });
     return name;
   };
   const paths = source.resources.flatMap((resource) => pathsOf(resource, { object, list }));
@@ -87,20 +93,35 @@ function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaC
   return { collector, paths: paths.sort((a, b) => (a.path < b.path ? -1 : 1)) };
 }
 
-/** Named as upstream names types of a group: the group's domain backwards. */
-function addCustom({ group, version, kind, schema, custom }: Resource, collector: SchemaCollector, dialect: Dialect) {
-  const name = [...group.split(".").reverse(), version, kind].join(".");
-  const metadata = schema.fields.get("metadata")?.value;
-  if (!custom || metadata?.kind !== "object") return undefined;
-  collector.add(metadata.type);
-  const published = publishedSchema(custom.schema.json, { dialect, metadata: collector.reference(metadata.type.name) });
-  collector.addSchema(name, { ...published, ...kindExtension([{ group, version, kind }]) });
+interface Publishing {
+  readonly source: DocumentSource;
+  readonly collector: SchemaCollector;
+  readonly dialect: Dialect;
+}
+
+function addCustom(resource: Resource, { source, collector, dialect }: Publishing) {
+  const { group, version, kind, custom } = resource;
+  const name = customModelName(resource);
+  const meta = source.typeOf("v1", "Pod")?.fields.get("metadata")?.value;
+  if (!custom || meta?.kind !== "object") return undefined;
+  if (collector.has(name)) return name;
+  collector.add(meta.type);
+  const { preserve } = custom.schema;
+  const metadata = collector.reference(meta.type.name);
+  const published = { dialect, metadata, preserve, texts: metaTexts(source) };
+  const schema = publishedSchema(custom.schema.published(), published);
+  collector.set(name, { ...schema, ...kindExtension([{ group, version, kind }]), ...selectableFields(resource) });
   return name;
 }
+
+/** The fields of all kinds are described alike. */
+const metaTexts = ({ descriptions }: DocumentSource): MetaTexts =>
+  descriptions?.of("io.k8s.api.core.v1.Pod")?.fields ?? {};
 
 const kindExtension = (kinds: readonly object[]): Json => ({ "x-kubernetes-group-version-kind": kinds });
 
 const common = (operation: Operation): Json => ({
+  tags: [operation.tag],
   operationId: operation.operationId,
   "x-kubernetes-action": operation.action,
   "x-kubernetes-group-version-kind": operation.kind,

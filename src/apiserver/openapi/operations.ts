@@ -12,6 +12,7 @@ export interface Operation {
   /** `x-kubernetes-action`. */
   readonly action: string;
   readonly operationId: string;
+  readonly tag: string;
   readonly parameters: readonly Parameter[];
   readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
   /** Names of schemas; `answer` undefined: text. */
@@ -93,11 +94,22 @@ export function pathsOf(resource: Resource, names: SchemaNames): PathOperations[
   return paths.filter(({ operations }) => operations.length > 0);
 }
 
-const idOf = ({ group, version, namespaced, kind }: Resource, verb: string, suffix = ""): string => {
-  const name = group === "" ? "Core" : capital(group.split(".")[0] ?? "");
-  return `${verb}${name}${capital(version)}${namespaced && suffix !== "ForAllNamespaces" ? "Namespaced" : ""}${kind}${suffix}`;
-};
+/** @param collection all objects of a place at once */
+function idOf(resource: Resource, verb: string, { suffix = "", collection = false } = {}): string {
+  const { group, version, namespaced, kind } = resource;
+  const scope = namespaced && suffix !== "ForAllNamespaces" ? "Namespaced" : "";
+  const many = collection ? "Collection" : "";
+  return `${verb}${capital(groupName(group))}${capital(version)}${many}${scope}${kind}${suffix}`;
+}
+const tagOf = ({ group, version }: Resource): string => `${groupName(group)}_${version}`;
+const groupName = (group: string): string =>
+  group === ""
+    ? "core"
+    : group.replace(/\.k8s\.io$/, "").replace(/[^a-zA-Z0-9]+(.?)/g, (_, letter: string) => letter.toUpperCase());
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
+
+const consumed = ({ custom }: Resource): readonly string[] =>
+  custom ? ["application/json", "application/yaml"] : ["*/*"];
 
 const kindOf = ({ group, version, kind }: Resource) => ({ group, version, kind });
 
@@ -108,11 +120,12 @@ function listOperation(
   return {
     method: "get",
     action: "list",
-    operationId: idOf(resource, "list", suffix),
+    operationId: idOf(resource, "list", { suffix }),
+    tag: tagOf(resource),
     parameters,
     kind: kindOf(resource),
     answer: names.list(resource),
-    consumes: ["*/*"],
+    consumes: consumed(resource),
     statuses: [200],
   };
 }
@@ -130,15 +143,16 @@ function collection(resource: Resource, names: SchemaNames): Operation[] {
     operations.push({
       method: "delete",
       action: "deletecollection",
-      operationId: idOf(resource, "delete").replace(/^delete(\w+?)(Namespaced)?([A-Z]\w*)$/, "delete$1Collection$2$3"),
+      operationId: idOf(resource, "delete", { collection: true }),
+      tag: tagOf(resource),
       parameters: [
         ...deleteParameters,
         ...listParameters.filter(({ name }) => !["watch", "allowWatchBookmarks"].includes(name)),
       ],
       kind: kindOf(resource),
-      body: deleteOptions,
+      ...(!resource.custom && { body: deleteOptions }),
       answer: statusName,
-      consumes: ["*/*"],
+      consumes: consumed(resource),
       statuses: [200],
     });
   return operations;
@@ -157,11 +171,12 @@ function single(resource: Resource, names: SchemaNames): Operation[] {
       method: "delete",
       action: "delete",
       operationId: idOf(resource, "delete"),
+      tag: tagOf(resource),
       parameters: deleteParameters,
       kind: kindOf(resource),
       body: deleteOptions,
       answer: statusName,
-      consumes: ["*/*"],
+      consumes: consumed(resource),
       statuses: [200, 202],
     });
   if (verbs.includes("patch")) operations.push(patch(resource, object));
@@ -172,7 +187,7 @@ function subresource(resource: Resource, sub: Resource["subresources"][number], 
   const object = names.object(sub.group, sub.version, sub.kind);
   if (!object) return [];
   const suffix = capital(sub.name);
-  const kind = { group: sub.group, version: sub.version, kind: sub.kind };
+  const kind = resource.custom ? kindOf(resource) : { group: sub.group, version: sub.version, kind: sub.kind };
   const operations: Operation[] = [];
   if (sub.verbs.includes("get")) operations.push({ ...read(resource, object, suffix), kind });
   if (sub.verbs.includes("update"))
@@ -192,24 +207,27 @@ function subresource(resource: Resource, sub: Resource["subresources"][number], 
 const read = (resource: Resource, object: string, suffix = ""): Operation => ({
   method: "get",
   action: "get",
-  operationId: idOf(resource, "read", suffix),
+  operationId: idOf(resource, "read", { suffix }),
+  tag: tagOf(resource),
   parameters: [],
   kind: kindOf(resource),
   answer: object,
-  consumes: ["*/*"],
+  consumes: consumed(resource),
   statuses: [200],
 });
 
 const patch = (resource: Resource, object: string, suffix = ""): Operation => ({
   method: "patch",
   action: "patch",
-  operationId: idOf(resource, "patch", suffix),
+  operationId: idOf(resource, "patch", { suffix }),
+  tag: tagOf(resource),
   parameters: [...writeParameters, flag("force")],
   kind: kindOf(resource),
   body: patchName,
   answer: object,
-  consumes: patchTypes,
-  statuses: [200, 201],
+  // There is no telling how lists of a custom resource merge.
+  consumes: resource.custom ? patchTypes.filter((type) => !type.includes("strategic")) : patchTypes,
+  statuses: resource.custom ? [200] : [200, 201],
 });
 
 function write(
@@ -227,12 +245,13 @@ function write(
   return {
     method,
     action,
-    operationId: idOf(resource, verb, suffix),
+    operationId: idOf(resource, verb, { suffix }),
+    tag: tagOf(resource),
     parameters: writeParameters,
     kind: kindOf(resource),
     body: object,
     answer: object,
-    consumes: ["*/*"],
+    consumes: consumed(resource),
     statuses,
   };
 }

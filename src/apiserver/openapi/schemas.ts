@@ -58,6 +58,15 @@ export class SchemaCollector {
     this.#made.set(name, { ...describe(described?.text), ...schema });
   }
 
+  /** A schema that says itself what it means: of custom kinds, which may be named like others. */
+  set(name: string, schema: Json): void {
+    this.#made.set(name, schema);
+  }
+
+  has(name: string): boolean {
+    return this.#made.has(name);
+  }
+
   schemas(): Record<string, Json> {
     return Object.fromEntries([...this.#made].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
