@@ -336,6 +336,14 @@ describe("kubelet server: streams", () => {
     ]);
   });
 
+  test("exec: a command may be long", async () => {
+    refuseCri = new CriError("Exec", "UNKNOWN", "no");
+    const long = "a".repeat(20_000);
+    await ask(`/exec/default/p/c?output=1&command=echo&command=${long}`, { headers: spdy });
+    const [[, asked] = []] = criCalls;
+    assert.deepEqual((asked as { cmd: string[] }).cmd, ["echo", long]);
+  });
+
   test("port-forward: ports in the query for WebSockets, none for SPDY", async () => {
     refuseCri = new CriError("PortForward", "UNKNOWN", "no");
     await ask("/portForward/default/p", { headers: spdy });

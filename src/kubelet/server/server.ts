@@ -62,6 +62,8 @@ export interface KubeletServer {
 export const kubeletPort = 10250;
 /** As upstream's idle timeout. */
 const keepAliveTimeoutMs = 90_000;
+/** Of all headers, path and query among them: upstream's. A command to run may be long. */
+const headerBytesMax = 1024 * 1024;
 const headersTimeoutMs = 32_000;
 
 export function createKubeletServer(
@@ -71,7 +73,11 @@ export function createKubeletServer(
   const { log } = dependencies;
   const routes = new Map([...ownRoutes(options, dependencies), ...(dependencies.routes ?? [])]);
   const sockets = new Set<Duplex>();
-  const server: Server = createServer({ ...tlsSettings(options.tls), keepAliveTimeout: keepAliveTimeoutMs });
+  const server: Server = createServer({
+    ...tlsSettings(options.tls),
+    keepAliveTimeout: keepAliveTimeoutMs,
+    maxHeaderSize: headerBytesMax,
+  });
   server.headersTimeout = headersTimeoutMs;
   // Logs are followed and streams last for hours.
   server.requestTimeout = 0;

@@ -109,12 +109,13 @@ async function projectedFiles(
   return files;
 }
 
-/** A token is for the one user that all containers run as, or for the pod's group, and for everybody only if neither is known. */
+/** A token is for the one user that all containers run as, and for the pod's group; for everybody only if neither is known. */
 function tokenAccess(pod: PodView, mode: number): { mode: number; uid?: number } {
   const whole = pod.spec?.securityContext;
   const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
   const users = new Set(containers.map(({ securityContext }) => securityContext?.runAsUser ?? whole?.runAsUser));
   const [user] = users;
-  if (whole?.fsGroup !== undefined) return { mode: 0o600 };
-  return users.size === 1 && user !== undefined ? { mode: 0o600, uid: user } : { mode };
+  if (users.size === 1 && user !== undefined) return { mode: 0o600, uid: user };
+  // Giving it to the group widens that.
+  return { mode: whole?.fsGroup === undefined ? mode : 0o600 };
 }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import type { ConfigMap } from "#api";
+import type { ConfigMap, PodSecurityContext } from "#api";
 import { silentLogger } from "#base";
 import type { Client } from "#client";
 import { podOf } from "../core/testing.ts";
@@ -96,6 +96,22 @@ test("payloads: items, modes, optional sources, and what is missing", async () =
   assert.deepEqual(await of({ projected: { sources: projected } }), ["token 644 token-x", "name 644 pod"]);
   pod.spec!.securityContext = { fsGroup: 5 };
   assert.deepEqual((await of({ projected: { sources: projected } }))[0], "token 600 token-x");
+});
+
+test("tokens: for the one user of all containers, else for the group, else for everybody", async () => {
+  const volume = { name: "v", projected: { sources: [{ serviceAccountToken: { path: "t" } }] } };
+  const access = async (securityContext: PodSecurityContext, user?: number) => {
+    const pod = podOf({ containers: ["a", "b"] });
+    pod.spec!.securityContext = securityContext; // podOf makes a spec
+    if (user !== undefined) pod.spec!.containers[1]!.securityContext = { runAsUser: user };
+    const file = (await volumePayload(pod, volume, sources))?.get("t");
+    return [file?.mode.toString(8), file?.uid];
+  };
+  assert.deepEqual(await access({}), ["644", undefined]);
+  assert.deepEqual(await access({ fsGroup: 5 }), ["600", undefined]);
+  assert.deepEqual(await access({ runAsUser: 7 }), ["600", 7]);
+  assert.deepEqual(await access({ runAsUser: 7, fsGroup: 5 }), ["600", 7]);
+  assert.deepEqual(await access({ runAsUser: 7 }, 8), ["644", undefined]);
 });
 
 test("volume manager: a pod's volumes are deleted when nothing is written to them any more", async (t) => {
