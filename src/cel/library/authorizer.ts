@@ -42,7 +42,7 @@ export interface AuthorizerDecision {
   readonly error?: string;
 }
 
-/** Who is asked; may answer at once. */
+/** Who is asked; may answer at once. What goes wrong is part of the decision, a rejection ends the evaluation. */
 export type Authorize = (attributes: AuthorizerAttributes) => AuthorizerDecision | Promise<AuthorizerDecision>;
 
 export interface AuthorizerOptions {
@@ -79,24 +79,22 @@ const decisionType = typeNamed("Decision");
 /** Asks each question once; shared by all values that come from one authorizer. */
 class Questions {
   readonly #authorize: Authorize;
-  readonly #answers = new Map<string, AuthorizerDecision>();
+  readonly #answers = new Map<string, AuthorizerDecision | Promise<void>>();
   constructor(authorize: Authorize) {
     this.#authorize = authorize;
   }
   ask(attributes: AuthorizerAttributes): AuthorizerDecision {
     const key = JSON.stringify(attributes);
-    const known = this.#answers.get(key);
-    if (known) return known;
-    const answer = this.#authorize(attributes);
-    if (!(answer instanceof Promise)) {
-      this.#answers.set(key, answer);
-      return answer;
+    const known = this.#answers.get(key) ?? this.#authorize(attributes);
+    if (!(known instanceof Promise)) {
+      this.#answers.set(key, known);
+      return known;
     }
-    throw new PendingChecks(
-      answer.then((decision) => {
-        this.#answers.set(key, decision);
-      }),
-    );
+    const answered = known.then((decision) => {
+      if (decision) this.#answers.set(key, decision);
+    });
+    this.#answers.set(key, answered);
+    throw new PendingChecks(answered);
   }
 }
 
