@@ -20,7 +20,7 @@ test("environment: errors show where they are", () => {
   assert.equal(
     issues,
     "ERROR: <input>:2:2: undeclared reference to 'foo' (in container '')\n |  foo + 'é'.bar()\n | .^\n" +
-      "ERROR: <input>:2:15: undeclared reference to 'bar' (in container '')\n |  foo + 'é'.bar()\n | .......．......^",
+      "ERROR: <input>:2:15: undeclared reference to 'bar' (in container '')\n |  foo + 'é'.bar()\n | ........．.....^",
   );
 });
 
