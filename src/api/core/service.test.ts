@@ -159,6 +159,7 @@ test("what is ignored is warned about", () => {
     create({ externalIPs: ["010.0.0.9"], externalName: "x", trafficDistribution: "PreferClose" }).warnings,
     [
       'spec.externalIPs[0]: non-standard IP address "010.0.0.9" will be considered invalid in a future Kubernetes release: use "10.0.0.9"',
+      "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
       'spec.externalName is ignored when spec.type is not "ExternalName"',
       'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"',
     ],

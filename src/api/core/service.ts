@@ -2,7 +2,7 @@
  * Service: one name and address for a changing set of pods.
  * Follows upstream's registry/core/service; addresses and ports are allocated by the API server's registry, after validation.
  */
-import { type DeepReadonly, type FieldError, nameIsDns1035Label } from "#machinery";
+import { type DeepReadonly, type FieldError, nameIsDnsLabel } from "#machinery";
 import { defineKind } from "../kind.ts";
 import type { Service } from "../types.d.ts";
 import { serviceColumns } from "./service/columns.ts";
@@ -61,7 +61,7 @@ export const defineServiceKind = (families: ClusterFamilies) =>
     storageVersion: "v1",
     allowCreateOnUpdate: true,
     resetFields: ["status"],
-    validateName: (name, prefix) => [...nameIsDns1035Label(name, prefix)],
+    validateName: (name, prefix) => [...nameIsDnsLabel(name, prefix)],
 
     defaults: defaultService,
     prepareForCreate(service) {

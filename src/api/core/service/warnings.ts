@@ -22,9 +22,11 @@ export function serviceWarnings({ spec = {}, metadata }: Service): string[] {
   if (isHeadless(spec)) warnings.push(...headlessWarnings(spec));
   else checkEach("clusterIPs", clusterIPs, ipWarnings);
   checkEach("externalIPs", externalIPs, ipWarnings);
+  const isName = type === "ExternalName";
+  if (externalIPs.length > 0 && !isName && !isHeadless(spec))
+    warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters");
   if (loadBalancerIP) warnings.push(...ipWarnings(loadBalancerIP, at.child("loadBalancerIP")));
   checkEach("loadBalancerSourceRanges", loadBalancerSourceRanges, cidrWarnings);
-  const isName = type === "ExternalName";
   if (isName && externalIPs.length > 0) warnings.push('spec.externalIPs is ignored when spec.type is "ExternalName"');
   if (!isName && spec.externalName) warnings.push('spec.externalName is ignored when spec.type is not "ExternalName"');
   if (spec.trafficDistribution === "PreferClose") {
