@@ -82,10 +82,7 @@ export function tokenize(source: string, report: (at: number, message: string) =
     if (typeof found === "number") {
       const width = (source.codePointAt(found) ?? 0) > 0xffff ? 2 : 1;
       const end = Math.min(found + width, source.length);
-      report(
-        at,
-        `Syntax error: token recognition error at: '${source.slice(at, end).replace(/[\n\r\t]/g, shownEscape)}'`,
-      );
+      report(at, `Syntax error: token recognition error at: '${source.slice(at, end)}'`);
       at = Math.max(end, at + 1);
     } else {
       tokens.push({ kind: found.kind, at, text: source.slice(at, at + found.length) });
