@@ -358,16 +358,31 @@ interface PathSources {
 /** What is done before anyone is served, by the checks that upstream has for it. */
 const startSteps = {
   bootstrap: [
+    "poststarthook/start-apiserver-admission-initializer",
+    "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/storage-readiness",
     "poststarthook/start-system-namespaces-controller",
     "poststarthook/bootstrap-controller",
     "poststarthook/start-kubernetes-service-cidr-controller",
+    "poststarthook/start-service-ip-repair-controllers",
+    "poststarthook/start-cluster-authentication-info-controller",
     "poststarthook/rbac/bootstrap-roles",
     "poststarthook/scheduling/bootstrap-system-priority-classes",
     "poststarthook/kube-apiserver-autoregistration",
     "autoregister-completion",
   ],
-  definitions: ["poststarthook/start-apiextensions-controllers", "poststarthook/crd-informer-synced"],
-  aggregation: ["poststarthook/apiservice-status-remote-available-controller"],
+  definitions: [
+    "poststarthook/start-apiextensions-informers",
+    "poststarthook/start-apiextensions-controllers",
+    "poststarthook/crd-informer-synced",
+  ],
+  aggregation: [
+    "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-registration-controller",
+    "poststarthook/apiservice-status-local-available-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
+    "poststarthook/apiservice-openapi-controller",
+  ],
   flow: ["poststarthook/priority-and-fairness-config-producer", "poststarthook/priority-and-fairness-config-consumer"],
 } as const;
 

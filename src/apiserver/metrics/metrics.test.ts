@@ -177,6 +177,9 @@ test("health: lists, checks of their own, exclusions; each check is an indicator
   assert.match(verbose, /^\[\+]ping ok\n\[\+]log ok\n\[\+]etcd ok\n/);
   assert.match(verbose, /\n\[\+]shutdown ok\nreadyz check passed\n$/);
   assert.equal((await ask("/livez/poststarthook/rbac/bootstrap-roles")).body.toString(), "ok");
+  // The suite's "health handlers should contain necessary checks".
+  for (const name of ["storage-readiness", "start-service-ip-repair-controllers", "apiservice-openapi-controller"])
+    assert.equal((await ask(`/livez/poststarthook/${name}`)).body.toString(), "ok");
   assert.equal((await ask("/livez/shutdown")).status, 404, "only for readiness");
   assert.equal((await ask("/livez/none")).status, 404);
   const excluded = (await ask("/livez?verbose&exclude=etcd&exclude=nope")).body.toString();
