@@ -160,7 +160,9 @@ class DynamicQualifier implements Qualifier {
   }
   #key(run: Run): Result {
     const key = this.#index(run);
-    return key instanceof CelError || isKey(key) ? key : new CelError(`invalid qualifier type: ${goTypeName(key)}`);
+    return key instanceof CelError || isKey(key)
+      ? key
+      : new CelError(`invalid qualifier type: ${key === null ? "<nil>" : goTypeName(key)}`);
   }
 }
 

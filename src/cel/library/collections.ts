@@ -163,6 +163,9 @@ function sortBy(list: CelList, by: CelList): Result {
   return new ArrayList(order.map((i) => values[i] ?? null));
 }
 
+const sortValues = (name: string, list: CelValue, keys: CelValue): Result =>
+  list instanceof CelList && keys instanceof CelList ? sortBy(list, keys) : new CelError(`no such overload: ${name}`);
+
 function distinct(values: CelValue[]): Result {
   const unique: CelValue[] = [];
   for (const value of values) if (!unique.some((other) => isEqual(value, other))) unique.push(value);
@@ -190,16 +193,14 @@ export const listsLibrary: Library = {
       "list_flatten .(list(list(T))) list(T)": flatten,
       "list_flatten_int .(list(dyn), int) list(dyn)": flatten,
     },
-    sort: overloads(
-      sortable,
-      (type) => `list_${type}_sort .(list(${shortName(type)})) list(${shortName(type)})`,
-      (list: CelList) => sortBy(list, list),
-    ),
-    "@sortByAssociatedKeys": overloads(
-      sortable,
-      (type) => `list_${type}_sortByAssociatedKeys .(list(T), list(${shortName(type)})) list(T)`,
-      sortBy,
-    ),
+    sort: {
+      apply: (list: CelValue) => sortValues("sort", list, list),
+      is: sortable.map((type) => `list_${type}_sort .(list(${shortName(type)})) list(${shortName(type)})`),
+    },
+    "@sortByAssociatedKeys": {
+      apply: (list: CelValue, keys: CelValue) => sortValues("@sortByAssociatedKeys", list, keys),
+      is: sortable.map((type) => `list_${type}_sortByAssociatedKeys .(list(T), list(${shortName(type)})) list(T)`),
+    },
     "lists.range": { "lists_range (int) list(int)": (n: bigint) => new RangeList(Math.max(Number(n), 0)) },
     reverse: { "list_reverse .(list(T)) list(T)": onValues((values) => new ArrayList(values.reverse())) },
     distinct: { "list_distinct .(list(T)) list(T)": onValues(distinct) },
