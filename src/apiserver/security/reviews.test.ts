@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
-import type { ServiceAccount } from "#api";
+import type { ResourceAttributes, ServiceAccount } from "#api";
 import { realClock } from "#base";
 import { statusError } from "#machinery";
+import type { Attributes } from "../security.ts";
 import { createAccountTokens } from "./account-tokens.ts";
 import { createTokenChain, forServer } from "./authn/token-chain.ts";
 import { createAuthorizers } from "./authz/authorizers.ts";
@@ -94,6 +95,78 @@ test("access review: needs a subject and one of two kinds of attributes", async 
   );
 });
 
+/** What the authorizer is asked, and what is told. */
+async function askWith(resourceAttributes: ResourceAttributes) {
+  let asked: Attributes | undefined;
+  const authorize = (attributes: Attributes) => {
+    asked = attributes;
+    return { allowed: true, reason: "" };
+  };
+  const authorizer = { authorize, rulesFor: () => ({ rules: [], incomplete: false }) };
+  const tokens = createTokenChain([], [audience]);
+  const review = createReviews({ tokens, authorizer })["authorization.k8s.io/selfsubjectaccessreviews"];
+  const { status } = await review({ metadata: {}, spec: { resourceAttributes } }, context);
+  return { asked, status };
+}
+
+test("access review: selectors narrow the question; what can't be said so makes it wider, and that is told", async () => {
+  const requirements = [
+    { key: "spec.nodeName", operator: "In", values: ["n1"] },
+    { key: "x", operator: "NotIn", values: ["y"] },
+  ];
+  const some = await askWith({ verb: "list", resource: "pods", fieldSelector: { requirements } });
+  assert.deepEqual(some.asked?.fieldSelector, [
+    { field: "spec.nodeName", operator: "=", value: "n1" },
+    { field: "x", operator: "!=", value: "y" },
+  ]);
+  assert.deepEqual(some.status, { allowed: true });
+  const raw = await askWith({
+    fieldSelector: { rawSelector: "spec.nodeName=n1" },
+    labelSelector: { rawSelector: "a in (b),!c" },
+  });
+  assert.deepEqual(raw.asked?.fieldSelector, [{ field: "spec.nodeName", operator: "=", value: "n1" }]);
+  assert.deepEqual(
+    raw.asked?.labelSelector?.map(({ key: label, operator }) => `${label} ${operator}`),
+    ["a in", "c !"],
+  );
+  const partly = await askWith({
+    fieldSelector: { requirements: [...requirements, { key: "x", operator: "In", values: ["a", "b"] }] },
+    labelSelector: { rawSelector: "a in (" },
+  });
+  assert.equal(partly.asked?.fieldSelector?.length, 2);
+  assert.equal(partly.asked?.labelSelector, undefined);
+  assert.equal(
+    partly.status?.evaluationError,
+    "spec.resourceAttributes.fieldSelector partially ignored due to parse error; spec.resourceAttributes.labelSelector ignored due to parse error",
+  );
+});
+
+for (const [what, selectors, message] of [
+  [
+    "both ways at once",
+    { fieldSelector: { rawSelector: "a=b", requirements: [{ key: "a", operator: "Exists" }] } },
+    /fieldSelector\.rawSelector: Invalid value: "a=b": may not specified at the same time as requirements/,
+  ],
+  [
+    "neither way",
+    { labelSelector: {} },
+    /when spec\.resourceAttributes\.labelSelector is specified, requirements or raw/,
+  ],
+  [
+    "no values",
+    { fieldSelector: { requirements: [{ key: "a", operator: "In" }] } },
+    /requirements\[0\]\.values: Required value: must be specified when `operator` is 'In' or 'NotIn'/,
+  ],
+  [
+    "values of what exists",
+    { labelSelector: { requirements: [{ key: "a", operator: "Exists", values: ["b"] }] } },
+    /requirements\[0\]\.values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'/,
+  ],
+] as const)
+  test(`access review: a selector with ${what} is refused`, async () => {
+    await assert.rejects(askWith({ verb: "list", resource: "pods", ...(selectors as object) }), message);
+  });
+
 test("rules review: every rule as it stands", async () => {
   const answer = await reviews["authorization.k8s.io/selfsubjectrulesreviews"](
     { metadata: {}, spec: { namespace: "rb1" } },
@@ -146,6 +219,28 @@ for (const [pod, extra] of [
     assert.deepEqual(Object.fromEntries(nodeKeys), extra);
   });
 
+test("token request: bound to a Secret or a node, as long as it may be", async () => {
+  for (const [kind, claim] of [
+    ["Secret", "secret"],
+    ["Node", "node"],
+  ] as const) {
+    const warnings: string[] = [];
+    const get = async () => ({ metadata: { uid: "b1" } });
+    const spec = { audiences: [], expirationSeconds: 9000, boundObjectRef: { ...bound("thing"), kind } };
+    const settings = { lifeSecondsMax: 7200 };
+    const answer = await requestToken(
+      { metadata: {}, spec },
+      { ...tokenContext, get, settings, warnings },
+      accountTokens,
+    );
+    const [, payload = ""] = (answer.status?.token ?? "").split(".");
+    const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
+    assert.deepEqual(claims["kubernetes.io"][claim], { name: "thing", uid: "b1" });
+    assert.equal(claims.exp - claims.iat, 7200);
+    assert.deepEqual(warnings, ["requested expiration of 9000 seconds shortened to 7200 seconds"]);
+  }
+});
+
 test("token request: another account named in the body is refused", async () => {
   for (const [metadata, message] of [
     [{ name: "other" }, /metadata\.name: Invalid value: "other": must match the service account name if specified/],
@@ -163,6 +258,11 @@ for (const [name, spec, message] of [
     "another uid",
     { audiences: [], boundObjectRef: { ...bound("right"), uid: "x" } },
     /does not match the UID in record/,
+  ],
+  [
+    "a kind of no object",
+    { audiences: [], boundObjectRef: { apiVersion: "v1", kind: "toString" } },
+    /cannot bind token to object of type \/v1, Kind=toString/,
   ],
   [
     "another kind",

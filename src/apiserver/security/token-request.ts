@@ -112,7 +112,8 @@ async function bind(
   if (!reference) return {};
   const { kind = "", apiVersion = "v1", name: boundName = "", uid } = reference;
   const targets = { Pod: ["pods", namespace], Secret: ["secrets", namespace], Node: ["nodes", ""] } as const;
-  const target = apiVersion === "v1" && kind in targets ? targets[kind as keyof typeof targets] : undefined; // checked by `in`
+  const known = apiVersion === "v1" && Object.hasOwn(targets, kind);
+  const target = known ? targets[kind as keyof typeof targets] : undefined; // looked up
   if (!target) throw statusError.badRequest(`cannot bind token to object of type ${printType(apiVersion, kind)}`);
   const object = await get(target[0], target[1], boundName);
   if (kind === "Pod" && (object as Pod).spec?.serviceAccountName !== account.metadata.name)
