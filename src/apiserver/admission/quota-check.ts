@@ -32,8 +32,15 @@ export interface Tally {
 export function charge(tallies: readonly Tally[], request: AdmissionRequest): readonly Tally[] {
   const covering = new Set(tallies.filter((tally) => covers(tally, request)));
   if (covering.size === 0) return tallies;
-  const cost = costOf(request);
-  return tallies.map((tally) => (covering.has(tally) ? add(tally, cost, request) : tally));
+  const { operation, resource, object, old, now } = request;
+  const whole: QuotaUsage = new Map(object && quotaUsage(resource, object, now));
+  const difference = operation === "UPDATE" && old ? subtract(whole, quotaUsage(resource, old, now)) : whole;
+  return tallies.map((tally) => {
+    if (!covering.has(tally)) return tally;
+    // What a scope didn't cover before the change costs all of it now.
+    const isNew = difference !== whole && old && !quotaMatches(tally.quota, resource, old);
+    return add(tally, isNew ? whole : difference, request);
+  });
 }
 
 function covers({ quota, used }: Tally, request: AdmissionRequest): boolean {
@@ -52,10 +59,9 @@ function covers({ quota, used }: Tally, request: AdmissionRequest): boolean {
   return true;
 }
 
-/** What the write adds; less than nothing when it gives something back. */
-function costOf({ operation, resource, object, old, now }: AdmissionRequest): QuotaUsage {
-  const cost = new Map(object && quotaUsage(resource, object, now));
-  const before = operation === "UPDATE" && old ? quotaUsage(resource, old, now) : [];
+/** What a change adds; less than nothing when it gives something back. */
+function subtract(after: QuotaUsage, before: QuotaUsage): QuotaUsage {
+  const cost = new Map(after);
   for (const [name, amount] of before) cost.set(name, subtractQuantities(cost.get(name) ?? "0", amount));
   for (const [name, amount] of cost) if (quantitySign(amount) === 0) cost.delete(name);
   return cost;

@@ -65,6 +65,30 @@ test("quota: dry runs cost nothing, updates the difference", async () => {
   assert.deepEqual(await used(), { "services.nodeports": "0" });
 });
 
+// The suite's "ResourceQuota should verify ResourceQuota with terminating scopes through scope selectors."
+test("quota: a pod that gets a deadline counts for the other scope at once", async () => {
+  const path = await namespace("scopes");
+  await api.call("POST", `${path}/serviceaccounts`, { metadata: { name: "default" } });
+  const own = `${path}/resourcequotas/q`;
+  const hard = { pods: "1" };
+  await api.call("POST", `${path}/resourcequotas`, {
+    metadata: { name: "q" },
+    spec: { hard, scopes: ["Terminating"] },
+  });
+  await api.call("PATCH", `${own}/status`, { status: { hard, used: { pods: "0" } } }, merge);
+  const pod = (name: string, spec: object = {}) => ({
+    metadata: { name },
+    spec: { containers: [{ name: "c", image: "i" }], ...spec },
+  });
+  await api.call("POST", `${path}/pods`, pod("a"));
+  assert.deepEqual((await api.call("GET", own)).status.used, { pods: "0" });
+  await api.call("PATCH", `${path}/pods/a`, { spec: { activeDeadlineSeconds: 60 } }, merge);
+  assert.deepEqual((await api.call("GET", own)).status.used, { pods: "1" });
+  await assert.rejects(api.call("POST", `${path}/pods`, pod("b", { activeDeadlineSeconds: 60 })), {
+    message: 'pods "b" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
+  });
+});
+
 test("quota: refuses what can't be counted", async () => {
   const path = await namespace("unknown");
   await quota("unknown", "q", { secrets: "1" });

@@ -3,7 +3,7 @@
  * can't take the same rest. Requests that arrive while a namespace is being looked at are looked at together afterwards, with one write
  * per quota for all. What is never stored after all, or deleted, the quota controller gives back. Upstream's ResourceQuota.
  */
-import type { ResourceQuota } from "#api";
+import type { Pod, ResourceQuota } from "#api";
 import { statusError } from "#machinery";
 import { encodeValue } from "../cache/encode.ts";
 import { Selection } from "../cache/selection.ts";
@@ -29,6 +29,7 @@ export function resourceQuota({ table, storage }: QuotaOptions): AdmissionPlugin
     handles: ({ operation, resource, subresource }) =>
       resource.stored?.namespaced === true && !isEvent(resource.stored) && isCounted(resource, subresource, operation),
     validate(request) {
+      if (!mayCost(request)) return undefined;
       const kind = table.stored("", "resourcequotas");
       return kind && new Promise((done, fail) => enqueue({ request, done, fail }, kind));
     },
@@ -135,7 +136,15 @@ const isEvent = ({ resource, group }: StoredKind): boolean =>
   resource === "events" && (group === "" || group === "events.k8s.io");
 
 /** Whose changes may cost more than they did. */
-const changing = new Set(["services", "persistentvolumeclaims"]);
+const changing = new Set(["services", "persistentvolumeclaims", "pods"]);
+
+/** A pod changes its scope with its deadline; nothing else about it that may change counts. */
+function mayCost({ operation, resource, subresource, object, old }: AdmissionRequest): boolean {
+  if (operation === "CREATE" || resource.group !== "" || resource.resource !== "pods" || subresource !== "")
+    return true;
+  const hasDeadline = (pod: Pod | undefined) => pod?.spec?.activeDeadlineSeconds !== undefined;
+  return hasDeadline(object as Pod) !== hasDeadline(old as Pod); // as the resource says
+}
 
 function isCounted(
   { group, resource }: AdmissionRequest["resource"],
