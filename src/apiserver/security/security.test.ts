@@ -1,7 +1,10 @@
 /** Who is recognized and what is refused, over real TLS. */
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
+import { parseAuthenticationConfiguration } from "./authn/jwt-configuration.ts";
+import { startTestIssuer, type TestIssuer } from "./authn/test-issuer.ts";
 import { createAuthority, issueCertificate, type KeyPair, type LeafRequest } from "./certificates.ts";
+import { loadExpressionCompiler } from "./expressions.ts";
 import { startSecuredServer } from "./test-secured-server.ts";
 
 const now = Date.now();
@@ -131,6 +134,26 @@ test("authorities: replaced ones count at once, even where a handshake still acc
   assert.equal(await whoAmI({ client }), "jane");
   security.setAuthorities({ clients: two.certificate });
   assert.equal(await whoAmI({ client }), 401, "the listener still lets it in");
+});
+
+test("issuers: replaced ones count once they answer", async (t) => {
+  const [before, after] = await Promise.all([startTestIssuer(), startTestIssuer()]);
+  t.after(() => Promise.all([before.close(), after.close()]));
+  const rules = { compile: await loadExpressionCompiler(), disallowedIssuers: [] };
+  const configured = async ({ url, authority }: TestIssuer) => {
+    const username = { claim: "sub", prefix: "out:" };
+    const issuer = { url, audiences: ["sampan"], certificateAuthority: authority };
+    const file = { apiVersion: "apiserver.config.k8s.io/v1", kind: "AuthenticationConfiguration" };
+    const text = JSON.stringify({ ...file, jwt: [{ issuer, claimMappings: { username } }] });
+    return (await parseAuthenticationConfiguration(text, rules)).jwt;
+  };
+  const { whoAmI, security } = await startSecuredServer(t, { jwt: await configured(before) });
+  const both = () => Promise.all([whoAmI({ token: before.token({}) }), whoAmI({ token: after.token({}) })]);
+  assert.deepEqual(await both(), ["out:jane", 401]);
+  await security.setJwt(await configured(after));
+  assert.deepEqual(await both(), [401, "out:jane"]);
+  await security.setJwt([]);
+  assert.deepEqual(await both(), [401, 401]);
 });
 
 test("anonymous: not at all, or to some paths", async (t) => {
