@@ -107,7 +107,7 @@ export class Pipeline {
     const { verb } = meter;
     const resource = this.#find(target);
     if (!resource) return { type: "answer", answer: this.#nowhere(target.group), meter };
-    if (resource.custom && misplaced(resource, target)) return { type: "answer", answer: pageNotFound(), meter };
+    if (resource.custom && misplaced(resource, target, verb)) return { type: "answer", answer: pageNotFound(), meter };
     checkMethod(resource, target, { verb, method });
     meter.serving(resource);
     return {
@@ -286,8 +286,8 @@ function labelSelectorOf(verb: string, query: Query): readonly LabelRequirement[
   }
 }
 
-const misplaced = ({ namespaced }: Resource, { inNamespace, name }: ResourceTarget): boolean =>
-  namespaced ? !inNamespace && name !== "" : inNamespace;
+const misplaced = ({ namespaced }: Resource, { inNamespace, name }: ResourceTarget, verb: string): boolean =>
+  namespaced ? !inNamespace && (name !== "" || (verb !== "list" && verb !== "watch")) : inNamespace;
 
 /** Routes that don't exist are not found; routes that exist for other methods don't allow this one. */
 function checkMethod(
@@ -296,14 +296,17 @@ function checkMethod(
   { verb, method }: { verb: string; method: string },
 ): void {
   const { name, subresource, namespace, inNamespace, rest, legacyWatch } = target;
+  if (legacyWatch && subresource !== "") throw statusError.unknownPath();
+  if (resource.custom) {
+    // The registry speaks for the others.
+    if (legacyWatch && verb !== "watch") throw statusError.methodNotAllowed();
+    return;
+  }
   const isNamespace = resource.group === "" && resource.resource === "namespaces";
   if (inNamespace && !resource.namespaced && !isNamespace) throw statusError.unknownPath();
   if (resource.namespaced && !inNamespace && name !== "") throw statusError.unknownPath();
   if (rest !== "" && !streams.has(subresource)) throw statusError.unknownPath();
-  if (legacyWatch && subresource !== "") throw statusError.unknownPath();
   if (method === "HEAD" && subresource !== "proxy") throw statusError.methodNotAllowed();
-  // The registry speaks for custom resources.
-  if (subresource !== "" && resource.custom) return;
   if (subresource !== "") {
     const found = resource.subresources.find((each) => each.name === subresource);
     if (!found) throw statusError.unknownPath();
@@ -317,6 +320,5 @@ function checkMethod(
   if (name !== "" && verb === "create") throw statusError.methodNotAllowed();
   if (name === "" && (verb === "update" || verb === "patch")) throw statusError.methodNotAllowed();
   if (legacyWatch && method !== "GET") throw statusError.methodNotAllowed();
-  // What a custom kind that is going still shows isn't all it serves: finalizers have to come off.
-  if (!resource.custom && !resource.verbs.includes(verb)) throw statusError.methodNotAllowed();
+  if (!resource.verbs.includes(verb)) throw statusError.methodNotAllowed();
 }

@@ -36,6 +36,8 @@ export interface DecodeOptions {
   readonly fieldValidation?: FieldValidation;
   /** Complaints don't say what the body was to be: options of deletions. */
   readonly bare?: boolean;
+  /** What is missing isn't filled in: objects of free form. */
+  readonly wordsRequired?: boolean;
 }
 
 export interface Decoded {
@@ -300,6 +302,10 @@ function versionAndKind(object: Json, options: DecodeOptions, body: Uint8Array):
   const kind = (object.kind as string | null | undefined) || expected.kind;
   const given = (object.apiVersion as string | null | undefined) ?? "";
   if (given.split("/").length > 2) throw unrecognized(`unexpected GroupVersion string: ${given}`, body, options);
+  if (options.wordsRequired) {
+    if (object.kind) return { apiVersion: given, kind };
+    throw unrecognized(`Object 'Kind' is missing in '${jsonText(body)}'`, body, options);
+  }
   if (given === "" || given === "/") return { apiVersion: expected.apiVersion, kind };
   if (!given.endsWith("/")) return { apiVersion: given, kind };
   // A group without a version: the path's, if the group is the path's.

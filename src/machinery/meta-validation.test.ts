@@ -146,7 +146,7 @@ test("metadata: what an update may not change", () => {
   ];
   for (const [meta, before, errors] of cases) assert.deepEqual(print(validateObjectMetaUpdate(meta, before)), errors);
   assert.deepEqual(print([missingResourceVersion()]), [
-    "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update",
+    "metadata.resourceVersion: Invalid value: 0: must be specified for an update",
   ]);
 });
 

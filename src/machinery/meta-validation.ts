@@ -109,7 +109,7 @@ export const missingResourceVersion = (): FieldError =>
   ({
     reason: "FieldValueInvalid",
     field: "metadata.resourceVersion",
-    message: "Invalid value: 0x0: must be specified for an update",
+    message: "Invalid value: 0: must be specified for an update",
   }) satisfies FieldError;
 
 export function validateImmutable(value: unknown, old: unknown, path: FieldPath): FieldError[] {

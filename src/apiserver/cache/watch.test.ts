@@ -138,20 +138,24 @@ test("watch: sendInitialEvents ends the state with a marked bookmark", async () 
   await watching.stop();
 });
 
-test("watch: bookmarks tell how far the server is, every minute and before the end", async () => {
+test("watch: bookmarks tell where the state ends, how far the server is, every minute and before the end", async () => {
   const watching = watch({ allowWatchBookmarks: true, fieldSelector: "metadata.name=none", timeoutSeconds: 100 });
+  await watching.count(1);
+  const { metadata: start } = watching.object(0);
+  assert.deepEqual(start.annotations, { "k8s.io/initial-events-end": "true" });
   await api.call("POST", configMaps, configMap("elsewhere"));
   clock.advance(bookmarkEveryMs);
-  await watching.count(1);
-  const { metadata } = watching.object(0);
-  assert.equal(metadata.resourceVersion, String(api.server.caches.revision));
-  clock.advance(38_000);
   await watching.count(2);
+  const { metadata } = watching.object(1);
+  assert.equal(metadata.resourceVersion, String(api.server.caches.revision));
+  assert.notEqual(metadata.resourceVersion, start.resourceVersion);
+  clock.advance(38_000);
+  await watching.count(3);
   clock.advance(2_000);
   await watching.done;
   assert.deepEqual(
     watching.events.map(({ type }) => type),
-    ["BOOKMARK", "BOOKMARK"],
+    ["BOOKMARK", "BOOKMARK", "BOOKMARK"],
   );
 });
 

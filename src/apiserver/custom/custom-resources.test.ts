@@ -207,6 +207,34 @@ test("custom resources: a default that comes later shows on reading what is stor
   assert.equal((await api.call("GET", `${widgets}/one`)).spec.colour, "red");
 });
 
+test("custom resources: what has no kind or another version is refused, sent and patched", async () => {
+  await define(api, widgetDefinition());
+  const { kind, apiVersion, ...bare } = widget("one");
+  await fails(
+    api.call("POST", widgets, { apiVersion, ...bare }),
+    400,
+    /must be of type Widget\): Object 'Kind' is missing in '\{.*\}' \(\{"apiVersion":"shop.example.co \.\.\.\)$/,
+  );
+  await fails(api.call("POST", widgets, { kind, ...bare }), 400, /^the API version in the data \(\) does not match/);
+  await api.call("POST", widgets, widget("one"));
+  const merge = { contentType: "application/merge-patch+json" };
+  const patch = (body: unknown) => api.call("PATCH", `${widgets}/one`, body, merge);
+  await fails(patch({ kind: null }), 422, /^ "" is invalid: patch: .*: Object 'Kind' is missing in '\{"apiVersion"/);
+  await fails(patch({ kind: 5 }), 422, /cannot unmarshal number into Go struct field \.kind of type string$/);
+  await fails(patch({ apiVersion: "a/b/c" }), 422, /: unexpected GroupVersion string: a\/b\/c$/);
+  await fails(patch({ apiVersion: null }), 500, /Object 'apiVersion' is missing/);
+  await fails(patch({ apiVersion: "v1" }), 422, /^Widget "one" is invalid: apiVersion: Invalid value: "v1": must be/);
+});
+
+test("custom resources: methods and places that upstream's handler has words of its own for", async () => {
+  await define(api, widgetDefinition());
+  await api.call("POST", widgets, widget("one"));
+  await fails(api.call("PUT", widgets, widget("one")), 400, /^name must be provided$/);
+  await fails(api.call("PATCH", `${widgets}/one`, {}, { contentType: "text/plain" }), 415, /application\/apply-patch/);
+  await fails(api.call("DELETE", "/apis/shop.example.com/v1/widgets"), 404, /could not find/);
+  await fails(api.call("GET", `${widgets}/one/nope/more`), 404, /^widgets.shop.example.com "one" not found$/);
+});
+
 test("custom resources: a dangerous pattern takes no time", async () => {
   const spec = { type: "object", properties: { text: { type: "string", pattern: "^(a+)+$" } } };
   await define(api, widgetDefinition("widgets", "Widget", [version("v1", true, spec)]));

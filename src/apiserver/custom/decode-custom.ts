@@ -15,6 +15,7 @@ import {
   type KubernetesObject,
   repeatedFields,
   statusError,
+  summarize,
   type TypeSchema,
 } from "#machinery";
 import type { Call } from "../registry/call.ts";
@@ -46,29 +47,39 @@ export async function decodeCustom(call: Call, custom: CustomVersion, fieldValid
   return object;
 }
 
-/** The same for what a patch made. */
-export async function finishPatched(
-  call: Call,
+/** What a patch made, before anything else is done to it; answers what the schema doesn't know. Throws DecodeError. */
+export const decodePatched = ({ kind, group }: Resource, custom: CustomVersion, object: KubernetesObject): string[] =>
+  object.kind === kind && groupOf(object) === group ? unknownFields(custom, object) : [];
+
+/** The rest of it. */
+export function finishPatched(resource: Resource, { schema }: CustomVersion, object: KubernetesObject): void {
+  if (!versionOf(object)) throw statusError.internal(noVersion);
+  checkKind(object, resource);
+  schema.applyDefaults(object);
+}
+
+/** What an apply made. */
+export async function decodeAppliedCustom(
+  resource: Resource,
   custom: CustomVersion,
-  { object, fieldValidation }: { object: KubernetesObject; fieldValidation: FieldValidation },
+  object: KubernetesObject,
 ): Promise<void> {
-  const { resource, warnings } = call;
-  const loading = custom.schema.load();
-  if (loading) await loading;
+  await custom.schema.load();
   checkKind(object, resource);
   const refuse = (why: string) =>
     statusError.invalid({ group: "", kind: "" }, "", [
       fieldError.invalid(FieldPath.root("patch"), JSON.stringify(object), why),
     ]);
-  const unknown = coerce(custom, object, refuse);
-  if (unknown.length > 0 && fieldValidation === "Strict") throw refuse(`strict decoding error: ${unknown.join(", ")}`);
-  if (fieldValidation === "Warn") warnings.push(...unknown);
+  coerce(custom, object, refuse);
   custom.schema.applyDefaults(object);
 }
 
-function coerce({ schema }: CustomVersion, object: KubernetesObject, refuse: (why: string) => Error): string[] {
+const unknownFields = ({ schema }: CustomVersion, object: KubernetesObject): string[] =>
+  schema.coerce(object).map((field) => `unknown field ${JSON.stringify(field)}`);
+
+function coerce(custom: CustomVersion, object: KubernetesObject, refuse: (why: string) => Error): string[] {
   try {
-    return schema.coerce(object).map((field) => `unknown field ${JSON.stringify(field)}`);
+    return unknownFields(custom, object);
   } catch (error) {
     throw error instanceof DecodeError ? refuse(error.message) : error;
   }
@@ -81,7 +92,7 @@ async function readBody(
   const { body, resource } = call;
   if (body.value !== undefined) return { object: cloneJson(body.value) as KubernetesObject, repeated: [] };
   const bytes = await body.bytes();
-  const open = { schemaOf: () => openType, accepts: () => true } as const;
+  const open = { schemaOf: () => openType, accepts: () => true, wordsRequired: true } as const;
   const expected = { apiVersion: resource.groupVersion, kind: resource.kind };
   switch (body.contentType) {
     case "":
@@ -106,22 +117,34 @@ async function readBody(
   throw unsupportedBody(body);
 }
 
-function checkWords(object: KubernetesObject, { groupVersion }: Resource): void {
-  if (!object.kind) throw statusError.internal("Object 'Kind' is missing in 'object has no kind field '");
-  if (!object.apiVersion) {
-    throw statusError.internal("Object 'apiVersion' is missing in 'object has no apiVersion field'");
+function checkWords(object: KubernetesObject, { groupVersion, kind }: Resource): void {
+  if (!object.kind) {
+    const text = JSON.stringify(object);
+    const why = `Object 'Kind' is missing in '${text}' (${summarize(Buffer.from(text))})`;
+    throw statusError.badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why}`);
   }
-  if (object.apiVersion === groupVersion) return;
+  const version = versionOf(object);
+  if (version === groupVersion) return;
   const why = `does not match the expected API version (${groupVersion})`;
-  throw statusError.badRequest(`the API version in the data (${object.apiVersion}) ${why}`);
+  throw statusError.badRequest(`the API version in the data (${version}) ${why}`);
 }
 
-function checkKind(object: KubernetesObject, { group, kind, groupVersion }: Resource): void {
+function checkKind(object: KubernetesObject, { kind, groupVersion }: Resource): void {
   const { kind: sent = "", apiVersion = "", metadata } = object;
   const errors = [];
   if (sent !== kind) errors.push(fieldError.invalid(FieldPath.root("kind"), sent, `must be ${kind}`));
   if (apiVersion !== groupVersion) {
     errors.push(fieldError.invalid(FieldPath.root("apiVersion"), apiVersion, `must be ${groupVersion}`));
   }
-  if (errors.length > 0) throw statusError.invalid({ group, kind: sent }, metadata?.name ?? "", errors);
+  if (errors.length > 0)
+    throw statusError.invalid({ group: groupOf(object), kind: sent }, metadata?.name ?? "", errors);
 }
+
+const noVersion = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
+
+function groupOf({ apiVersion = "" }: KubernetesObject): string {
+  const slash = apiVersion.indexOf("/");
+  return slash < 0 ? "" : apiVersion.slice(0, slash);
+}
+
+const versionOf = ({ apiVersion = "" }: KubernetesObject): string => (apiVersion === "/" ? "" : apiVersion);

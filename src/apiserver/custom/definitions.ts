@@ -242,8 +242,8 @@ export class Definitions {
     const { name = "" } = definition.metadata;
     const write = { ...at, verb: "update", namespace: "", name, subresource: "status" } as const;
     const call = internalCall(core, { ...write, object: definition, now: clock.now() });
-    // The name under which upstream's controllers write.
-    await update(core, { ...call, userAgent: "Go-http-client/2.0" }, "status");
+    // The name under which upstream's controllers in the server write.
+    await update(core, { ...call, userAgent: "kube-apiserver" }, "status");
   }
 }
 

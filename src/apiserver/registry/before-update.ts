@@ -94,8 +94,9 @@ export function beforeUpdate({ kind, object, old: shared, call, subresource, str
     ...validateObjectMeta(prepared, { namespaced, checkName: nameIsPathSegment, anyFinalizer: true }),
     ...validateObjectMetaUpdate(prepared, oldMetadata, { anyFinalizer: true }),
   ];
-  if (builtIn) {
-    // Every built-in kind checks all this once more by itself, which clients see as repeated causes.
+  // Every kind checks this once more by itself, which clients see as repeated causes.
+  if (!builtIn) errors.push(...validateObjectMetaUpdate(prepared, oldMetadata, { anyFinalizer: true }));
+  else {
     const checkName = kind.behaviour.validateName ?? nameIsDnsSubdomain;
     const { anyFinalizer = false } = kind.behaviour;
     const again = validateObjectMetaUpdate(prepared, oldMetadata, { anyFinalizer });

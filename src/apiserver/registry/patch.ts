@@ -21,7 +21,7 @@ import {
   TimeError,
 } from "#machinery";
 import type { Answer } from "../answer.ts";
-import { finishPatched } from "../custom/decode-custom.ts";
+import { decodeAppliedCustom, decodePatched, finishPatched } from "../custom/decode-custom.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import { withConversions } from "./awaited-conversions.ts";
 import type { Resource } from "../resource.ts";
@@ -47,14 +47,8 @@ export async function patch(core: RegistryCore, call: Call, subresource: string)
   const { resource } = call;
   const kind = storedOf(call);
   const { contentType } = call.body;
-  const cbor = takesCbor(call.body);
   const apply = isApply(call.body);
   if (!apply && !patchTypes.includes(contentType)) throw unsupportedPatch();
-  const strategic = !resource.itemsHaveKind;
-  if (!strategic && contentType === "application/strategic-merge-patch+json") {
-    const types = ["application/json-patch+json", "application/merge-patch+json", applyType];
-    throw statusError.unsupportedMediaType(cbor ? [...types, cborApplyType] : types);
-  }
   const body = await call.body.bytes();
   call.audit?.requestPatch(body);
   const options = readWriteOptions(call.query, "PatchOptions", { userAgent: call.userAgent, apply });
@@ -73,6 +67,15 @@ export async function patch(core: RegistryCore, call: Call, subresource: string)
 
 export const isApply = (body: RequestBody): boolean =>
   body.contentType === applyType || (body.contentType === cborApplyType && takesCbor(body));
+
+/** Throws StatusError: strategies need types of Go. */
+export function checkCustomPatch(body: RequestBody): void {
+  if (isApply(body) || customPatchTypes.includes(body.contentType)) return;
+  const types = [...customPatchTypes, applyType];
+  throw statusError.unsupportedMediaType(takesCbor(body) ? [...types, cborApplyType] : types);
+}
+
+const customPatchTypes: readonly string[] = ["application/json-patch+json", "application/merge-patch+json"];
 
 /** What go-restful says before upstream's own negotiation comes to speak. */
 export function unsupportedPatch(): StatusError {
@@ -106,14 +109,17 @@ async function patchOnto(
   const original = versioned(resource, existing);
   const parsed = readPatch(body, { mediaType, fieldValidation: options.fieldValidation });
   const { custom } = resource;
+  await custom?.schema.load();
   const result = parsed.apply(
     original as Record<string, unknown>,
     custom ? undefined : resource.schema,
-    custom ? undefined : (patched) => kindProblem(core, resource, patched),
+    custom
+      ? { decode: (patched) => decodePatched(resource, custom, patched) }
+      : { kindProblem: (patched) => kindProblem(core, resource, patched) },
   );
   warnings.push(...result.warnings);
   const object: KubernetesObject = result.object;
-  if (custom) await finishPatched(call, custom, { object, fieldValidation: options.fieldValidation });
+  if (custom) finishPatched(resource, custom, object);
   checkSameName(object, call);
   const stored = await toStored(resource, object);
   const kind = storedOf(call);
@@ -189,7 +195,7 @@ async function applyTo(
   warnings.push(...applied.warnings);
   // Parts are shared with the live object and the patch.
   const own: KubernetesObject = JSON.parse(JSON.stringify(object));
-  if (resource.custom) await finishPatched(call, resource.custom, { object: own, fieldValidation: "Ignore" });
+  if (resource.custom) await decodeAppliedCustom(resource, resource.custom, own);
   else decodeMerged(own, applied.object, resource);
   const uid = own.metadata?.uid;
   if (uid && !existing) {

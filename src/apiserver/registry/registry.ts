@@ -9,7 +9,7 @@ import type { RegistryCore } from "./core.ts";
 import { create } from "./create.ts";
 import { remove, removeCollection } from "./delete.ts";
 import { list } from "./list.ts";
-import { patch } from "./patch.ts";
+import { checkCustomPatch, patch } from "./patch.ts";
 import { get, watch } from "./read.ts";
 import { scale } from "./scale.ts";
 import { strategyOf, update } from "./update.ts";
@@ -84,13 +84,27 @@ export class Registry {
 }
 
 /** Upstream's handler of custom resources says in its own words what they don't have. */
-function checkCustomView({ resource, target, verb }: Call): void {
-  const { subresource } = target;
-  if (subresource === "") return;
-  const found = resource.subresources.find(({ name }) => name === subresource);
-  if (!found) throw statusError.notFound(resource, target.name);
-  if (!found.verbs.includes(verb)) throw statusError.methodNotSupported(resource, verb);
+function checkCustomView({ resource, target, verb, body }: Call): void {
+  const { subresource, name } = target;
+  const found = resource.subresources.find((each) => each.name === subresource);
+  if (subresource !== "" && !found) throw statusError.notFound(resource, name);
+  // What a kind that is going still shows isn't all it serves: finalizers have to come off.
+  const verbs = found?.verbs ?? everyVerb;
+  if (!verbs.includes(verb)) throw statusError.methodNotSupported(resource, verb);
+  if (verb === "patch") checkCustomPatch(body);
+  if (name === "" && (verb === "patch" || verb === "update")) throw statusError.badRequest("name must be provided");
 }
+
+const everyVerb: readonly string[] = [
+  "get",
+  "list",
+  "watch",
+  "create",
+  "update",
+  "patch",
+  "delete",
+  "deletecollection",
+];
 
 function checkParameters({ namespaced }: Resource, { inNamespace, namespace, name }: ResourceTarget): void {
   if (namespaced && inNamespace && namespace === "" && name !== "")

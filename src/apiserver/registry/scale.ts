@@ -26,7 +26,7 @@ import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
 import { decodeBody } from "./decode.ts";
-import { invalid } from "./errors.ts";
+import { invalid, plainError } from "./errors.ts";
 import { readWriteOptions, type WriteOptions } from "./options.ts";
 import { decodeApplied, isApply, unsupportedPatch } from "./patch.ts";
 import { rfc3339 } from "./rfc3339.ts";
@@ -194,6 +194,8 @@ function patched({ core, call, options }: Writing, live: Scale, body: Buffer): S
 
 /** The Scale with its owners noted. */
 function owned({ core, call, options }: Writing, live: Scale, wanted: Scale): Scale {
+  // Upstream can't tell the fields of such a Scale and gives up, after which nobody owns the replicas.
+  if (call.resource.custom) return withManaged(wanted, []);
   const replicas = wanted.spec?.replicas ?? 0;
   const managed = updateManagedFields({
     schema: schemaOf(core),
@@ -211,6 +213,7 @@ async function applied({ core, call, options }: Writing, live: Scale, body: Buff
   const sent = await decodeApplied(call, body, options);
   if (sent.refusal) throw sent.refusal;
   call.warnings.push(...sent.warnings);
+  if (call.resource.custom) throw plainError(noCustomApply);
   const { object } = applyObject({
     schema: schemaOf(core),
     apiVersion: scaleVersion,
@@ -225,6 +228,8 @@ async function applied({ core, call, options }: Writing, live: Scale, body: Buff
   checkSameName(object, call);
   return object as Scale;
 }
+
+const noCustomApply = `failed to create manager for existing fields: failed to convert live object (/; ${scaleVersion}, Kind=Scale) to proper version: request to convert CR to an invalid group/version: ${scaleVersion}`;
 
 function checkScale(scale: Scale, { target }: Call): void {
   const errors: FieldError[] = [];

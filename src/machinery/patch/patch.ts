@@ -9,6 +9,7 @@ import { FieldPath, fieldError } from "../field.ts";
 import { goValue } from "../go-text.ts";
 import { JsonSyntaxError, jsonDepthMax } from "../json-complaint.ts";
 import { countMembers, jsonMembers, jsonText, measureJson, parseJson } from "../json-text.ts";
+import type { KubernetesObject } from "../object.ts";
 import { QuantityError } from "../quantity.ts";
 import type { TypeSchema } from "../schema.ts";
 import { type StatusError, statusError } from "../status.ts";
@@ -38,10 +39,17 @@ export interface Patched {
 export interface Patch {
   /**
    * The original (in the version of the path; not changed) with the patch applied and checked against its type. Without a
-   * type (custom resources) nothing is checked, and a strategic patch is refused. `kindProblem` says why the result can't be one of its
-   * kind; not asked about strategic patches, which upstream doesn't decode. Throws StatusError.
+   * type (custom resources) a strategic patch is refused. Throws StatusError.
    */
-  apply(original: Json, type: TypeSchema | undefined, kindProblem?: (patched: Json) => string | undefined): Patched;
+  apply(original: Json, type: TypeSchema | undefined, reading?: PatchReading): Patched;
+}
+
+/** How what came out is read, beside its type. Not asked about strategic patches, which upstream doesn't decode. */
+export interface PatchReading {
+  /** Why it can't be one of its kind. */
+  kindProblem?(patched: Json): string | undefined;
+  /** In place of a type: may change the object, answers strict complaints. Throws DecodeError. */
+  decode?(object: KubernetesObject): readonly string[];
 }
 
 export interface PatchOptions {
@@ -87,10 +95,10 @@ function readJsonPatch(reading: Reading): Patch {
     strictErrors.map((each) => `json patch ${each}`),
   );
   return {
-    apply(original, type, kindProblem) {
+    apply(original, type, how) {
       const patched = attempt(() => applyJsonPatch(original, operations));
-      const printed = () => printPatched(patched, touchedByOperations(operations));
-      return finish(patched, { type, kindProblem, printed });
+      const printed = () => printPatched(patched, type ? touchedByOperations(operations) : patched);
+      return finish(patched, { type, ...how, printed });
     },
   };
 }
@@ -126,9 +134,9 @@ function readMergePatch(reading: Reading): Patch {
   if (!isObject(value) && !Array.isArray(value)) throw statusError.badRequest("Invalid JSON Patch");
   const finish = finisher(reading, strict ? repeatedFields(text, value) : []);
   return {
-    apply(original, type, kindProblem) {
+    apply(original, type, how) {
       const patched = mergePatch(original, value);
-      return finish(patched, { type, kindProblem, printed: () => printPatched(patched, value) });
+      return finish(patched, { type, ...how, printed: () => printPatched(patched, type ? value : patched) });
     },
   };
 }
@@ -147,23 +155,22 @@ function readStrategicPatch(reading: Reading): Patch {
   };
 }
 
-interface Outcome {
+interface Outcome extends PatchReading {
   readonly type: TypeSchema | undefined;
   /** What the message about a bad result shows. */
   readonly printed: () => string;
-  readonly kindProblem?: ((patched: Json) => string | undefined) | undefined;
   readonly fromMap?: boolean;
 }
 
 function finisher({ strict, fieldValidation }: Reading, patchErrors: readonly string[]) {
-  return (patched: unknown, { type, printed, kindProblem, fromMap = false }: Outcome): Patched => {
+  return (patched: unknown, { type, printed, kindProblem, decode, fromMap = false }: Outcome): Patched => {
     const refuse = (why: string) =>
       statusError.invalid({ group: "", kind: "" }, "", [fieldError.invalid(FieldPath.root("patch"), printed(), why)]);
     if (!isObject(patched)) throw refuse(cannotUnmarshal(patched, "map[string]interface {}"));
-    const wrongKind = kindProblem?.(patched);
+    const wrongKind = fromMap ? undefined : (wrongWords(patched, type ? undefined : printed) ?? kindProblem?.(patched));
     if (wrongKind !== undefined) throw refuse(wrongKind);
     const object = cloneJson(patched);
-    const found = type ? check(object, { type, fromMap, refuse }) : [];
+    const found = check(() => (type ? checkTyped(object, type, { fromMap }).strictErrors : decode?.(object)), refuse);
     const strictErrors = strict ? [...patchErrors, ...found] : [];
     if (strictErrors.length > 0 && fieldValidation === "Strict") {
       throw refuse(`strict decoding error: ${strictErrors.join(", ")}`);
@@ -172,12 +179,21 @@ function finisher({ strict, fieldValidation }: Reading, patchErrors: readonly st
   };
 }
 
-function check(
-  object: Json,
-  { type, fromMap, refuse }: { type: TypeSchema; fromMap: boolean; refuse: (why: string) => StatusError },
-): readonly string[] {
+/** Of version and kind, which are read before the rest. `printed`: what has no kind gets none. */
+function wrongWords({ apiVersion, kind }: Json, printed?: () => string): string | undefined {
+  for (const [key, value] of Object.entries({ apiVersion, kind })) {
+    if (value === null || value === undefined || typeof value === "string") continue;
+    const why = `json: cannot unmarshal ${jsonKind(value)} into Go struct field .${key} of type string`;
+    return `couldn't get version/kind; json parse error: ${why}`;
+  }
+  const version = typeof apiVersion === "string" ? apiVersion : "";
+  if (version.split("/").length > 2) return `unexpected GroupVersion string: ${version}`;
+  return printed && !kind ? `Object 'Kind' is missing in '${printed()}'` : undefined;
+}
+
+function check(read: () => readonly string[] | undefined, refuse: (why: string) => StatusError): readonly string[] {
   try {
-    return checkTyped(object, type, { fromMap }).strictErrors;
+    return read() ?? [];
   } catch (error) {
     const known = error instanceof DecodeError || error instanceof QuantityError || error instanceof TimeError;
     throw known ? refuse(error.message) : error;

@@ -2,17 +2,19 @@
  * A patched document as upstream's patch libraries leave it: objects on the way of a change were taken apart and have their keys sorted,
  * everything else is as it was. Only messages show it.
  */
+import { goJson } from "../go-text.ts";
+
 type Json = Record<string, unknown>;
 
-/** A tree of what was touched: objects for what was opened, anything else for what was put there whole. */
+/** A tree of what was touched: objects for what was opened, anything else for what was put there whole. Of itself: all of it. */
 export function printPatched(value: unknown, touched: unknown): string {
-  if (!isObject(touched)) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map((each, i) => printPatched(each, touched[i])).join(",")}]`;
-  if (!isObject(value)) return JSON.stringify(value);
+  if (typeof touched !== "object" || touched === null) return goJson(value);
+  if (Array.isArray(value)) return `[${value.map((each, i) => printPatched(each, (touched as Json)[i])).join(",")}]`;
+  if (!isObject(value)) return goJson(value);
   const members = Object.keys(value)
     .sort()
     .filter((key) => value[key] !== undefined)
-    .map((key) => `${JSON.stringify(key)}:${printPatched(value[key], touched[key])}`);
+    .map((key) => `${goJson(key)}:${printPatched(value[key], (touched as Json)[key])}`);
   return `{${members.join(",")}}`;
 }
 
