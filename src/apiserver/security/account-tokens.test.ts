@@ -32,7 +32,7 @@ test("account token: authenticates with its account's groups", () => {
   const found = tokens.authenticate(token);
   assert.ok("user" in found);
   assert.equal(found.user.name, "system:serviceaccount:ns:robot");
-  assert.deepEqual(found.user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns"]);
+  assert.deepEqual(found.user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
   assert.deepEqual(found.user.extra["authentication.kubernetes.io/credential-id"], [`JTI=${id}`]);
 });
 

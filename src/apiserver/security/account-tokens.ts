@@ -8,7 +8,7 @@ import type { RequestUser, Secret, ServiceAccount } from "#api";
 import type { DeepReadonly, KubernetesObject } from "#machinery";
 import { goQuote } from "#machinery";
 import { isSignedBy, type Jwt, keyIdOf, parseJwt, signingOptions } from "./authn/jwt.ts";
-import type { TokenResult } from "./authn/token-chain.ts";
+import { type TokenResult, withAuthenticated } from "./authn/token-chain.ts";
 import { accountGroups, accountUserName, parseAccountUserName } from "./groups.ts";
 
 export interface Reference {
@@ -75,6 +75,8 @@ export interface AccountTokens {
 interface Verified {
   readonly claims: Readonly<Record<string, unknown>>;
   readonly audiences: readonly string[];
+  /** Whom the claims name; made on first use. */
+  user?: RequestUser;
 }
 
 export function createAccountTokens(options: AccountTokensOptions): AccountTokens {
@@ -151,7 +153,9 @@ export function createAccountTokens(options: AccountTokensOptions): AccountToken
       if (claims.iss === legacyIssuer) return legacyUser(token, claims, { ...options, audiences });
       const seconds = now() / 1000;
       const why = whyNotNow(claims, seconds) || whyUnbound(claims, { seconds, lookUp });
-      return why ? { why } : { user: userOf(claims), audiences };
+      if (why) return { why };
+      known.user ??= withAuthenticated(userOf(claims));
+      return { user: known.user, audiences };
     },
 
     keySet: () => ({

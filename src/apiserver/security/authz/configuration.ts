@@ -153,14 +153,17 @@ function readWebhook(given: GivenWebhook, reading: Reading): WebhookConfiguratio
     ["unauthorizedTTL", unauthorizedTtlMs],
   ] as const)
     if (ttl < 0) errors.push(fieldError.invalid(at.child(field), printDuration(ttl), "must be > 0s"));
-  checkChoice(given.subjectAccessReviewVersion, ["v1", "v1beta1"], at.child("subjectAccessReviewVersion"), errors);
+  checkChoice(given.subjectAccessReviewVersion, ["v1", "v1beta1"], {
+    at: at.child("subjectAccessReviewVersion"),
+    errors,
+  });
   const conditionVersion = at.child("matchConditionSubjectAccessReviewVersion");
   if (given.matchConditionSubjectAccessReviewVersion !== "")
-    checkChoice(given.matchConditionSubjectAccessReviewVersion, ["v1"], conditionVersion, errors);
+    checkChoice(given.matchConditionSubjectAccessReviewVersion, ["v1"], { at: conditionVersion, errors });
   else if (matchConditions.length > 0)
     errors.push(fieldError.required(conditionVersion, "required if match conditions are specified"));
-  checkChoice(failurePolicy, ["NoOpinion", "Deny"], at.child("failurePolicy"), errors);
-  checkConnection(given.connectionInfo, at.child("connectionInfo"), errors);
+  checkChoice(failurePolicy, ["NoOpinion", "Deny"], { at: at.child("failurePolicy"), errors });
+  checkConnection(given.connectionInfo, { at: at.child("connectionInfo"), errors });
   return {
     kubeconfigFile: given.connectionInfo.kubeConfigFile ?? "",
     version: given.subjectAccessReviewVersion,
@@ -172,16 +175,17 @@ function readWebhook(given: GivenWebhook, reading: Reading): WebhookConfiguratio
   };
 }
 
-function checkChoice(value: string, choices: readonly string[], at: FieldPath, errors: FieldError[]): void {
+interface Checking {
+  readonly at: FieldPath;
+  readonly errors: FieldError[];
+}
+
+function checkChoice(value: string, choices: readonly string[], { at, errors }: Checking): void {
   if (value === "") errors.push(fieldError.required(at));
   else if (!choices.includes(value)) errors.push(fieldError.notSupported(at, value, choices));
 }
 
-function checkConnection(
-  { type, kubeConfigFile }: GivenWebhook["connectionInfo"],
-  at: FieldPath,
-  errors: FieldError[],
-) {
+function checkConnection({ type, kubeConfigFile }: GivenWebhook["connectionInfo"], { at, errors }: Checking) {
   const file = at.child("kubeConfigFile");
   const invalid = (detail: string) => void errors.push(fieldError.invalid(file, kubeConfigFile, detail));
   // It is what an API server inside of another cluster would use; this one has no such account.
@@ -190,7 +194,7 @@ function checkConnection(
       fieldError.forbidden(at.child("type"), "InClusterConfig is not possible for an API server"),
     );
   if (type !== "KubeConfigFile")
-    return checkChoice(type, ["InClusterConfig", "KubeConfigFile"], at.child("type"), errors);
+    return checkChoice(type, ["InClusterConfig", "KubeConfigFile"], { at: at.child("type"), errors });
   if (!kubeConfigFile) return void errors.push(fieldError.required(file));
   if (!path.isAbsolute(kubeConfigFile)) return invalid("must be an absolute path");
   const found = statSync(kubeConfigFile, { throwIfNoEntry: false });
