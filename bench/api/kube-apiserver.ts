@@ -42,7 +42,14 @@ export async function startKubeApiServer(options: KubeApiServerOptions): Promise
   ]);
   const pid = start(apiserver, [
     ...["--etcd-servers", at(client), "--cert-dir", folder, "--bind-address", "127.0.0.1"],
-    ...["--advertise-address", "127.0.0.1", "--secure-port", String(port), "--service-cluster-ip-range", "10.96.0.0/16"],
+    ...[
+      "--advertise-address",
+      "127.0.0.1",
+      "--secure-port",
+      String(port),
+      "--service-cluster-ip-range",
+      "10.96.0.0/16",
+    ],
     ...["--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", key],
     ...["--service-account-signing-key-file", key, "--token-auth-file", tokens],
     ...["--authorization-mode", "Node,RBAC", "--endpoint-reconciler-type", "none", "--v", "0"],

@@ -47,13 +47,12 @@ test("OpenAPI: descriptions stand at types, fields, and beside references", () =
   const v2 = documentV2(source).definitions as Schemas; // a document's own parts
   const v3 = (documentV3(source).components as { schemas: Schemas }).schemas;
   assert.equal(v2["io.k8s.api.core.v1.PodSpec"]?.description, "A pod.");
-  assert.equal(
-    (v3["io.k8s.api.core.v1.PodSpec"]?.properties.containers as { description: string }).description,
-    "What runs.",
-  );
+  const described = (schema: string, field: string) =>
+    (v3[schema]?.properties[field] as { description?: string } | undefined)?.description; // a schema
+  assert.equal(described("io.k8s.api.core.v1.PodSpec", "containers"), "What runs.");
   assert.equal(v2["io.k8s.api.core.v1.Event"]?.description, "Of core.");
   assert.equal(v2["io.k8s.api.events.v1.Event"]?.description, "Of events.");
   const listMeta = v3["io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"];
   assert.deepEqual(listMeta?.properties.continue, { description: "Go on.", type: "string" });
-  assert.equal((listMeta?.properties.resourceVersion as { description?: string }).description, undefined);
+  assert.equal(described("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta", "resourceVersion"), undefined);
 });
