@@ -46,10 +46,11 @@ if (inputs.some((file) => modified(path.join(root, file)) > modified(bundle))) {
   writeDescriptions(root);
   const { metafile } = await build({
     metafile: true,
-    // The store's commit thread is a file of its own: a worker starts from a file.
+    // Threads are files of their own: a worker starts from a file.
     entryPoints: {
       main: path.join(root, "src/cmd/main.ts"),
       "store-commit-worker": path.join(root, "src/store/sqlite/commit-worker.ts"),
+      "yaml-worker": path.join(root, "src/machinery/yaml-worker.ts"),
     },
     outdir: path.dirname(bundle),
     bundle: true,

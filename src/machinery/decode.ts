@@ -17,6 +17,7 @@ import { TimeError } from "./time.ts";
 import { checkTyped } from "./typed.ts";
 import { jsonKind } from "./typed-messages.ts";
 import type { Yaml } from "./yaml.ts";
+import { yamlAsideBytesMin } from "./yaml-sizes.ts";
 
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
 
@@ -54,9 +55,9 @@ const summaryBytesMax = 30;
 export async function decodeObject(body: Uint8Array, options: DecodeOptions): Promise<Decoded> {
   if (options.mediaType === "application/json") return decodeJsonObject(body, options);
   if (options.mediaType === "application/cbor") return decodeCborBody(body, options);
-  const { duplicatesError, parseYaml, YamlError } = await import("./yaml.ts");
+  const { duplicatesError, YamlError } = await import("./yaml.ts");
   try {
-    const { value, duplicates } = parseYaml(body);
+    const { value, duplicates } = await readYaml(body);
     return finish(
       {
         value,
@@ -75,6 +76,12 @@ export async function decodeObject(body: Uint8Array, options: DecodeOptions): Pr
 /** YAML as a body would be read, without a kind to hold it to. Throws YamlError. */
 export async function parseYamlText(text: string): Promise<Yaml> {
   return (await import("./yaml.ts")).parseYaml(text);
+}
+
+async function readYaml(body: Uint8Array): Promise<Yaml> {
+  if (body.length >= yamlAsideBytesMin) return (await import("./yaml-thread.ts")).parseYamlAside(body);
+  const { parseYaml } = await import("./yaml.ts");
+  return parseYaml(body);
 }
 
 /** The same for JSON only, at once. */
@@ -211,9 +218,9 @@ export async function decodeApplyPatch(body: Uint8Array, fieldValidation: FieldV
   const text = jsonText(body);
   const object = uniqueJsonObject(text);
   if (object) return { object, warnings: [] };
-  const { duplicatesError, parseYaml, YamlError } = await import("./yaml.ts");
+  const { duplicatesError, YamlError } = await import("./yaml.ts");
   try {
-    const { value: parsed, duplicates } = parseYaml(body);
+    const { value: parsed, duplicates } = await readYaml(body);
     const value = withoutDecimals(parsed);
     const complaint = `error converting YAML to JSON: ${duplicatesError(duplicates)}`;
     const strict = duplicates.length > 0 && fieldValidation === "Strict";

@@ -78,8 +78,16 @@ function endOfString(text: string, start: number): number {
 
 export type JsonPath = readonly (string | number)[];
 
-/** Where each member of a valid JSON text stands, in the order of the text; `again` when its key stood before. */
-export function* jsonMembers(text: string): Generator<{ path: JsonPath; again: boolean }> {
+export interface JsonMember {
+  readonly key: string;
+  /** Its key stood before. */
+  readonly again: boolean;
+  /** Only now; dear in deep texts. */
+  path(): JsonPath;
+}
+
+/** Where each member of a valid JSON text stands, in the order of the text. */
+export function* jsonMembers(text: string): Generator<JsonMember> {
   const levels: { keys?: Set<string>; at: string | number }[] = [];
   const path = () => levels.map(({ at }) => at);
   for (let at = 0; at < text.length; at++) {
@@ -105,7 +113,7 @@ export function* jsonMembers(text: string): Generator<{ path: JsonPath; again: b
           const again = level.keys.has(key);
           level.keys.add(key);
           level.at = key;
-          yield { path: path(), again };
+          yield { key, again, path };
         }
         at = end;
       }

@@ -1,3 +1,8 @@
+/** A library that few answers need. */
+export const loadYaml = () => import("./yaml-print.ts");
+export { printAsideBytesMin } from "./yaml-sizes.ts";
+export const printAside = async (json: Uint8Array, form: "yaml" | "indented"): Promise<Uint8Array> =>
+  (await import("./yaml-thread.ts")).printAside(json, form);
 /** Read and written only by servers that offer it and clients that ask: loaded then. */
 export const loadCbor = () => import("./cbor/mod.ts");
 export { type Condition, validateConditions } from "./condition-validation.ts";
@@ -148,6 +153,7 @@ export {
   createProtobufCodec,
   decodeEnvelope,
   encodeEnvelope,
+  envelopeAround,
   isProtobufEnvelope,
   type ProtobufCodec,
   type ProtobufEnvelope,

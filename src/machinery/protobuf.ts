@@ -78,6 +78,19 @@ export function encodeEnvelope({
   return writer.finish();
 }
 
+/** What stands before and after `length` bytes of an object: for lists that are sent piece by piece. */
+export function envelopeAround(
+  length: number,
+  { apiVersion, kind }: { apiVersion: string; kind: string },
+): { head: Buffer; tail: Buffer } {
+  const tail = Buffer.from([(3 << 3) | bytesType, 0, (4 << 3) | bytesType, 0]);
+  const none = encodeEnvelope({ apiVersion, kind, raw: empty });
+  const writer = new WireWriter();
+  writer.unsigned(length);
+  // Without the length of nothing, and what comes after it.
+  return { head: Buffer.concat([none.subarray(0, none.length - tail.length - 1), writer.finish()]), tail };
+}
+
 /** Last to first, see `wire.ts`: contentType, contentEncoding, raw, typeMeta. */
 function writeEnvelope(writer: WireWriter, apiVersion: string, kind: string, writeRaw: () => void): void {
   const close = (number: number, start: number): void => {

@@ -16,6 +16,8 @@ import { cannotRestore, goType, jsonKind, whereIn } from "./typed-messages.ts";
 
 /** Messages about unknown and repeated fields in one answer; upstream's bound. */
 export const strictErrorsMax = 100;
+/** Paths that are looked at for them; deep ones are dear, and the same one may come a million times. */
+export const pathsMax = 1000;
 
 type Json = Record<string, unknown>;
 
@@ -157,7 +159,7 @@ function checkObject(object: Json, plan: ObjectPlan, state: State): Json {
 }
 
 function dropUnknown(object: Json, key: string, state: State): void {
-  state.unknown.push([...state.path, key]);
+  if (state.unknown.length < pathsMax) state.unknown.push([...state.path, key]);
   countAny(object[key], state);
   delete object[key];
 }
@@ -378,10 +380,15 @@ export function checkTyped(
 
 /** Goes through the text for keys that stand twice, and puts all complaints into the order of the text. */
 function readAgain(text: string, type: TypeSchema, unknown: readonly JsonPath[]): string[] {
-  const unknownPaths = new Set(unknown.map(quotePath));
+  const unknownPaths = new Set(unknown.slice(0, strictErrorsMax).map(quotePath));
+  const unknownKeys = new Set<unknown>(unknown.map((steps) => steps.at(-1)));
   const messages = new Set<string>();
-  for (const { path, again } of jsonMembers(text)) {
+  let looked = 0;
+  for (const { key, again, path: pathOf } of jsonMembers(text)) {
     if (messages.size >= strictErrorsMax) break;
+    if (!again && !unknownKeys.has(key)) continue;
+    if (++looked > pathsMax) break;
+    const path = pathOf();
     const quoted = quotePath(path);
     if (unknownPaths.has(quoted)) messages.add(`unknown field ${quoted}`);
     // Below an unknown field and inside free-form JSON upstream doesn't look.

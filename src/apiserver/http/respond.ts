@@ -1,8 +1,8 @@
 /** An answer as bytes on the wire: status, headers, format, compression, slices. */
 import { setImmediate } from "node:timers/promises";
-import { type Status, StatusError } from "#machinery";
+import { loadYaml, printAside, printAsideBytesMin, type Status, StatusError } from "#machinery";
 import type { Answer } from "../answer.ts";
-import type { ListBytes, Presenter } from "../present/presenter.ts";
+import { type ListBytes, pieceBytes, type Presenter } from "../present/presenter.ts";
 import type { BinaryOutput } from "../present/binary.ts";
 import { HttpWatchConsumer } from "../present/watch-consumer.ts";
 import { upgradeOf } from "../streaming/upgrade-request.ts";
@@ -99,6 +99,9 @@ async function sendBody(context: ResponseContext, status: number, json: Buffer):
 const gzipHeaders = { "content-encoding": "gzip", vary: "Accept-Encoding" };
 
 async function sendList(context: ResponseContext, list: ListBytes): Promise<void> {
+  if (list.length !== undefined && list.length <= pieceBytes) {
+    return sendBody(context, 200, Buffer.concat([...list.pieces], list.length));
+  }
   const { request, sink, headers, format } = context;
   const iterator = list.pieces[Symbol.iterator]();
   const first = iterator.next();
@@ -140,17 +143,10 @@ async function writePieces(sink: ResponseSink, pieces: Iterable<Buffer>): Promis
   }
 }
 
-async function reprint({ format }: ResponseContext, json: Buffer): Promise<string> {
-  const value: unknown = JSON.parse(json.toString("utf8"));
-  if (format === "json") return JSON.stringify(value, null, 2);
-  const { stringify } = await import("yaml");
-  return stringify(value, {
-    version: "1.1",
-    aliasDuplicateObjects: false,
-    lineWidth: 0,
-    sortMapEntries: true,
-    indentSeq: false,
-  });
+async function reprint({ format }: ResponseContext, json: Buffer): Promise<string | Uint8Array> {
+  if (json.length >= printAsideBytesMin) return printAside(json, format === "json" ? "indented" : "yaml");
+  if (format === "yaml") return (await loadYaml()).printYaml(json);
+  return JSON.stringify(JSON.parse(json.toString("utf8")), null, 2);
 }
 
 /** The status that any failure is answered with; undefined: not one of ours, a fault of the server. */

@@ -6,6 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import {
   createProtobufCodec,
   encodeEnvelope,
+  envelopeAround,
   type KubernetesObject,
   type ProtobufCodec,
   type TypeSchema,
@@ -20,8 +21,8 @@ import type { BinaryOutput } from "./binary.ts";
 import { BinaryWatchConsumer } from "./binary-watch.ts";
 import { type ListBytes, type Presenter, viewOf } from "./presenter.ts";
 
-/** Objects encoded between two turns of the event loop. */
-const turnObjectsMax = 64;
+/** Encoding between two turns of the event loop. */
+const turnMsMax = 4;
 
 export class ProtobufOutput implements BinaryOutput {
   readonly contentType = protobufType;
@@ -67,17 +68,10 @@ class ProtobufPresenter implements Presenter {
     return this.#codec.encodeObject(this.#resource.schema, viewOf(this.#resource, object));
   }
 
-  /** The envelope says how long the list is before it begins: all of it is encoded first. */
-  async list(objects: readonly StoredObject[], metadata: ListMetadata): Promise<ListBytes> {
-    const { listKind, groupVersion, schema } = this.#resource;
-    const parts: Buffer[] = [field(metadataNumber, encodeListMetadata(metadata))];
-    let since = 0;
-    for (const object of objects) {
-      parts.push(field(itemsNumber, this.#codec.encode(schema, viewOf(this.#resource, object))));
-      if (++since % turnObjectsMax === 0) await setImmediate();
-    }
-    const bytes = encodeEnvelope({ apiVersion: groupVersion, kind: listKind, raw: Buffer.concat(parts) });
-    return { length: bytes.length, pieces: [bytes] };
+  list(objects: readonly StoredObject[], metadata: ListMetadata): Promise<ListBytes> {
+    const { listKind: kind, groupVersion: apiVersion, schema } = this.#resource;
+    const encode = (object: StoredObject) => this.#codec.encode(schema, viewOf(this.#resource, object));
+    return listBytes({ apiVersion, kind, metadata, objects, encode });
   }
 
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
@@ -108,12 +102,9 @@ class ProtobufMetadataPresenter implements Presenter {
     return this.#enveloped(object.glance().metadata ?? {});
   }
 
-  list(objects: readonly StoredObject[], metadata: ListMetadata): ListBytes {
-    const parts = [field(metadataNumber, encodeListMetadata(metadata))];
-    for (const object of objects) parts.push(field(itemsNumber, this.#partial(object.glance().metadata ?? {})));
-    const raw = Buffer.concat(parts);
-    const bytes = encodeEnvelope({ apiVersion: this.#apiVersion, kind: "PartialObjectMetadataList", raw });
-    return { length: bytes.length, pieces: [bytes] };
+  list(objects: readonly StoredObject[], metadata: ListMetadata): Promise<ListBytes> {
+    const encode = (object: StoredObject) => this.#partial(object.glance().metadata ?? {});
+    return listBytes({ apiVersion: this.#apiVersion, kind: "PartialObjectMetadataList", metadata, objects, encode });
   }
 
   bookmark(revision: number, annotations: Readonly<Record<string, string>> | undefined): Buffer {
@@ -130,10 +121,40 @@ class ProtobufMetadataPresenter implements Presenter {
   }
 }
 
+interface EncodedList {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: ListMetadata;
+  readonly objects: readonly StoredObject[];
+  encode(object: StoredObject): Buffer;
+}
+
+/** The envelope says how long the list is before it begins: all of it is encoded first, in turns. */
+async function listBytes({ objects, metadata, encode, ...names }: EncodedList): Promise<ListBytes> {
+  const pieces: Buffer[] = [];
+  let parts: Buffer[] = [field(metadataNumber, encodeListMetadata(metadata))];
+  let length = parts[0]?.length ?? 0;
+  let started = performance.now();
+  for (const object of objects) {
+    const bytes = encode(object);
+    const head = Buffer.concat([itemTag, varint(bytes.length)]);
+    parts.push(head, bytes);
+    length += head.length + bytes.length;
+    if (performance.now() - started < turnMsMax) continue;
+    pieces.push(Buffer.concat(parts));
+    parts = [];
+    await setImmediate();
+    started = performance.now();
+  }
+  const { head, tail } = envelopeAround(length, names);
+  return { length: head.length + length + tail.length, pieces: [head, ...pieces, ...parts, tail] };
+}
+
 /** Of every list: ListMeta first, then the items. */
 const metadataNumber = 1;
 const itemsNumber = 2;
 const lengthDelimited = 2;
+const itemTag = Buffer.from([(itemsNumber << 3) | lengthDelimited]);
 
 function field(number: number, bytes: Uint8Array): Buffer {
   return Buffer.concat([varint((number << 3) | lengthDelimited), varint(bytes.length), bytes]);

@@ -14,7 +14,7 @@ import { QuantityError } from "../quantity.ts";
 import type { TypeSchema } from "../schema.ts";
 import { type StatusError, statusError } from "../status.ts";
 import { TimeError } from "../time.ts";
-import { checkTyped, quotePath, strictErrorsMax } from "../typed.ts";
+import { checkTyped, pathsMax, quotePath, strictErrorsMax } from "../typed.ts";
 import { jsonKind } from "../typed-messages.ts";
 import { applyJsonPatch, type JsonPatchOperation } from "./json-patch.ts";
 import { mergePatch } from "./merge-patch.ts";
@@ -244,6 +244,11 @@ function cannotUnmarshal(value: unknown, goType: string): string {
 export function repeatedFields(text: string, value: unknown): string[] {
   if (measureJson(text).members === countMembers(value)) return [];
   const found = new Set<string>();
-  for (const { path, again } of jsonMembers(text)) if (again) found.add(`duplicate field ${quotePath(path)}`);
-  return [...found].slice(0, strictErrorsMax);
+  let looked = 0;
+  for (const { path, again } of jsonMembers(text)) {
+    if (!again) continue;
+    found.add(`duplicate field ${quotePath(path())}`);
+    if (found.size >= strictErrorsMax || ++looked >= pathsMax) break;
+  }
+  return [...found];
 }
