@@ -18,6 +18,10 @@ test("go text: values as %v, maps sorted", () => {
   assert.equal(goValue({ b: [1, "x", null], a: { c: true } }), "map[a:map[c:true] b:[1 x <nil>]]");
   assert.equal(goNumber(1e21), "1e+21");
   assert.equal(goNumber(1e-7), "1e-07");
+  assert.equal(goNumber(1e19), "1e+19");
+  assert.equal(goNumber(123456.5), "123456.5");
+  assert.equal(goNumber(1234567.5), "1.2345675e+06");
+  assert.equal(goNumber(1234567), "1234567");
   assert.equal(goJson({ a: "<&>" }), '{"a":"\\u003c\\u0026\\u003e"}');
 });
 

@@ -53,9 +53,14 @@ export function goValue(value: unknown): string {
   return typeof value === "number" ? goNumber(value) : String(value);
 }
 
-/** `%v` of a float64 or int64: exponents have two digits and start at 1e+21. */
+const int64End = 2 ** 63;
+
+/** `%v` of an int64, or of a float64 where it can't be one: exponents have two digits and start at a million. */
 export function goNumber(value: number): string {
-  return String(value).replace(/e([+-])(\d)$/, "e$10$2");
+  if (Number.isInteger(value) && Math.abs(value) < int64End) return String(value);
+  const text = value.toExponential();
+  const exponent = Number(text.slice(text.indexOf("e") + 1));
+  return exponent >= -4 && exponent < 6 ? String(value) : text.replace(/e([+-])(\d)$/, "e$10$2");
 }
 
 /** `%T` of a decoded JSON value. */

@@ -70,7 +70,7 @@ export {
   fieldSelectorOf,
   parseFieldSelector,
 } from "./field-selector.ts";
-export { goJson, goQuote, goValue, isPrintable } from "./go-text.ts";
+export { goJson, goNumber, goQuote, goValue, isPrintable } from "./go-text.ts";
 export { JsonSyntaxError, jsonComplaint, jsonDepthMax } from "./json-complaint.ts";
 export { jsonText, measureJson, parseJson } from "./json-text.ts";
 export {

@@ -7,7 +7,6 @@
 import { canonicalBase64 } from "./base64.ts";
 import { Decimal, withoutDecimals } from "./decimal.ts";
 import { DecodeError } from "./decode-error.ts";
-import { goNumber } from "./go-text.ts";
 import { type JsonPath, jsonMembers } from "./json-text.ts";
 import { canonicalQuantity } from "./quantity.ts";
 import type { FieldSchema, TypeSchema, ValueSchema } from "./schema.ts";
@@ -263,7 +262,7 @@ function checkQuantity(value: unknown): string {
   // A bare number is read as its text, anything else as a text that is no quantity.
   if (typeof value === "string") return canonicalQuantity(value.trim());
   if (value instanceof Decimal) return canonicalQuantity(value.text);
-  return canonicalQuantity(typeof value === "number" ? goNumber(value) : JSON.stringify(value));
+  return canonicalQuantity(JSON.stringify(value));
 }
 
 function checkIntOrString(value: unknown, state: State): unknown {
@@ -338,7 +337,7 @@ function mismatch(value: unknown, schema: ValueSchema, state: State, type = goTy
 
 function numberText(value: unknown): string {
   if (value instanceof Decimal) return ` ${value.text}`;
-  return typeof value === "number" ? ` ${goNumber(value)}` : "";
+  return typeof value === "number" ? ` ${value}` : "";
 }
 
 export interface TypedResult {

@@ -205,7 +205,7 @@ function validateSpec(spec: Partial<CustomResourceDefinitionSpec>, given: Option
     if (wrong.length > 0) each.index(i).child("name").invalid(version.name, wrong.join(","));
     validateVersion(version, shared, { at: each.index(i), options });
   });
-  checkVersionNames(versions, shared, each);
+  checkVersionNames(spec.versions, shared, each);
   const [first] = versions;
   if (first) {
     const wrong = isDns1035Label(first.name);
@@ -264,8 +264,14 @@ const structuralExtensions = [
   "x-kubernetes-validations",
 ] as const;
 
-function checkVersionNames(versions: readonly CustomResourceDefinitionVersion[], shared: SharedParts, at: Place): void {
+function checkVersionNames(
+  given: readonly CustomResourceDefinitionVersion[] | undefined,
+  shared: SharedParts,
+  at: Place,
+): void {
+  const versions = given ?? [];
   const print = () => {
+    if (!given) return null;
     const above: string[] = [];
     if (shared.schema) above.push("schema");
     if (shared.subresources) above.push("subresources");

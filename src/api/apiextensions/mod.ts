@@ -11,6 +11,7 @@ export { applyDefaults, pruneDefaults } from "./schema/defaults.ts";
 export { coerceEmbedded, coerceMetadata, isDecodeFailure, validateEmbedded } from "./schema/embedded.ts";
 export {
   additionalOf,
+  asGo,
   defaultOf,
   isEmbedded,
   isIntOrString,

@@ -5,7 +5,7 @@ import { statusStrategy } from "../registry/plain-kind.ts";
 import { columnsOf } from "./columns.ts";
 import type { CustomSchema } from "./custom-schema.ts";
 import { finalizerWarnings } from "./finalizer-warnings.ts";
-import { compileJsonPath } from "./json-path.ts";
+import { compileJsonPath, found } from "./json-path.ts";
 import { scaleRules, validateScale } from "./scale-rules.ts";
 
 type Version = DeepReadonly<CustomResourceDefinitionVersion>;
@@ -22,6 +22,8 @@ export interface BehaviourOptions {
 export function behaviourOf({ group, kind, resource, version, schema }: BehaviourOptions): Kind<WithStatus> {
   const { status, scale } = version.subresources ?? {};
   const selectable = (version.selectableFields ?? []).map(({ jsonPath }) => jsonPath);
+  // Few kinds are ever shown as a table.
+  let columns: ReturnType<typeof columnsOf> | undefined;
   const scaleErrors = (object: KubernetesObject, withSpec: boolean): FieldError[] =>
     scale ? validateScale(object, scale, withSpec) : [];
   return {
@@ -57,7 +59,10 @@ export function behaviourOf({ group, kind, resource, version, schema }: Behaviou
       },
     }),
     ...(scale && { scale: scaleRules(scale) }),
-    columns: columnsOf(version.additionalPrinterColumns as Parameters<typeof columnsOf>[0]), // only read
+    get columns() {
+      columns ??= columnsOf(version.additionalPrinterColumns as Parameters<typeof columnsOf>[0]); // only read
+      return columns;
+    },
     ...(selectable.length > 0 && { selectableFields: selectableFields(selectable) }),
     selectableFieldNames: selectable.map((path) => path.replace(/^\./, "")),
     unknownField: (field) => `field label not supported: ${field}`,
@@ -78,8 +83,8 @@ function selectableFields(paths: readonly string[]): (object: KubernetesObject) 
   const finders = paths.map((path) => [path.replace(/^\./, ""), compileJsonPath(path)] as const);
   return (object) =>
     Object.fromEntries(
-      finders.map(([name, find]) => {
-        const [value] = find(object);
+      finders.map(([name, path]) => {
+        const [value] = path ? found(path, object) : [];
         return [name, value === undefined || value === null ? "" : String(value)];
       }),
     );

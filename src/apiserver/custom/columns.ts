@@ -1,52 +1,64 @@
 /** Printer columns of a version as table columns. Follows registry/customresource/tableconvertor. */
 import { type Column, creationText, type CustomResourceDefinitionVersion } from "#api";
-import { goJson, humanDuration, type KubernetesObject } from "#machinery";
-import { compileJsonPath } from "./json-path.ts";
-
-const age = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp", description: "" };
+import { canonicalTimeText, humanDuration, type KubernetesObject, TimeError } from "#machinery";
+import { compileJsonPath, found, printResult } from "./json-path.ts";
 
 type Columns = NonNullable<CustomResourceDefinitionVersion["additionalPrinterColumns"]>;
 
+const creation: Columns[number] = {
+  name: "Age",
+  type: "date",
+  jsonPath: ".metadata.creationTimestamp",
+  description: "",
+};
+
 export function columnsOf(columns: Columns | undefined): Column<KubernetesObject>[] {
-  const shown: Columns = columns && columns.length > 0 ? columns : [age];
-  return shown.map(({ name, type, format, description, priority, jsonPath }) => {
-    const find = compileJsonPath(jsonPath);
-    return {
+  const described = (columns?.length ?? 0) > 0;
+  const made: Column<KubernetesObject>[] = [];
+  for (const { name, type, format, description, priority, jsonPath } of columns?.length ? columns : [creation]) {
+    const path = compileJsonPath(jsonPath);
+    // Nor the ones after it, as upstream does.
+    if (!path) break;
+    const text = description || `Custom resource definition column (in JSONPath format): ${jsonPath}`;
+    made.push({
       name,
       type,
-      description: !columns?.length
-        ? creationText
-        : description || `Custom resource definition column (in JSONPath format): ${jsonPath}`,
+      description: described ? text : creationText,
       ...(format && { format }),
       ...(priority && { priority }),
-      of: (object, now) => cell(type, find(object)[0], now),
-    };
-  });
+      of: (object, now) => cell(type, found(path, object)[0], now),
+    });
+  }
+  return made;
 }
 
 function cell(type: string, value: unknown, now: number): string | number | boolean | null {
   switch (type) {
     case "string":
-      return value === undefined ? null : printed(value);
+      return value === undefined ? null : printResult(value);
     case "integer":
-      return typeof value === "number" ? Math.trunc(value) : null;
+      return typeof value === "number" ? wholeNumber(value) : null;
     case "number":
       return typeof value === "number" ? value : null;
     case "boolean":
       return typeof value === "boolean" ? value : null;
-    case "date": {
-      if (typeof value !== "string") return null;
-      if (value === "") return "<unknown>";
-      const at = Date.parse(value);
-      return Number.isNaN(at) ? "<invalid>" : humanDuration(now - at);
-    }
+    case "date":
+      return typeof value === "string" ? age(value, now) : null;
     default:
       return null;
   }
 }
 
-/** As client-go's JSONPath prints one result. */
-function printed(value: unknown): string {
-  if (value === null) return "";
-  return typeof value === "object" ? goJson(value) : String(value);
+/** Go's conversion: what is too large ends up at the other end. */
+const wholeNumber = (value: number): number => (Math.abs(value) < 2 ** 63 ? Math.trunc(value) : Number(-(2n ** 63n)));
+
+function age(time: string, now: number): string {
+  if (time === "" || time === "null") return "<unknown>";
+  try {
+    const at = canonicalTimeText(time);
+    return at === null ? "<unknown>" : humanDuration(now - Date.parse(at));
+  } catch (error) {
+    if (error instanceof TimeError) return "<invalid>";
+    throw error;
+  }
 }

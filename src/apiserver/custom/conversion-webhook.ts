@@ -19,7 +19,7 @@ import type { Lookup } from "../admission/chain.ts";
 import { CallError, type WebhookClient } from "../admission/webhook/client.ts";
 import { plainError } from "../registry/errors.ts";
 import type { Converter } from "./conversion.ts";
-import { goTypeOf } from "./json-path.ts";
+import { goTypeOf } from "./simple-path.ts";
 
 export interface ConversionWebhooks {
   readonly client: WebhookClient;

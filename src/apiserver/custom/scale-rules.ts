@@ -1,7 +1,7 @@
 /** The scale subresource by the paths that a version names. Follows registry/customresource/etcd.go and validator.go. */
 import type { CustomResourceDefinitionVersion, Kind } from "#api";
 import { type FieldError, fieldError, type KubernetesObject } from "#machinery";
-import { goTypeOf, PathError, type SimplePath, setAt, simplePath, valueAt } from "./json-path.ts";
+import { goTypeOf, PathError, type SimplePath, setAt, simplePath, valueAt } from "./simple-path.ts";
 
 type ScalePaths = NonNullable<NonNullable<CustomResourceDefinitionVersion["subresources"]>["scale"]>;
 
