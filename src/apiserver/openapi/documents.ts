@@ -127,6 +127,9 @@ const common = (operation: Operation): Json => ({
   "x-kubernetes-group-version-kind": operation.kind,
 });
 
+/** An empty list is left out: who reads a document and writes it again must get the same. */
+const parametersOf = (parameters: readonly object[]): Json => (parameters.length > 0 ? { parameters } : {});
+
 function pathV3({ parameters, operations }: PathOperations, collector: SchemaCollector): Json {
   const parameter = ({ name, in: place, type }: Parameter) => ({
     name,
@@ -140,7 +143,7 @@ function pathV3({ parameters, operations }: PathOperations, collector: SchemaCol
     const answer = { content: Object.fromEntries(produces.map((type) => [type, { schema }])) };
     path[operation.method] = {
       ...common(operation),
-      parameters: operation.parameters.map(parameter),
+      ...parametersOf(operation.parameters.map(parameter)),
       ...(operation.body
         ? {
             requestBody: {
@@ -188,7 +191,7 @@ function pathV2({ parameters, operations }: PathOperations, collector: SchemaCol
       consumes: [...operation.consumes],
       produces,
       schemes: ["https"],
-      parameters: [...body, ...operation.parameters.map(parameter)],
+      ...parametersOf([...body, ...operation.parameters.map(parameter)]),
       responses: {
         ...Object.fromEntries(
           operation.statuses.map((status) => [status, { description: descriptions[status], ...schema }]),
