@@ -45,7 +45,6 @@ export async function create(core: RegistryCore, call: Call): Promise<Answer> {
   } = decoded.metadata ?? {};
   decoded.metadata = metadata;
   if (metadata.namespace && kind.namespaced && metadata.namespace !== target.namespace) throw namespaceMismatch();
-  if (metadata.resourceVersion) throw plainError("resourceVersion should not be set on objects to be created");
   const object = await toStored(resource, decoded);
   kind.behaviour.defaults?.(object);
   // With its defaults, as upstream's decoder leaves it.
@@ -55,7 +54,7 @@ export async function create(core: RegistryCore, call: Call): Promise<Answer> {
     undefined,
     object,
   );
-  const stored = await insert(core, call, { object, options });
+  const stored = await insert(core, call, { object, options, hasRevision: Boolean(metadata.resourceVersion) });
   return { type: "object", status: 201, resource, object: stored };
 }
 
@@ -63,13 +62,15 @@ export interface Insertion {
   /** In the stored version, defaulted, owners noted; belongs to the callee. */
   readonly object: KubernetesObject;
   readonly options: WriteOptions;
+  /** The client said which revision it has; refused where upstream's storage does, after all who have a say. */
+  readonly hasRevision?: boolean;
 }
 
 /** From mutating admission on. Also what an update and an apply do when there is nothing yet. */
 export async function insert(
   core: RegistryCore,
   call: Call,
-  { object: sent, options }: Insertion,
+  { object: sent, options, hasRevision }: Insertion,
 ): Promise<StoredObject> {
   const { resource, target, warnings, now, user, audit, meter } = call;
   const kind = storedOf(call);
@@ -118,6 +119,7 @@ export async function insert(
       if (there) throw alreadyThere(call, there, name, false);
       return core.storage.dry(kind, key, object);
     }
+    if (hasRevision) throw plainError("resourceVersion should not be set on objects to be created");
     const result = await core.storage.write({ kind, key, object, expected: 0, side, lease });
     if (result.type === "written") return result.object!; // a put answers its object
     if (result.type === "side-lost") continue;

@@ -49,6 +49,16 @@ test("create: a dry run stores nothing and has no revision", async () => {
   assert.equal((await refused(api.call("GET", `${configMaps}/dry`))).code, 404);
 });
 
+// As the suite's "ValidatingAdmissionPolicy can restrict access by-node" needs it.
+test("create: a revision is refused after all who have a say, by the storage alone", async () => {
+  const body = { metadata: { name: "revised", resourceVersion: "1" } };
+  const elsewhere = configMaps.replace("/default/", "/nowhere/");
+  assert.equal((await refused(api.call("POST", elsewhere, body))).code, 404);
+  const { message } = await refused(api.call("POST", configMaps, body));
+  assert.equal(message, "resourceVersion should not be set on objects to be created");
+  await api.call("POST", configMaps, body, { query: { dryRun: "All" } });
+});
+
 test("update: of two with the same revision one wins", async () => {
   const { metadata } = await api.call("POST", configMaps, configMap("lock"));
   const body = (value: string) => ({ ...configMap("lock", { value }), metadata });
