@@ -32,6 +32,12 @@ function validateName(name: string): string[] {
   return at.errors.map(({ message }) => message.slice(head(name).length));
 }
 
+/** Messages show the internal type. */
+function asUpstream(spec: IPAddress["spec"]) {
+  const { group = "", resource = "", namespace = "", name = "" } = spec?.parentRef ?? {};
+  return { Group: group, Resource: resource, Namespace: namespace, Name: name };
+}
+
 /** `services/default/kubernetes`. */
 function printParent({ spec }: IPAddress): string {
   const parent = spec?.parentRef;
@@ -50,7 +56,7 @@ export const ipAddressKind = defineKind<IPAddress>({
 
   validate: validateAddress,
   validateUpdate: ({ spec }, old) =>
-    validateImmutable(spec?.parentRef, old.spec?.parentRef, Place.root("spec").child("parentRef").path),
+    validateImmutable(asUpstream(spec), asUpstream(old.spec), Place.root("spec").child("parentRef").path),
 
   // Upstream has no column for the age.
   columns: [

@@ -14,7 +14,7 @@ function validateRanges(range: ServiceCIDR): FieldError[] {
   const spec = specOf(range);
   const { cidrs = [] } = spec;
   if (cidrs.length === 0) at.required("at least one CIDR required");
-  else if (cidrs.length > 2) at.invalid(spec, "may only hold up to 2 values");
+  else if (cidrs.length > 2) at.invalid({ CIDRs: cidrs }, "may only hold up to 2 values");
   else {
     cidrs.forEach((cidr, i) => {
       validateCanonicalCidr(cidr, at.index(i));
