@@ -13,7 +13,7 @@ import { CommandError } from "./command.ts";
 import { followConfigFile, readConfigFile } from "./config-file.ts";
 import { givenFlags, list, text, time } from "./flag-spec.ts";
 import { reviewTarget } from "./review-target.ts";
-import type { FollowedSecurity } from "./security-flags.ts";
+import type { FollowedSecurity } from "./followed-security.ts";
 
 export const authorizationFlags = {
   "authorization-mode": list(

@@ -4,7 +4,7 @@ import type { FlagSpecs, FlagValues } from "#base";
 import { CommandError } from "./command.ts";
 import { followConfigFile, readConfigFile } from "./config-file.ts";
 import { givenFlags, list, text, whole } from "./flag-spec.ts";
-import type { FollowedSecurity } from "./security-flags.ts";
+import type { FollowedSecurity } from "./followed-security.ts";
 
 export const oidcFlags = {
   "authentication-config": text("FILE", "Issuers of tokens and anonymous access: an AuthenticationConfiguration."),

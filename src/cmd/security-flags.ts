@@ -8,15 +8,15 @@ import {
   parseTokenFile,
   type RequestHeaderSettings,
   readAuthorities,
-  type Security,
   type SecurityConfiguration,
 } from "#apiserver";
-import type { Clock, FlagSpecs, FlagValues, Logger } from "#base";
+import type { FlagSpecs, FlagValues } from "#base";
 import { accountFlags, readAccounts } from "./account-flags.ts";
 import { authorizationFlags, readAuthorization } from "./authorization-flags.ts";
 import { CommandError } from "./command.ts";
 import { followConfigFile, readConfigFile } from "./config-file.ts";
 import { list, text, time } from "./flag-spec.ts";
+import type { FollowedSecurity } from "./followed-security.ts";
 import { oidcFlags, readAuthentication } from "./oidc-flags.ts";
 import { reviewTarget } from "./review-target.ts";
 
@@ -60,15 +60,6 @@ export interface SecuritySettings {
   readonly accounts: Partial<AccountSettings>;
   /** Files that change are read again. */
   follow(followed: FollowedSecurity): void;
-}
-
-export interface FollowedSecurity {
-  readonly security: Security;
-  /** Tells the listener about changed authorities of client certificates. */
-  readonly setClientAuthorities: () => void;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly signal: AbortSignal;
 }
 
 export async function readSecurityFlags(

@@ -2,11 +2,11 @@
  * What the audit log learns of one request on its way: made when it comes in, told who asks and what, and written at each stage that the
  * policy wants. Upstream's audit context. A server without a policy makes none, and then the rest costs a comparison with undefined.
  */
+import type { Clock } from "#base";
 import type { RequestUser } from "#api";
 import type { DeepReadonly, KubernetesObject, Status } from "#machinery";
-import type { Auditor } from "./auditor.ts";
 import { type AuditEvent, type Level, levels, type Stage, userInfo } from "./event.ts";
-import type { AuditedAttributes } from "./policy.ts";
+import type { AuditedAttributes, AuditPolicy } from "./policy.ts";
 
 /** As upstream: an agent that calls itself by a novel is cut. */
 const userAgentBytesMax = 1_024;
@@ -18,6 +18,16 @@ export interface AuditedRequest {
   readonly sourceIPs: () => readonly string[];
 }
 
+/** Where the events of a request go: the auditor. */
+interface AuditLog {
+  readonly policy: AuditPolicy;
+  readonly clock: Clock;
+  readonly counters: { rejected: number; level(level: Level): void };
+  take(event: AuditEvent): boolean | Promise<boolean>;
+  /** Nobody waits for this one but the end of the server. */
+  follow(result: boolean | Promise<boolean>): void;
+}
+
 /** Whoever has something to say about a request and doesn't care whether anyone listens. */
 export interface Annotations {
   /** The first value of a key stays. */
@@ -25,7 +35,7 @@ export interface Annotations {
 }
 
 export class RequestAudit implements Annotations {
-  readonly #auditor: Auditor;
+  readonly #auditor: AuditLog;
   readonly #request: AuditedRequest;
   readonly #receivedAt: number;
   /** Of the time before it is known whether anyone wants them. */
@@ -37,7 +47,7 @@ export class RequestAudit implements Annotations {
   #longRunning = false;
   #started = false;
 
-  constructor(auditor: Auditor, request: AuditedRequest) {
+  constructor(auditor: AuditLog, request: AuditedRequest) {
     this.#auditor = auditor;
     this.#request = request;
     this.#receivedAt = auditor.clock.now();

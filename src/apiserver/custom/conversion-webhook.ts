@@ -18,7 +18,7 @@ import {
 import type { Lookup } from "../admission/chain.ts";
 import { CallError, type WebhookClient } from "../admission/webhook/client.ts";
 import { plainError } from "../registry/errors.ts";
-import type { Converter } from "./conversion.ts";
+import type { Converter } from "./converter.ts";
 import { goTypeOf } from "./simple-path.ts";
 
 export interface ConversionWebhooks {

@@ -1,14 +1,9 @@
 /** Between the versions of a custom kind: by changing `apiVersion` alone, or by asking a webhook. Follows apiserver/conversion. */
 import type { CustomResourceDefinition } from "#api";
-import type { DeepReadonly, KubernetesObject } from "#machinery";
+import type { DeepReadonly } from "#machinery";
 import { plainError } from "../registry/errors.ts";
+import type { Converter } from "./converter.ts";
 import { type ConversionWebhooks, webhookConverter } from "./conversion-webhook.ts";
-
-/** Objects of any versions in the wanted one, in order. May change and return them; throws or rejects with a StatusError. */
-export type Converter = (
-  objects: readonly KubernetesObject[],
-  apiVersion: string,
-) => readonly KubernetesObject[] | Promise<readonly KubernetesObject[]>;
 
 export function converterOf({ spec }: DeepReadonly<CustomResourceDefinition>, webhooks: ConversionWebhooks): Converter {
   const known = new Set(spec.versions.map(({ name }) => `${spec.group}/${name}`));

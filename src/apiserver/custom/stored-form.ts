@@ -6,7 +6,7 @@
 import { cloneJson, DecodeError, type DeepReadonly, type KubernetesObject } from "#machinery";
 import { plainError } from "../registry/errors.ts";
 import { headOf, type StoredForm } from "../resource.ts";
-import type { Converter } from "./conversion.ts";
+import type { Converter } from "./converter.ts";
 import type { CustomSchema } from "./custom-schema.ts";
 
 export interface FormOptions {

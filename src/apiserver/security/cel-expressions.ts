@@ -20,7 +20,7 @@ import {
   stringType,
   unescapeName,
 } from "#cel";
-import type { CompileExpression, ExpressionScope } from "./expressions.ts";
+import type { CompileExpression, ExpressionScope } from "./expression-types.ts";
 
 const strings = listType(stringType);
 const stringMap = mapType(stringType, strings);

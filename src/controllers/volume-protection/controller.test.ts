@@ -27,7 +27,8 @@ const user = (nodeName: string | undefined): Pod => ({
     volumes: [{ name: "v", persistentVolumeClaim: { claimName: "data" } }],
   },
 });
-const finalizersAt = (transport: FakeTransport, path: string) => transport.objects.get(path)?.metadata?.finalizers ?? [];
+const finalizersAt = (transport: FakeTransport, path: string) =>
+  transport.objects.get(path)?.metadata?.finalizers ?? [];
 
 // conformance: PersistentVolumes CSI Conformance should run through the lifecycle of a PV and a PVC
 test("claim protection: a deleted claim goes when no pod on a node uses it any more", async () => {

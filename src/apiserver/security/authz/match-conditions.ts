@@ -2,7 +2,7 @@
 import type { Expression } from "../expressions.ts";
 import { aggregate } from "../rbac.ts";
 import type { Attributes } from "../../security.ts";
-import { selectorsOf } from "./webhook.ts";
+import { selectorsOf } from "./selectors.ts";
 
 export type MatchConditions = (attributes: Attributes) => { readonly matches: boolean } | { readonly error: string };
 

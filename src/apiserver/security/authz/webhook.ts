@@ -3,12 +3,12 @@
  * that aren't the webhook's business. Upstream's webhook authorizer.
  */
 import type { Clock } from "#base";
-import type { FieldRequirement, LabelRequirement } from "#machinery";
 import type { Attributes, Decision } from "../../security.ts";
 import { createExpiringCache } from "../expiring-cache.ts";
 import { createReviewWebhook, type ReviewTarget } from "../review-webhook.ts";
 import { noOpinion, type RulesAuthorizer } from "./chain.ts";
 import type { MatchConditions } from "./match-conditions.ts";
+import { selectorsOf } from "./selectors.ts";
 
 export interface WebhookAuthorizerOptions {
   readonly target: ReviewTarget;
@@ -112,36 +112,4 @@ function resourceAttributes(attributes: Attributes): object {
     ...present({ namespace, verb, group: apiGroup, version: apiVersion, resource, subresource, name }),
     ...selectorsOf(attributes),
   };
-}
-
-/** As the fields of ResourceAttributes. */
-export function selectorsOf({ fieldSelector, labelSelector }: Attributes): object {
-  const fields = fieldSelector?.map(fieldRequirement) ?? [];
-  const labels = labelSelector?.flatMap(labelRequirement) ?? [];
-  return {
-    ...(fields.length > 0 ? { fieldSelector: { requirements: fields } } : {}),
-    ...(labels.length > 0 ? { labelSelector: { requirements: labels } } : {}),
-  };
-}
-
-const fieldRequirement = ({ field, operator, value }: FieldRequirement) => ({
-  key: field,
-  operator: operator === "=" ? "In" : "NotIn",
-  values: [value],
-});
-
-const labelOperators: Readonly<Record<string, string>> = {
-  in: "In",
-  "=": "In",
-  "==": "In",
-  notin: "NotIn",
-  "!=": "NotIn",
-  exists: "Exists",
-  "!": "DoesNotExist",
-};
-
-/** Those that have no name in the API are left out: what is asked then is more, never less. */
-function labelRequirement({ key, operator, values }: LabelRequirement): object[] {
-  const name = labelOperators[operator];
-  return name === undefined ? [] : [{ key, operator: name, ...(values.length > 0 ? { values } : {}) }];
 }
