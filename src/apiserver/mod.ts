@@ -32,11 +32,8 @@ export type { AnonymousOptions } from "./security/authn/authenticator.ts";
 export type { RequestHeaderSettings } from "./security/authn/request-header.ts";
 export { readAuthorities } from "./security/authn/client-certificate.ts";
 export { type Keeping, keepExtensionAuthentication } from "./security/authn/extension-authentication.ts";
-export {
-  type JwtRules,
-  jwtOfFlags,
-  parseAuthenticationConfiguration,
-} from "./security/authn/jwt-configuration.ts";
+export { jwtOfFlags, parseAuthenticationConfiguration } from "./security/authn/jwt-configuration.ts";
+export type { JwtRules } from "./security/authn/jwt-shape.ts";
 export { parseAbacPolicies } from "./security/authz/abac.ts";
 export type { ConfiguredAuthorizer } from "./security/authz/authorizers.ts";
 export {

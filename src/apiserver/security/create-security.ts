@@ -15,7 +15,7 @@ import { type AccountTokens, createAccountTokens, lastUsedLabel } from "./accoun
 import { type AnonymousOptions, createAuthenticator } from "./authn/authenticator.ts";
 import { type Authorities, readAuthorities } from "./authn/client-certificate.ts";
 import type { TrustedAuthentication } from "./authn/extension-authentication.ts";
-import type { JwtConfiguration } from "./authn/jwt-configuration.ts";
+import type { JwtConfiguration } from "./authn/jwt-shape.ts";
 import { createJwtTokens } from "./authn/jwt-tokens.ts";
 import { createRequestHeaders, type RequestHeaderSettings } from "./authn/request-header.ts";
 import { createTokenChain, forServer, type TokenSource, withAuthenticated } from "./authn/token-chain.ts";

@@ -3,12 +3,8 @@ import { createHmac } from "node:crypto";
 import { after, before, test } from "node:test";
 import { realClock, silentLogger } from "#base";
 import { loadExpressionCompiler } from "../expressions.ts";
-import {
-  jwtOfFlags,
-  type JwtConfiguration,
-  type OidcFlags,
-  parseAuthenticationConfiguration,
-} from "./jwt-configuration.ts";
+import { jwtOfFlags, type OidcFlags, parseAuthenticationConfiguration } from "./jwt-configuration.ts";
+import type { JwtConfiguration } from "./jwt-shape.ts";
 import { createJwtTokens, type JwtTokens } from "./jwt-tokens.ts";
 import { startTestIssuer, type TestIssuer, testKey } from "./test-issuer.ts";
 import type { TokenResult } from "./token-chain.ts";

@@ -6,7 +6,7 @@ import { createExpiringCache } from "../expiring-cache.ts";
 import { type Expression, userValue } from "../expressions.ts";
 import { httpsGet } from "./https-get.ts";
 import { type Jwt, parseJwt } from "./jwt.ts";
-import type { ClaimMapping, JwtConfiguration, Rule } from "./jwt-configuration.ts";
+import type { ClaimMapping, JwtConfiguration, Rule } from "./jwt-shape.ts";
 import { createOidcProvider, type OidcProvider } from "./oidc-provider.ts";
 import { forServer, type TokenResult, type TokenSource } from "./token-chain.ts";
 
