@@ -5,7 +5,7 @@
 import type { ServiceCIDR } from "#api";
 import type { Logger } from "#base";
 import { type DeepReadonly, jsonEqual } from "#machinery";
-import { createOwn, type OwnObject, type OwnWriter, readOwn, updateOwn } from "../peers/write-own.ts";
+import { applyOwn, createOwn, type OwnObject, type OwnWriter, readOwn, updateOwn } from "../peers/write-own.ts";
 import { rfc3339 } from "../registry/rfc3339.ts";
 import type { RepairEvents } from "./record-event.ts";
 import { defaultRangeName } from "./service-ranges.ts";
@@ -62,8 +62,13 @@ async function checkDefaultRange(options: DefaultRangeOptions, found: DeepReadon
     reason: "",
     message: "Kubernetes default Service CIDR is ready",
   };
-  const others = (found.status?.conditions ?? []).filter(({ type }) => type !== "Ready");
-  await updateOwn(options, at, { ...found, status: { conditions: [...others, condition] } }, "status");
+  const object = {
+    apiVersion: `${at.group}/${at.version}`,
+    kind: "ServiceCIDR",
+    metadata: { name: defaultRangeName },
+    status: { conditions: [condition] },
+  };
+  await applyOwn(options, at, { object, subresource: "status", manager: controller });
 }
 
 function tell(

@@ -2,9 +2,11 @@
 import type { Clock } from "#base";
 import { type DeepReadonly, isStatusError, type KubernetesObject } from "#machinery";
 import type { RegistryCore } from "../registry/core.ts";
+import { Query } from "../query.ts";
 import { create } from "../registry/create.ts";
 import { removeOne } from "../registry/delete.ts";
 import { internalCall } from "../registry/internal-call.ts";
+import { patch } from "../registry/patch.ts";
 import { objectKey } from "../registry/storage.ts";
 import { update } from "../registry/update.ts";
 
@@ -49,6 +51,18 @@ export async function updateOwn(
 ): Promise<void> {
   const call = internalCall(core, { ...at, verb: "update", subresource, object, now: clock.now() });
   await update(core, call, subresource);
+}
+
+/** Server-side apply of a subresource, by a manager that takes what it says. */
+export async function applyOwn(
+  { core, clock }: OwnWriter,
+  at: OwnObject,
+  { object, subresource, manager }: { object: object; subresource: string; manager: string },
+): Promise<void> {
+  const call = internalCall(core, { ...at, verb: "update", subresource, now: clock.now() });
+  const query = new Query(`fieldManager=${manager}&force=true`);
+  const body = { contentType: "application/apply-patch+yaml", bytes: async () => Buffer.from(JSON.stringify(object)) };
+  await patch(core, { ...call, verb: "patch", query, body }, subresource);
 }
 
 /** One that is gone already is as good. */
