@@ -179,7 +179,9 @@ else
       const hosted = node.kubelet.host().findPod("default", "one");
       assert.ok(hosted);
       const { path } = node.kubelet.host().containerLog(hosted, "c", { previous: false });
-      assert.match(await readFile(path, "utf8"), /stdout F one from one\n/);
+      // The runtime writes what the container said a moment later.
+      while (!/stdout F one from one\n/.test(await readFile(path, "utf8")))
+        await new Promise((resolve) => setImmediate(resolve));
     });
 
     await t.test("a container that ends is started again; what it said last is kept", async () => {

@@ -29,7 +29,7 @@ test("finalizers change only through their own path, the phase only with the del
   const old = made();
   assert.deepEqual(tryUpdate(namespaceKind, old, { change }).object, old);
   const finalized = tryUpdate(namespaceKind, old, { change, subresource: "finalize" }).object;
-  assert.deepEqual([finalized.spec, finalized.status], [{}, { phase: "Active" }]);
+  assert.deepEqual([finalized.spec, finalized.status], [{ finalizers: [] }, { phase: "Active" }]);
   assert.deepEqual(tryUpdate(namespaceKind, old, { change, subresource: "status" }).errors, [
     "status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty",
   ]);

@@ -50,6 +50,8 @@ test("a service: what a client leaves out", () => {
   assert.deepEqual(completed({ type: "ExternalName", externalName: "a.example.", ports: [] }), {
     type: "ExternalName",
     externalName: "a.example.",
+    // What was sent empty goes when it is encoded.
+    ports: [],
     sessionAffinity: "None",
   });
   const dual = { ipFamilies: ["IPv4", "IPv6"], ipFamilyPolicy: "RequireDualStack" };
