@@ -5,8 +5,6 @@
 import { globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { build, type Plugin } from "esbuild";
-// Packages are loaded here to learn their names, and one of them needs this first.
-import "reflect-metadata";
 import { writeDescriptions } from "./descriptions.ts";
 
 const root = path.resolve(import.meta.dirname, "..");

@@ -26,6 +26,7 @@ export { type Address, isIpv6Text, parseCidr, parseIp, printIp } from "./ip.ts";
 export { creationText } from "./columns.ts";
 export { kinds } from "./kinds.ts";
 export { customScaleKind, scaleKind } from "./autoscaling/scale.ts";
+export { contentOf, derTag, readDer, readInside, writeDer } from "./certificates/der.ts";
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";
 export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/mandatory.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";

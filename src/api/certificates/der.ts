@@ -1,4 +1,4 @@
-/** Reads DER, as far as certificate requests need it: one element after the other, nothing is copied. */
+/** Reads and writes DER, as far as certificates and requests for them need it: one element after the other, nothing is copied when reading. */
 
 export class DerError extends Error {
   override name = "DerError";
@@ -12,7 +12,15 @@ export interface DerElement {
   readonly encoded: Buffer;
 }
 
-export const derTag = { integer: 0x02, bitString: 0x03, octetString: 0x04, oid: 0x06, sequence: 0x30, set: 0x31 };
+export const derTag = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  oid: 0x06,
+  sequence: 0x30,
+  set: 0x31,
+};
 
 /** Enough for four gigabytes; what is longer can't be here. */
 const lengthBytesMax = 4;
@@ -67,4 +75,13 @@ export function readOid(element: DerElement | undefined): string {
     value = 0;
   }
   return parts.join(".");
+}
+
+/** One element with these contents, one after the other. */
+export function writeDer(tag: number, ...contents: readonly Uint8Array[]): Buffer {
+  const length = contents.reduce((sum, { length }) => sum + length, 0);
+  const lengthBytes: number[] = [];
+  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) lengthBytes.unshift(rest % 256);
+  const head = length < 0x80 ? [tag, length] : [tag, 0x80 | lengthBytes.length, ...lengthBytes];
+  return Buffer.concat([Buffer.from(head), ...contents]);
 }

@@ -1,8 +1,21 @@
 /**
- * Issues X.509 certificates: the cluster's authority and what it signs. `@peculiar/x509` is loaded on first use only, because
- * most starts find their certificates on disk. Keys are ECDSA P-256: quick to make (an RSA key costs up to half a second of a cold start).
+ * Issues X.509 certificates: the cluster's authority and what it signs. They are two fixed shapes, written here in DER, while keys and signatures
+ * are OpenSSL's: a library for it cost the first start 100 ms and kept 13 MB (docs/decisions/0006-x509.md). Shapes follow RFC 5280 and what
+ * upstream issues. Keys are ECDSA P-256: quick to make (an RSA key costs up to half a second of a cold start).
  */
-import { createPrivateKey, createPublicKey, randomBytes, webcrypto } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  randomBytes,
+  sign,
+  X509Certificate,
+} from "node:crypto";
+import { promisify } from "node:util";
+import { contentOf, derTag, parseIp, readDer, readInside, writeDer } from "#api";
+import { assert } from "#base";
 
 /** PEM texts; the key is PKCS#8. */
 export interface KeyPair {
@@ -20,41 +33,47 @@ export interface LeafRequest {
   readonly validDays: number;
 }
 
-const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const dayMs = 24 * 3600 * 1000;
 /** Certificates are valid a little before they are made, for clocks that are behind. */
 const skewMs = 5 * 60 * 1000;
 
-async function load() {
-  await import("reflect-metadata"); // x509's container needs it first
-  const x509 = await import("@peculiar/x509");
-  x509.cryptoProvider.set(webcrypto as Crypto); // the same object under two declarations
-  return x509;
-}
+const { sequence, set, octetString, bitString, integer, boolean: booleanTag } = derTag;
+const [utf8String, utcTime, generalizedTime] = [0x0c, 0x17, 0x18];
+/** Fields that a number distinguishes: those that contain elements, and those that are a value. */
+const numbered = (number: number, content: Buffer) => writeDer(0xa0 + number, content);
+const numberedValue = (number: number, content: Buffer) => writeDer(0x80 + number, content);
+
+const oid = {
+  commonName: "2.5.4.3",
+  organization: "2.5.4.10",
+  subjectKeyId: "2.5.29.14",
+  keyUsage: "2.5.29.15",
+  alternativeNames: "2.5.29.17",
+  basicConstraints: "2.5.29.19",
+  authorityKeyId: "2.5.29.35",
+  extendedKeyUsage: "2.5.29.37",
+  server: "1.3.6.1.5.5.7.3.1",
+  client: "1.3.6.1.5.5.7.3.2",
+  ecdsaWithSha256: "1.2.840.10045.4.3.2",
+} as const;
+/** Bits are counted from the left; the first byte says how many at the right are not meant. */
+const keyUsage = {
+  digitalSignatureAndSigning: Buffer.from([1, 0b1000_0110]),
+  digitalSignatureAndEncipherment: Buffer.from([5, 0b1010_0000]),
+};
 
 export async function createAuthority(
   commonName: string,
   options: { now: number; validDays: number },
 ): Promise<KeyPair> {
-  const x509 = await load();
   const keys = await newKeys();
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: newSerial(),
-    name: [{ CN: [commonName] }],
-    notBefore: new Date(options.now - skewMs),
-    notAfter: new Date(options.now + options.validDays * dayMs),
-    signingAlgorithm: algorithm,
-    keys,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, undefined, true),
-      new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.cRLSign,
-        true,
-      ),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
-  });
-  return { certificate: certificate.toString("pem") + "\n", key: await exportKey(keys.privateKey) };
+  const subject = writeName({ commonName });
+  const extensions = [
+    writeExtension("basicConstraints", writeDer(sequence, writeDer(booleanTag, Buffer.from([0xff]))), true),
+    writeExtension("keyUsage", writeDer(bitString, keyUsage.digitalSignatureAndSigning), true),
+    writeExtension("subjectKeyId", writeDer(octetString, keyId(keys.publicKey))),
+  ];
+  return issue({ ...options, keys, subject, extensions, issuer: subject, signer: keys.privateKey });
 }
 
 /** A server's certificate that nobody trusts: for those who only want the connection to be encrypted. */
@@ -66,61 +85,119 @@ export async function selfSignedPair(name: string, now: number): Promise<KeyPair
 }
 
 export async function issueCertificate(authority: KeyPair, leaf: LeafRequest & { now: number }): Promise<KeyPair> {
-  const x509 = await load();
   const keys = await newKeys();
-  const issuer = new x509.X509Certificate(authority.certificate);
+  const issuer = new X509Certificate(authority.certificate);
   const names = [
-    ...(leaf.dnsNames ?? []).map((value) => ({ type: "dns" as const, value })),
-    ...(leaf.ipAddresses ?? []).map((value) => ({ type: "ip" as const, value })),
+    ...(leaf.dnsNames ?? []).map((name) => numberedValue(2, Buffer.from(name))),
+    ...(leaf.ipAddresses ?? []).map((address) => numberedValue(7, addressBytes(address))),
   ];
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: newSerial(),
-    subject: [...(leaf.organizations?.length ? [{ O: [...leaf.organizations] }] : []), { CN: [leaf.commonName] }],
-    issuer: issuer.subject,
-    notBefore: new Date(leaf.now - skewMs),
-    notAfter: new Date(leaf.now + leaf.validDays * dayMs),
-    signingAlgorithm: algorithm,
-    publicKey: keys.publicKey,
-    signingKey: await importKey(authority.key),
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-      new x509.ExtendedKeyUsageExtension(
-        leaf.usages.map((usage) =>
-          usage === "client" ? x509.ExtendedKeyUsage.clientAuth : x509.ExtendedKeyUsage.serverAuth,
-        ),
-      ),
-      ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
-    ],
-  });
-  return { certificate: certificate.toString("pem") + "\n", key: await exportKey(keys.privateKey) };
+  const extensions = [
+    writeExtension("basicConstraints", writeDer(sequence), true),
+    writeExtension("keyUsage", writeDer(bitString, keyUsage.digitalSignatureAndEncipherment), true),
+    writeExtension("extendedKeyUsage", writeDer(sequence, ...leaf.usages.map((usage) => writeOid(oid[usage])))),
+    ...(names.length > 0 ? [writeExtension("alternativeNames", writeDer(sequence, ...names))] : []),
+    writeExtension("authorityKeyId", writeDer(sequence, numberedValue(0, keyId(issuer.publicKey)))),
+  ];
+  const signer = createPrivateKey(authority.key);
+  return issue({ ...leaf, keys, subject: writeName(leaf), extensions, issuer: subjectOf(issuer), signer });
 }
 
-async function newKeys() {
-  return (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair; // ECDSA makes a pair
+interface Issue {
+  readonly keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  readonly subject: Buffer;
+  readonly issuer: Buffer;
+  /** The issuer's key. */
+  readonly signer: KeyObject;
+  readonly extensions: readonly Buffer[];
+  readonly now: number;
+  readonly validDays: number;
 }
 
-async function exportKey(key: CryptoKey): Promise<string> {
-  const der = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", key));
-  return createPrivateKey({ key: der, format: "der", type: "pkcs8" })
-    .export({ type: "pkcs8", format: "pem" })
-    .toString();
+function issue({ keys, subject, issuer, signer, extensions, now, validDays }: Issue): KeyPair {
+  assert(signer.asymmetricKeyType === "ec", "authorities of ours have elliptic keys");
+  const algorithm = writeDer(sequence, writeOid(oid.ecdsaWithSha256));
+  const toSign = writeDer(
+    sequence,
+    numbered(0, writeDer(integer, Buffer.from([2]))), // the third version, the one with extensions
+    writeDer(integer, newSerial()),
+    algorithm,
+    issuer,
+    writeDer(sequence, writeTime(now - skewMs), writeTime(now + validDays * dayMs)),
+    subject,
+    keys.publicKey.export({ type: "spki", format: "der" }),
+    numbered(3, writeDer(sequence, ...extensions)),
+  );
+  const signature = sign("sha256", toSign, signer);
+  const certificate = writeDer(sequence, toSign, algorithm, writeDer(bitString, Buffer.from([0]), signature));
+  const key = keys.privateKey.export({ type: "pkcs8", format: "pem" });
+  return { certificate: new X509Certificate(certificate).toString(), key: key.toString() };
 }
 
-async function importKey(pem: string): Promise<CryptoKey> {
-  const der = createPrivateKey(pem).export({ type: "pkcs8", format: "der" });
-  return webcrypto.subtle.importKey("pkcs8", new Uint8Array(der), algorithm, false, ["sign"]);
-}
+const newKeys = () => promisify(generateKeyPair)("ec", { namedCurve: "P-256" });
 
 /** The public half of a PEM private key, PEM. */
 export function publicKeyOf(privateKeyPem: string): string {
   return createPublicKey(privateKeyPem).export({ type: "spki", format: "pem" }).toString();
 }
 
-/** 127 random bits, never zero, positive. */
-function newSerial(): string {
+/** 127 random bits, never zero, positive, and no byte too many. */
+function newSerial(): Buffer {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x01;
-  return bytes.toString("hex");
+  return bytes;
+}
+
+/** RFC 5280's first way: of the key's bits, without what says their length. */
+function keyId(key: KeyObject): Buffer {
+  const [, bits] = readInside(readDer(key.export({ type: "spki", format: "der" }))[0], sequence);
+  return createHash("sha1").update(contentOf(bits, bitString).subarray(1)).digest();
+}
+
+/** As encoded: an issuer must be named to the byte as it names itself. */
+function subjectOf({ raw }: X509Certificate): Buffer {
+  const [toSign] = readInside(readDer(raw)[0], sequence);
+  const subject = readInside(toSign, sequence)[5];
+  assert(subject, "OpenSSL has read this certificate, so it has a subject");
+  return subject.encoded;
+}
+
+function writeName({ commonName, organizations = [] }: Pick<LeafRequest, "commonName" | "organizations">): Buffer {
+  const attribute = (type: string, value: string) =>
+    writeDer(sequence, writeOid(type), writeDer(utf8String, Buffer.from(value)));
+  const groups = organizations.map((name) => attribute(oid.organization, name)).sort(Buffer.compare); // a set's order
+  return writeDer(
+    sequence,
+    ...(groups.length > 0 ? [writeDer(set, ...groups)] : []),
+    writeDer(set, attribute(oid.commonName, commonName)),
+  );
+}
+
+function writeExtension(type: keyof typeof oid, value: Buffer, isCritical = false): Buffer {
+  const critical = isCritical ? [writeDer(booleanTag, Buffer.from([0xff]))] : [];
+  return writeDer(sequence, writeOid(oid[type]), ...critical, writeDer(octetString, value));
+}
+
+function writeOid(text: string): Buffer {
+  const [first = 0, second = 0, ...rest] = text.split(".").map(Number);
+  const bytes = [40 * first + second];
+  for (const part of rest) {
+    const groups = [part & 0x7f];
+    for (let left = part >>> 7; left > 0; left >>>= 7) groups.unshift((left & 0x7f) | 0x80);
+    bytes.push(...groups);
+  }
+  return writeDer(derTag.oid, Buffer.from(bytes));
+}
+
+function addressBytes(text: string): Buffer {
+  const address = parseIp(text);
+  assert(address, `certificates are asked for with addresses, "${text}" is none`);
+  return Buffer.from(address.bytes);
+}
+
+/** Seconds; the short form until 2049, as RFC 5280 wants it. */
+function writeTime(timeMs: number): Buffer {
+  const time = new Date(timeMs);
+  const text = `${time.toISOString().replace(/[-:T]|\..*/g, "")}Z`;
+  const isShort = time.getUTCFullYear() < 2050;
+  return isShort ? writeDer(utcTime, Buffer.from(text.slice(2))) : writeDer(generalizedTime, Buffer.from(text));
 }
