@@ -3,6 +3,7 @@ import { facts, kinds, type RequestUser } from "#api";
 import { type Clock, realClock, silentLogger } from "#base";
 import type { ApiRequest, KubernetesObject, Transport } from "#machinery";
 import { openSqliteStore, type Store } from "#store";
+import type { ServiceNetworkOptions } from "./allocation/service-network.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import type { FlowOptions } from "./flowcontrol/create-flow.ts";
 import { createLocalTransport } from "./local-transport.ts";
@@ -41,6 +42,8 @@ export interface TestServerOptions {
   /** Without one it is in memory. Closed with the server. */
   readonly store?: Store;
   readonly flow?: FlowOptions;
+  /** Ranges of Services and the like; `10.96.0.0/16` alone without. */
+  readonly network?: Partial<ServiceNetworkOptions> & { readonly eventSeconds?: number };
   /** What extension servers are shown. */
   readonly frontProxy?: KeyPair;
 }
@@ -54,6 +57,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     {
       tls: { key: tls?.key ?? "", cert: tls?.certificate ?? "" },
       serviceCidr: "10.96.0.0/16",
+      ...options.network,
       ...(options.flow && { flow: options.flow }),
     },
     {
