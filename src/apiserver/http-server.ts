@@ -26,6 +26,7 @@ import type { TableOptions } from "./present/table-presenter.ts";
 import { Query } from "./query.ts";
 import { parseTarget } from "./request-target.ts";
 import { AccessDenied } from "./security/forbidden.ts";
+import { everyone } from "./security/groups.ts";
 import type { RequestBody } from "./registry/call.ts";
 import type { AuthenticationObserver, Authenticator } from "./security.ts";
 import { upgradeOf } from "./streaming/upgrade-request.ts";
@@ -113,6 +114,8 @@ async function serve(exchange: Exchange): Promise<void> {
   if (observer) await observer.authenticated(user);
   const arrivedMs = traffic.precise();
   traffic.metrics.authenticated(user, arrivedMs - receivedMs);
+  // HTTP/2 is prone to abuse, so strangers get one request for each connection (upstream's UnauthenticatedHTTP2DOSMitigation).
+  if (!user || user.groups.includes(everyone.unauthenticated)) request.endConnection?.();
   if (!user) throw statusError.unauthorized();
   const route = await options.pipeline.route({
     method,
@@ -147,7 +150,8 @@ async function answerRoute(exchange: Exchange, route: Route): Promise<void> {
   }
   const accept = route.streams ? undefined : headers.accept;
   const cbor = options.cbor !== undefined;
-  const media = negotiateShape({ accept, collection: listVerbs.has(route.verb), cbor }, route.resource);
+  const { verb, resource } = route;
+  const media = negotiateShape({ accept, collection: listVerbs.has(verb), watch: verb === "watch", cbor }, resource);
   const { warnings } = exchange;
   const now = options.clock.now();
   const answer = await withDeadline(exchange, route, () =>

@@ -2,6 +2,7 @@
 import { internalPackage, StatusError, statusError } from "#machinery";
 import {
   cborSequenceType,
+  protobufType,
   type Format,
   isKnownAccept,
   type MediaType,
@@ -29,30 +30,32 @@ export interface Wanted {
   readonly accept: string | undefined;
   /** A list, or a watch of one. */
   readonly collection: boolean;
+  readonly watch: boolean;
   readonly cbor: boolean;
 }
 
 /** For a request to a resource. Throws 406. */
-export function negotiateShape({ accept, collection, cbor }: Wanted, { custom, verbs }: Resource): MediaType {
+export function negotiateShape({ accept, collection, watch, cbor }: Wanted, { custom, verbs }: Resource): MediaType {
   if (!accept) return negotiate(accept, allows) as MediaType; // nothing was asked for
   if (!custom && !isKnownAccept(accept, { cbor, sequence: cbor && collection }))
     throw notAcceptable(representations({ collection, cbor }));
   // Custom resources have no protobuf form.
   // What can't be listed (reviews, bindings) has no rows.
   const allowed = verbs.includes("list") ? allows : allowsButTables;
-  const media = negotiate(accept, allowed, { protobuf: !custom, cbor });
-  if (!media) throw statusError.notAcceptable(mediaTypesOf({ cbor }));
+  const media = negotiate(accept, allowed, { protobuf: !custom, cbor, stream: watch });
+  if (!media) throw statusError.notAcceptable(watch ? streams(cbor) : mediaTypesOf({ cbor }));
   return media;
 }
 
-function representations({ collection, cbor }: Omit<Wanted, "accept">): string[] {
-  const streams = [
-    ...mediaTypesOf({})
-      .filter((type) => type !== "application/yaml")
-      .map((type) => `${type};stream=watch`),
-  ];
-  return [...mediaTypesOf({ cbor }), ...(collection ? [...streams, ...(cbor ? [cborSequenceType] : [])] : [])];
+function representations({ collection, cbor }: Pick<Wanted, "collection" | "cbor">): string[] {
+  return [...mediaTypesOf({ cbor }), ...(collection ? streams(cbor) : [])];
 }
+
+const streams = (cbor: boolean): string[] => [
+  "application/json;stream=watch",
+  `${protobufType};stream=watch`,
+  ...(cbor ? [cborSequenceType] : []),
+];
 
 /** What the router of upstream answers before its own negotiation comes to speak. */
 export function notAcceptable(available: readonly string[]): StatusError {

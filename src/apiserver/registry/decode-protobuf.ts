@@ -19,6 +19,7 @@ export function decodeProtobuf(bytes: Buffer, options: DecodeOptions): Decoded {
     statusError.badRequest(
       `the object provided is unrecognized (must be of type ${expected.kind}): ${why} (${summarize(bytes)})`,
     );
+  if (bytes.length === 0) throw refuse("empty data");
   if (!isProtobufEnvelope(bytes)) {
     throw refuse("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
   }
