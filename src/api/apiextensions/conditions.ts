@@ -21,7 +21,8 @@ export function setCondition(definition: CustomResourceDefinition, next: Definit
   const found = conditions.find(({ type }) => type === next.type);
   const { type, status, reason, message } = next;
   const kept = found?.status === status ? found.lastTransitionTime : undefined;
-  const condition = { type, status, lastTransitionTime: kept ?? formatTime(now), reason, message };
+  // What a client said of the generation stays.
+  const condition = { ...found, type, status, lastTransitionTime: kept ?? formatTime(now), reason, message };
   if (found) conditions[conditions.indexOf(found)] = condition as CustomResourceDefinitionCondition;
   else conditions.push(condition as CustomResourceDefinitionCondition); // reason and message are there
 }

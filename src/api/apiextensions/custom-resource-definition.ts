@@ -29,7 +29,10 @@ export const customResourceDefinitionKind = defineKind<CustomResourceDefinition>
   anyFinalizer: true,
   resetFields: ["status"],
 
-  defaults({ spec }) {
+  defaults(definition) {
+    const { spec, status } = definition;
+    const stored = (spec?.versions ?? []).filter(({ storage }) => storage).map(({ name }) => name);
+    if (!status?.storedVersions?.length && stored.length > 0) definition.status = { ...status, storedVersions: stored };
     if (!spec?.names) return;
     const { names } = spec;
     if (names.kind) {

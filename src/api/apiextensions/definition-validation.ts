@@ -81,11 +81,13 @@ function optionsOfUpdate(definition: CustomResourceDefinition, old: CustomResour
 }
 
 function validateName({ metadata, spec }: CustomResourceDefinition): FieldError[] {
-  const at = Place.root("metadata").child("name");
-  const { name } = metadata;
+  const errors: FieldError[] = [];
+  const at = Place.root("metadata", errors);
   const wanted = `${spec?.names?.plural ?? ""}.${spec?.group ?? ""}`;
-  if (name && name !== wanted) at.invalid(name, 'must be spec.names.plural+"."+spec.group');
-  return at.errors;
+  for (const field of ["generateName", "name"] as const)
+    if (metadata[field] && metadata[field] !== wanted)
+      at.child(field).invalid(metadata[field], 'must be spec.names.plural+"."+spec.group');
+  return errors;
 }
 
 export function validateDefinitionUpdate(definition: CustomResourceDefinition, old: CustomResourceDefinition) {

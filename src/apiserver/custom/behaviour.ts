@@ -15,11 +15,13 @@ export interface BehaviourOptions {
   readonly group: string;
   readonly kind: string;
   readonly resource: string;
+  readonly namespaced: boolean;
   readonly version: Version;
   readonly schema: CustomSchema;
 }
 
-export function behaviourOf({ group, kind, resource, version, schema }: BehaviourOptions): Kind<WithStatus> {
+export function behaviourOf(options: BehaviourOptions): Kind<WithStatus> {
+  const { group, kind, resource, namespaced, version, schema } = options;
   const { status, scale } = version.subresources ?? {};
   const selectable = (version.selectableFields ?? []).map(({ jsonPath }) => jsonPath);
   // Few kinds are ever shown as a table.
@@ -65,6 +67,7 @@ export function behaviourOf({ group, kind, resource, version, schema }: Behaviou
     },
     ...(selectable.length > 0 && { selectableFields: selectableFields(selectable) }),
     selectableFieldNames: selectable.map((path) => path.replace(/^\./, "")),
+    ...(!namespaced && { selectableField: (field) => (field === "metadata.namespace" ? undefined : field) }),
     unknownField: (field) => `field label not supported: ${field}`,
   };
 }

@@ -36,6 +36,12 @@ const retryMs = 1_000;
 /** Then it is said that objects of a definition that goes are still there. */
 const patienceMs = 60_000;
 
+interface Going {
+  readonly definition: Definition;
+  /** The same with the names that it gets. */
+  readonly next: CustomResourceDefinition;
+}
+
 const begunAt = ({ metadata }: Definition): number => Date.parse(metadata.deletionTimestamp ?? "");
 
 const at = { group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions" } as const;
@@ -151,7 +157,6 @@ export class Definitions {
     const definition = object.decoded() as Definition; // of that kind
     // Schemas are large when decoded, and nobody looks at a definition twice.
     object.release();
-    if (definition.metadata.deletionTimestamp !== undefined) return this.#terminate(object, definition);
     const others = inGroup(cache, definition);
     const { acceptedNames, namesAccepted, established } = planNames(definition, others);
     const next = cloneJson(definition) as CustomResourceDefinition;
@@ -159,12 +164,15 @@ export class Definitions {
       ...next.status,
       acceptedNames: cloneJson(acceptedNames) as NonNullable<typeof next.status>["acceptedNames"] & {},
     };
+    if (definition.metadata.deletionTimestamp !== undefined) return this.#terminate(object, { definition, next });
     const conditions = [namesAccepted, established, approvalCondition(definition), await looseCondition(definition)];
     for (const condition of conditions) if (condition) setCondition(next, condition, this.#options.clock.now());
     if (!conditions[3] && findCondition(next, looseType)) removeCondition(next, looseType);
     // Served before anyone can read that it is.
     if (established.status === "True") this.#installed.put(object, definition, acceptedNames);
-    if (!semanticEqual(next.status, definition.status)) await this.#write(next);
+    if (semanticEqual(next.status, definition.status)) return;
+    await this.#write(next);
+    if (!semanticEqual(acceptedNames, definition.status?.acceptedNames)) this.#reconsider(name, cache);
   }
 
   /** Names that became free may have been wanted. */
@@ -177,38 +185,46 @@ export class Definitions {
     }
   }
 
-  async #terminate(object: StoredObject, definition: Definition): Promise<void> {
-    if (!definition.metadata.finalizers?.includes(cleanupFinalizer)) return;
+  async #terminate(object: StoredObject, going: Going): Promise<void> {
+    const { definition, next } = going;
     const { core, clock } = this.#options;
+    const overlaps = this.#installed.overlapsBuiltIn(definition);
+    const serve = () => this.#installed.terminate(object, definition);
+    if (!definition.metadata.finalizers?.includes(cleanupFinalizer)) {
+      // Somebody else still holds it.
+      if (!overlaps && conditionIsTrue(definition, "Established")) serve();
+      if (!semanticEqual(next, definition)) await this.#write(next);
+      return;
+    }
     const reason = (reason: string, message: string): DefinitionCondition => ({
       type: "Terminating",
       status: "False",
       reason,
       message,
     });
-    if (this.#installed.overlapsBuiltIn(definition)) {
+    if (overlaps) {
       const why = "instances overlap with built-in resources in storage";
-      return this.#conclude(definition, reason("OverlappingBuiltInResource", why), true);
+      return this.#conclude(going, reason("OverlappingBuiltInResource", why), true);
     }
     if (!conditionIsTrue(definition, "Established"))
-      return this.#conclude(definition, reason("NeverEstablished", "resource was never established"), true);
+      return this.#conclude(going, reason("NeverEstablished", "resource was never established"), true);
     const begun = { ...reason("InstanceDeletionInProgress", "CustomResource deletion is in progress"), status: "True" };
     const current = findCondition(definition, "Terminating")?.reason;
     // Said before it is done. The write is an event, which comes back here.
-    if (current === "InstanceDeletionPending") return this.#conclude(definition, begun, false);
-    const kind = this.#installed.terminate(object, definition);
+    if (current === "InstanceDeletionPending") return this.#conclude(going, begun, false);
+    const kind = serve();
     const left = await removeInstances({ core, kind, now: clock.now() }).catch(async (error: unknown) => {
       const message = (error as Error).message; // nothing else is thrown
-      await this.#conclude(definition, { ...reason("InstanceDeletionFailed", message), status: "True" }, false);
+      await this.#conclude(going, { ...reason("InstanceDeletionFailed", message), status: "True" }, false);
       throw error;
     });
-    if (!left) return this.#conclude(definition, reason("InstanceDeletionCompleted", "removed all instances"), true);
+    if (!left) return this.#conclude(going, reason("InstanceDeletionCompleted", "removed all instances"), true);
     this.#await(object.name, left);
     if (current !== "InstanceDeletionInProgress" && current !== "InstanceDeletionCheck")
-      await this.#conclude(definition, begun, false);
+      await this.#conclude(going, begun, false);
     else if (current === "InstanceDeletionInProgress" && clock.now() - begunAt(definition) >= patienceMs) {
       const why = "could not confirm zero CustomResources remaining: context deadline exceeded";
-      await this.#conclude(definition, { ...reason("InstanceDeletionCheck", why), status: "True" }, false);
+      await this.#conclude(going, { ...reason("InstanceDeletionCheck", why), status: "True" }, false);
     }
   }
 
@@ -226,13 +242,14 @@ export class Definitions {
     for (const cancel of cancels) this.#cancels.add(cancel);
   }
 
-  async #conclude(definition: Definition, condition: DefinitionCondition, finished: boolean): Promise<void> {
-    const next = cloneJson(definition) as CustomResourceDefinition;
+  async #conclude({ definition, next }: Going, condition: DefinitionCondition, finished: boolean): Promise<void> {
     setCondition(next, condition, this.#options.clock.now());
-    if (finished)
-      next.metadata.finalizers = (next.metadata.finalizers ?? []).filter((each) => each !== cleanupFinalizer);
-    // Nobody who sees that the definition is gone finds its paths.
-    if (finished) this.#installed.remove(definition.metadata.name ?? "");
+    if (finished) {
+      const held = (next.metadata.finalizers ?? []).filter((each) => each !== cleanupFinalizer);
+      next.metadata.finalizers = held;
+      // Nobody who sees that the definition is gone finds its paths.
+      if (held.length === 0) this.#installed.remove(definition.metadata.name ?? "");
+    }
     if (!semanticEqual(next, definition)) await this.#write(next);
   }
 

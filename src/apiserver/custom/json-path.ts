@@ -149,7 +149,8 @@ class Parser {
     do this.#skipTo(quote);
     while (this.#text.charAt(this.#at - 2) === "\\");
     const text = this.#take().slice(1, -1);
-    steps.push(constant(text.replace(/\\(.)/g, (_, character: string) => escapes[character] ?? character)));
+    const read = text.replace(/\\(.)/g, (_, character: string) => escapes[character] ?? character);
+    steps.push(() => [read]);
   }
 
   #parseRecursion(steps: Step[]): void {

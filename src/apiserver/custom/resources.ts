@@ -102,7 +102,7 @@ function resourceOf(building: Building, version: Version): Resource {
     apiVersion: groupVersion,
     prefix: `${keyPrefix}${group}/${plural}/`,
     head: headOf(kind, groupVersion),
-    behaviour: behaviourOf({ ...at, kind, version, schema }),
+    behaviour: behaviourOf({ ...at, kind, namespaced: shared.namespaced, version, schema }),
     get schema() {
       return schema.type;
     },
