@@ -28,6 +28,8 @@ export interface ServerRequest {
   bodyStream(): Readable;
   /** Aborts when the client goes away before the answer is complete. */
   readonly signal: AbortSignal;
+  /** HTTP/2 only: what is under way ends in peace, nothing more is taken on this connection. */
+  endConnection?(): void;
 }
 
 export interface PeerCertificate {

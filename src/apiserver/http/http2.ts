@@ -45,6 +45,10 @@ export class Http2Request implements ServerRequest {
     return this.#stream;
   }
 
+  endConnection(): void {
+    this.#stream.session?.close();
+  }
+
   get signal(): AbortSignal {
     if (!this.#abort) {
       const abort = new AbortController();

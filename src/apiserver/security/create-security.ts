@@ -17,7 +17,7 @@ import { type Authorities, readAuthorities } from "./authn/client-certificate.ts
 import type { TrustedAuthentication } from "./authn/extension-authentication.ts";
 import type { JwtConfiguration } from "./authn/jwt-shape.ts";
 import { createJwtTokens } from "./authn/jwt-tokens.ts";
-import { createRequestHeaders, type RequestHeaderSettings } from "./authn/request-header.ts";
+import { createHeaderRemoval, createRequestHeaders, type RequestHeaderSettings } from "./authn/request-header.ts";
 import { createTokenChain, forServer, type TokenSource, withAuthenticated } from "./authn/token-chain.ts";
 import { createWebhookTokens, type WebhookTokensOptions } from "./authn/webhook-tokens.ts";
 import type { AbacPolicy } from "./authz/abac.ts";
@@ -153,6 +153,7 @@ export function createSecurity(options: SecurityOptions): Security {
     requestHeaders:
       requestHeader &&
       createRequestHeaders({ ...requestHeader, authorities: () => authorities.requestHeader ?? noAuthorities }),
+    removeHeaders: requestHeader && createHeaderRemoval(requestHeader),
     clientAuthorities: () => authorities.clients,
     tokens,
     anonymous,

@@ -82,7 +82,8 @@ async function checkBinding(
   });
   if ((await authorizer.authorize(attributes)).allowed) return;
   const rules = source.roleRules(plural === "roles" ? namespace : "", roleRef.name);
-  if (!rules) throw statusError.notFound({ group, resource: plural }, roleRef.name);
+  // Upstream names the resource of the request.
+  if (!rules) throw statusError.notFound(resource, roleRef.name);
   const why = escalation({ rbac, user, namespace }, rules);
   if (why !== undefined) throw statusError.forbidden(resource, metadata?.name ?? "", why);
 }

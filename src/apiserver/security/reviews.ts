@@ -4,6 +4,7 @@
  */
 import type {
   LocalSubjectAccessReview,
+  NonResourceAttributes,
   RequestUser,
   SelfSubjectAccessReview,
   SelfSubjectReview,
@@ -102,7 +103,7 @@ function localReview(authorizer: Authorizer): Review<LocalSubjectAccessReview> {
       errors.push(
         fieldError.invalid(
           spec.child("nonResourceAttributes"),
-          body.spec.nonResourceAttributes,
+          printPath(body.spec.nonResourceAttributes),
           "disallowed on this kind of request",
         ),
       );
@@ -164,13 +165,16 @@ async function decide(
   };
 }
 
+/** As Go's struct. */
+const printPath = ({ path = "", verb = "" }: NonResourceAttributes) => ({ Path: path, Verb: verb });
+
 function checkSpec(asked: SubjectAccessReviewSpec, subject: boolean): FieldError[] {
   const errors: FieldError[] = [];
   if (asked.resourceAttributes && asked.nonResourceAttributes)
     errors.push(
       fieldError.invalid(
         spec.child("nonResourceAttributes"),
-        asked.nonResourceAttributes,
+        printPath(asked.nonResourceAttributes),
         "cannot be specified in combination with resourceAttributes",
       ),
     );

@@ -1,6 +1,9 @@
 /** Who is recognized and what is refused, over real TLS. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:http2";
 import { before, test } from "node:test";
+import { createHeaderRemoval } from "./authn/request-header.ts";
 import { parseAuthenticationConfiguration } from "./authn/jwt-configuration.ts";
 import { startTestIssuer, type TestIssuer } from "./authn/test-issuer.ts";
 import { createAuthority, issueCertificate, type KeyPair, type LeafRequest } from "./certificates.ts";
@@ -126,6 +129,34 @@ test("proxy in front: uid, groups and extra as they were sent; the first header 
     groups: ["a, b", "c", "system:authenticated"],
     extra: { "acme.io/team": ["x", "y"] },
   });
+});
+
+test("proxy in front: headers of unusual names are known to nobody behind", () => {
+  const headers = { "x-who": "a", "x-more-team": "b", "x-remote-user": "c", other: "d" };
+  const standard = headersOf(two.certificate);
+  assert.equal(createHeaderRemoval({ ...standard, usernameHeaders: ["X-Remote-User"] }), undefined);
+  createHeaderRemoval({ ...standard, usernameHeaders: ["X-Who"], extraHeaderPrefixes: ["X-More-"] })?.(headers);
+  assert.deepEqual(headers, { "x-remote-user": "c", other: "d" });
+});
+
+test("HTTP/2: strangers get one request for each connection, whoever is known keeps theirs", async (t) => {
+  const { port } = await startSecuredServer(t);
+  for (const [token, status, ends] of [
+    ["alice", 200, false],
+    ["", 200, true],
+    ["wrong", 401, true],
+  ] as const) {
+    const session = connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
+    const stream = session.request({ ":path": "/version", ...(token && { authorization: `Bearer ${token}` }) });
+    const left = ends ? once(session, "goaway") : undefined;
+    const [headers] = await once(stream, "response");
+    assert.equal(headers[":status"], status);
+    stream.resume();
+    await once(stream, "end");
+    await left;
+    if (!ends) assert.equal(session.closed, false);
+    session.destroy();
+  }
 });
 
 test("authorities: replaced ones count at once, even where a handshake still accepts the old ones", async (t) => {

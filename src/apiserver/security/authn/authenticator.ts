@@ -19,6 +19,8 @@ export interface AnonymousOptions {
 
 export interface AuthenticatorOptions {
   readonly requestHeaders?: RequestHeaders | undefined;
+  /** Takes what only this server understands out of a request that may be passed on. */
+  readonly removeHeaders?: ((headers: Credentials["headers"]) => void) | undefined;
   /** Of client certificates; undefined: nobody is recognized by one. */
   readonly clientAuthorities: () => Authorities | undefined;
   readonly tokens: TokenAuthenticator;
@@ -32,6 +34,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   return {
     authenticate(credentials, context) {
       const user = identify(options, credentials, context);
+      options.removeHeaders?.(credentials.headers);
       if (user instanceof Promise) return user.then((found) => found && impersonate(found, credentials, context));
       return user && impersonate(user, credentials, context);
     },

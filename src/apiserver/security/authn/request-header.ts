@@ -2,6 +2,7 @@
  * A proxy in front that has recognized the user and says so in headers: believed when it shows a certificate of an authority that is for
  * such proxies only, and perhaps has one of the allowed names. Upstream's request header authenticator.
  */
+import type { IncomingHttpHeaders } from "node:http";
 import type { RequestUser } from "#api";
 import type { PeerCertificate } from "../../http/exchange.ts";
 import { type Authorities, commonNameOf, isTrusted } from "./client-certificate.ts";
@@ -21,6 +22,23 @@ export interface RequestHeaderOptions {
 export interface RequestHeaderSettings extends Omit<RequestHeaderOptions, "authorities"> {
   /** PEM. */
   readonly authorities: string;
+}
+
+const standard = /^x-remote-(user|uid|group|extra-.*)$/;
+
+/** Headers of these settings that nobody else knows to leave out when a request is passed on; undefined when all are standard. */
+export function createHeaderRemoval(
+  settings: RequestHeaderSettings,
+): ((headers: IncomingHttpHeaders) => void) | undefined {
+  const own = (names: readonly string[]) =>
+    names.map((name) => name.trim().toLowerCase()).filter((name) => !standard.test(name));
+  const names = new Set(own([settings.usernameHeaders, settings.uidHeaders, settings.groupHeaders].flat()));
+  const prefixes = own(settings.extraHeaderPrefixes);
+  if (names.size + prefixes.length === 0) return undefined;
+  return (headers) => {
+    for (const name of Object.keys(headers))
+      if (names.has(name) || prefixes.some((prefix) => name.startsWith(prefix))) delete headers[name];
+  };
 }
 
 /** Undefined: no user is named. "refused": whoever asks isn't such a proxy, or another one. */
