@@ -106,9 +106,11 @@ export class EndpointReconciler {
   }
 
   async #renew(): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, address } = this.#options;
     try {
-      await store.keepLeaseAlive(this.#lease).catch(() => this.#publish()); // it ran out: the machine slept
+      const { items } = await store.range({ start: serverPrefix + address, keysOnly: true });
+      if (items.length === 0) await this.#publish();
+      else await store.keepLeaseAlive(this.#lease).catch(() => this.#publish()); // it ran out: the machine slept
     } catch (error) {
       if (!this.#stopping) log.warn("this server could not say that it is alive", { error });
     }
