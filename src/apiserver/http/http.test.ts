@@ -13,8 +13,9 @@ let session: ClientHttp2Session;
 before(async () => {
   api = await startTestServer({ tls: await testCertificate() });
   port = (await api.server.listen({ host: "127.0.0.1", port: 0 })).port;
-  session = connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
+  session = newSession();
 });
+const newSession = () => connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false });
 after(async () => {
   session.close();
   await api.close();
@@ -54,6 +55,8 @@ async function http1(path: string, { method = "GET", headers = {}, body }: Ask =
 }
 
 async function http2(path: string, { method = "GET", headers = {}, body }: Ask = {}): Promise<Answer> {
+  // Whoever isn't recognized loses the connection.
+  if (session.closed) session = newSession();
   const stream = session.request({ ":path": path, ":method": method, ...authorized, ...headers });
   stream.end(body);
   const [answer] = await once(stream, "response");
