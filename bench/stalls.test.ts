@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { measureStalls } from "./stalls.ts";
 
 test("bench: stalls are measured, and each request gets the answer that it should", async () => {
-  const stalls = await measureStalls({ pods: 30, bodyBytes: 200_000 });
+  const stalls = await measureStalls({ pods: 30, bodyBytes: 60_000 });
   const statuses = new Map(stalls.map(({ name, status }) => [name, status]));
   for (const { name, status } of stalls) assert.ok(status >= 200 && status < 500, `${name}: ${status}`);
   assert.equal(statuses.get("body too large"), 413);
