@@ -41,7 +41,10 @@ function planOf(type: TypeSchema): Plan {
 function descend(schema: ValueSchema): FieldPlan["below"] {
   if (schema.kind === "object") {
     const { type } = schema;
-    return (value, stored) => clean(value as Json, type, stored);
+    // Custom objects may be wrong where their last version was wrong already.
+    return (value, stored) => {
+      if (isObject(value)) clean(value, type, stored);
+    };
   }
   if (schema.kind === "any" && "type" in schema) {
     const { type } = schema;
@@ -54,6 +57,7 @@ function descend(schema: ValueSchema): FieldPlan["below"] {
     return (
       below &&
       ((value, stored) => {
+        if (!Array.isArray(value)) return;
         for (const item of value as unknown[]) if (item !== null) below(item, stored);
       })
     );
@@ -63,8 +67,9 @@ function descend(schema: ValueSchema): FieldPlan["below"] {
   return (
     below &&
     ((value, stored) => {
-      for (const key in value as Json) {
-        const item = (value as Json)[key];
+      if (!isObject(value)) return;
+      for (const key in value) {
+        const item = value[key];
         if (item !== null) below(item, stored);
       }
     })

@@ -24,6 +24,8 @@ import type { CustomVersion, Resource } from "../resource.ts";
 
 const openType: TypeSchema = { name: "Unstructured", fields: new Map(), atomic: false, preserveUnknown: true };
 
+const yaml = "application/yaml";
+
 /** In the version of the URL, decoded, pruned and defaulted. */
 export async function decodeCustom(call: Call, custom: CustomVersion, fieldValidation: FieldValidation) {
   const { resource, warnings } = call;
@@ -38,9 +40,12 @@ export async function decodeCustom(call: Call, custom: CustomVersion, fieldValid
       `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: ${why}`,
     );
   const unknown = object.kind === resource.kind ? coerce(custom, object, refuse) : [];
-  const strictErrors = [...repeated, ...unknown];
-  if (strictErrors.length > 0 && strict === "Strict") throw refuse(`strict decoding error: ${strictErrors.join(", ")}`);
-  if (strict === "Warn") warnings.push(...strictErrors);
+  if (strict === "Warn") warnings.push(...repeated, ...unknown);
+  if (strict === "Strict" && repeated.length + unknown.length > 0) {
+    const lines = repeated.map((each) => `\n  ${each}`).join("");
+    const twice = lines !== "" && call.body.contentType === yaml ? [`yaml: unmarshal errors:${lines}`] : repeated;
+    throw refuse(`strict decoding error: ${[...twice, ...unknown].join(", ")}`);
+  }
   checkKind(object, resource);
   custom.schema.applyDefaults(object);
   call.audit?.requestObject(object);
@@ -103,10 +108,10 @@ async function readBody(
       const object: KubernetesObject = JSON.parse(text);
       return { object, repeated: fieldValidation === "Ignore" ? [] : repeatedFields(text, object) };
     }
-    case "application/yaml": {
+    case yaml: {
       const { object, warnings } = await decodeObject(bytes, {
         ...open,
-        mediaType: "application/yaml",
+        mediaType: yaml,
         expected,
         fieldValidation: fieldValidation === "Ignore" ? "Ignore" : "Warn",
       });
