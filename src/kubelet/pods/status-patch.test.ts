@@ -30,3 +30,15 @@ test("patch: only what differs, nulls for what went away, addresses as a whole",
     },
   });
 });
+
+// The suite's "Pod Lifecycle should be able to have zero downtime on a Blue Green deployment using Services and Readiness Gates".
+test("patch: conditions of others are left as they are now; the node's own disruption is added once", () => {
+  const gate = (status: string) => ({ type: "example.com/gate", status });
+  const disruption = { type: "DisruptionTarget", status: "True" };
+  assert.equal(statusPatch({ conditions: [gate("False")] }, { conditions: [gate("True")] }, "u"), undefined);
+  assert.equal(statusPatch({ conditions: [] }, { conditions: [gate("True")] }, "u"), undefined);
+  assert.deepEqual(statusPatch({}, { conditions: [disruption] }, "u"), {
+    metadata: { uid: "u" },
+    status: { conditions: [disruption] },
+  });
+});

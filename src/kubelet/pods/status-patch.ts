@@ -1,5 +1,6 @@
 /** The patch that turns one pod status into another. */
 import type { PodStatus } from "#api";
+import { isKubeletCondition } from "../core/conditions.ts";
 import type { PodStatusView } from "../core/types.ts";
 
 /** Fields that this node writes; a field that is no longer there has to be removed. */
@@ -22,6 +23,9 @@ const owned = [
 /** Strategic merge lists that are replaced as a whole. */
 const replaced = new Set<string>(["podIPs", "hostIPs"]);
 
+/** Said once, when the node ends a pod. */
+const disruption = "DisruptionTarget";
+
 /** Strategic merge patch of the status subresource; undefined when nothing differs. */
 export function statusPatch(from: PodStatusView, to: PodStatusView, uid: string): object | undefined {
   const status: Record<string, unknown> = {};
@@ -31,10 +35,11 @@ export function statusPatch(from: PodStatusView, to: PodStatusView, uid: string)
     if (value === undefined) status[field] = null;
     else status[field] = replaced.has(field) && Array.isArray(value) ? [{ $patch: "replace" }, ...value] : value;
   }
-  // Merged by type, so that conditions which others write meanwhile stay.
+  // Merged by type. What others write is theirs to change: the wanted status may show it as it was.
   const conditions = (to.conditions ?? []).flatMap((condition) => {
     const before = from.conditions?.find(({ type }) => type === condition.type);
-    if (same(before, condition)) return [];
+    const isOurs = isKubeletCondition(condition.type) || (condition.type === disruption && !before);
+    if (!isOurs || same(before, condition)) return [];
     const gone = Object.keys(before ?? {}).filter((key) => !(key in condition));
     return [{ ...condition, ...Object.fromEntries(gone.map((key) => [key, null])) }];
   });
