@@ -17,6 +17,7 @@ suite("examples", { skip: why ?? false }, () => {
   });
   after(() => cluster?.close());
 
+  // conformance: Kubectl client Guestbook application should create and stop a working application
   test("guestbook: comes up, is used from inside and outside, and goes without a trace", async () => {
     const run = (...flags: string[]) =>
       cluster.run("sh", "examples/guestbook/run.sh", "--data-dir", cluster.dataDir, ...flags);

@@ -6,8 +6,10 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, suite, test } from "node:test";
 import { realClock, silentLogger } from "#base";
 import { createInformers } from "#client";
@@ -100,9 +102,15 @@ suite("kubectl", { skip: whyNot() }, () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
+  // conformance: Kubectl client Kubectl api-versions should check if v1 is in available api versions
+  // conformance: Kubectl client Kubectl cluster-info should check if Kubernetes control plane services is included in cluster-info
+  // conformance: Kubectl client Kubectl version should check is all data is printed
   test("kubectl: version, api-versions, api-resources, cluster-info, auth", async () => {
-    assert.match(await run("version"), /v?1\.36/);
+    const version = await run("version");
+    assert.match(version, /Client Version: /);
+    assert.match(version, /Server Version: .*1\.36/);
     assert.match(await run("api-versions"), /^apps\/v1$/m);
+    assert.match(await run("api-versions"), /^v1$/m);
     const resources = await run("api-resources");
     assert.match(resources, /^deployments\s+deploy\s+apps\/v1\s+true\s+Deployment$/m);
     assert.match(await run("api-resources --namespaced=false -o name"), /^nodes$/m);
@@ -252,6 +260,114 @@ suite("kubectl", { skip: whyNot() }, () => {
     assert.equal(await run("delete namespace made"), 'namespace "made" deleted\n');
   });
 
+  const rc = (replicas: number) =>
+    yaml({
+      apiVersion: "v1",
+      kind: "ReplicationController",
+      metadata: { name: "agnhost-primary", labels: { app: "agnhost" } },
+      spec: {
+        replicas,
+        selector: { app: "agnhost" },
+        template: {
+          metadata: { labels: { app: "agnhost" } },
+          spec: { containers: [{ name: "primary", image: "example.com/agnhost:1", ports: [{ containerPort: 6379 }] }] },
+        },
+      },
+    });
+  const podNames = async (namespace: string, count: number) => {
+    for (;;) {
+      const names = (await run(`get pods -n ${namespace} -l app=agnhost -o name`)).split("\n").filter(Boolean);
+      if (names.length === count) return names;
+    }
+  };
+
+  // conformance: Kubectl client Update Demo should create and stop a replication controller
+  // conformance: Kubectl client Update Demo should scale a replication controller
+  // conformance: Kubectl client Kubectl describe should check if kubectl describe prints relevant information for rc and pods
+  // conformance: Kubectl client Kubectl expose should create services for rc
+  // conformance: Kubectl client Kubectl patch should add annotations for pods in rc
+  // conformance: Kubectl client Kubectl label should update the label on a resource
+  test("kubectl: a replication controller is scaled, described, exposed, patched and stopped", async () => {
+    await run("create namespace demo");
+    assert.equal(await run("create -n demo -f -", rc(2)), "replicationcontroller/agnhost-primary created\n");
+    await podNames("demo", 2);
+    assert.match(await run("scale rc agnhost-primary -n demo --replicas=1 --timeout=30s"), /agnhost-primary scaled/);
+    const [pod = ""] = await podNames("demo", 1);
+    const described = await run("describe rc agnhost-primary -n demo");
+    for (const line of [
+      /Name:\s+agnhost-primary/,
+      /Namespace:\s+demo/,
+      /Selector:\s+app=agnhost/,
+      /Replicas:\s+1 current/,
+      /Image:\s+example/,
+    ])
+      assert.match(described, line);
+    assert.match(described, /SuccessfulCreate[\s\S]*Created pod: agnhost-primary-/);
+    assert.match(await run(`describe ${pod} -n demo`), /Controlled By:\s+ReplicationController\/agnhost-primary/);
+    assert.equal(
+      await run("expose rc agnhost-primary -n demo --name=rm2 --port=1234 --target-port=6379"),
+      "service/rm2 exposed\n",
+    );
+    assert.equal(
+      await run("expose service rm2 -n demo --name=rm3 --port=2345 --target-port=6379"),
+      "service/rm3 exposed\n",
+    );
+    const { spec } = JSON.parse(await run("get service rm3 -n demo -o json"));
+    assert.deepEqual([spec.ports[0].port, spec.ports[0].targetPort, spec.selector], [2345, 6379, { app: "agnhost" }]);
+    await run(["patch", pod, "-n", "demo", "-p", `{"metadata":{"annotations":{"x":"y"}}}`]);
+    assert.equal(JSON.parse(await run(`get ${pod} -n demo -o json`)).metadata.annotations.x, "y");
+    await run(`label ${pod} -n demo testing-label=testing-label-value`);
+    assert.match(await run(`get ${pod} -n demo -L testing-label`), /testing-label-value/);
+    await run(`label ${pod} -n demo testing-label-`);
+    assert.doesNotMatch(await run(`get ${pod} -n demo -L testing-label`), /testing-label-value/);
+    await run("delete rc agnhost-primary -n demo");
+    await podNames("demo", 0);
+    await run("delete namespace demo --wait=false");
+  });
+
+  // conformance: Kubectl client Kubectl run pod should create a pod from an image when restart is Never
+  // conformance: Kubectl client Kubectl replace should update a single-container pod's image
+  // conformance: Kubectl client Kubectl server-side dry-run should check if kubectl can dry-run update Pods
+  // conformance: Kubectl client Kubectl diff should check if kubectl diff finds a difference for Deployments
+  test("kubectl: a pod is run, tried and replaced; a deployment is compared", async () => {
+    assert.equal(await run("run e2e-pod --restart=Never --image=example.com/httpd:1"), "pod/e2e-pod created\n");
+    const pod = async () => JSON.parse(await run("get pod e2e-pod -o json"));
+    assert.equal((await pod()).spec.restartPolicy, "Never");
+    const patch = `{"spec":{"containers":[{"name":"e2e-pod","image":"example.com/busybox:1"}]}}`;
+    await run(["patch", "pod", "e2e-pod", "-p", patch, "--dry-run=server"]);
+    assert.equal((await pod()).spec.containers[0].image, "example.com/httpd:1");
+    const changed = await pod();
+    changed.spec.containers[0].image = "example.com/busybox:2";
+    await run("replace -f -", JSON.stringify(changed));
+    assert.equal((await pod()).spec.containers[0].image, "example.com/busybox:2");
+    await run("delete pod e2e-pod --now");
+    await run("create -f -", deployment(1));
+    assert.match(
+      await run("diff -f -", deployment(1, "example.com/other:3"), 1),
+      /^\+.*image: example\.com\/other:3$/m,
+    );
+    await run("delete deployment web");
+  });
+
+  // conformance: Kubectl client Proxy server should support --unix-socket=/path
+  test("kubectl: proxy serves the API on a socket", async (t) => {
+    const socketPath = path.join(directory, "proxy.sock");
+    const child: ChildProcess = spawn(kubectl, ["proxy", `--unix-socket=${socketPath}`], {
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    t.after(async () => {
+      const ended = once(child, "exit");
+      child.kill("SIGTERM");
+      await ended;
+    });
+    assert.ok(child.stdout);
+    await once(child.stdout, "data");
+    const [answer] = await once(get({ socketPath, path: "/api/" }), "response");
+    assert.match(await text(answer), /"kind": ?"APIVersions"/);
+  });
+
+  // conformance: Kubectl client Proxy server should support proxy with --port 0
   test("kubectl: proxy serves the API on a local port", async (t) => {
     const child: ChildProcess = spawn(kubectl, ["proxy", "--port=0"], { env, stdio: ["ignore", "pipe", "inherit"] });
     t.after(async () => {

@@ -132,6 +132,7 @@ suite("streaming", { skip: why ?? false }, () => {
     });
   }
 
+  // conformance: Kubectl client Kubectl logs should be able to retrieve and filter logs
   test("logs: all, the last, with times, of one stream, of the run before", async () => {
     const logs = (...args: string[]) => cluster.kubectl("logs", ...args);
     await cluster.until(

@@ -62,15 +62,14 @@ function convertBoat(boat: Record<string, unknown>, to: string): object {
 const answer: RequestListener = async (request, response) => {
   const review = JSON.parse(await text(request)) as { request: Record<string, unknown> & { uid: string } };
   const { uid } = review.request;
-  const more =
-    request.url === "/convert"
-      ? {
-          result: { status: "Success" },
-          convertedObjects: (review.request.objects as Record<string, unknown>[]).map((boat) =>
-            convertBoat(boat, String(review.request.desiredAPIVersion)),
-          ),
-        }
-      : validate(review.request.object as Boat | undefined);
+  const more = request.url?.startsWith("/convert")
+    ? {
+        result: { status: "Success" },
+        convertedObjects: (review.request.objects as Record<string, unknown>[]).map((boat) =>
+          convertBoat(boat, String(review.request.desiredAPIVersion)),
+        ),
+      }
+    : validate(review.request.object as Boat | undefined);
   response
     .setHeader("content-type", "application/json")
     .end(JSON.stringify({ ...review, request: undefined, response: { uid, ...more } }));
