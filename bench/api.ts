@@ -4,15 +4,13 @@
  * answers constant bytes of the same size: what TLS and HTTP cost whoever answers. CPU is the server's, all threads, for one operation.
  * With `--kube-apiserver PROGRAM --etcd PROGRAM` those two are asked as well, and count together.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { startKubeApiServer } from "./api/kube-apiserver.ts";
 import { type Load, type Measured, runLoad } from "./api/load.ts";
+import { Children, freePort } from "./children.ts";
 import { printTable } from "./process-usage.ts";
 
 const { values: flags } = parseArgs({
@@ -27,16 +25,15 @@ const load: Load = flags.tiny
   ? { pods: 40, parallel: 8, watchers: 5, events: 10, lists: 2, phaseMsMax: 5_000 }
   : { pods: 3_000, parallel: 32, watchers: 100, events: 200, lists: 20, phaseMsMax: 60_000 };
 const token = "bench";
-const startMsMax = 20_000;
 
 const folder = mkdtempSync(join(tmpdir(), "bench-api-"));
-const children: ChildProcess[] = [];
+const children = new Children();
 try {
   const port = await freePort();
   const tokens = join(folder, "tokens.csv");
   const dataDir = join(folder, "data");
   writeFileSync(tokens, `${token},bench,bench,"system:masters"\n`);
-  const pid = await start(
+  const { pid = 0 } = await children.start(
     /^serving on /m,
     [flags.program, "apiserver", "--data-dir", dataDir, "--bind-address", "127.0.0.1"].concat([
       "--secure-port",
@@ -51,7 +48,7 @@ try {
   const sample = join(folder, "pod.json");
   writeFileSync(sample, ours.pod);
   const floorPort = await freePort();
-  const floorPid = await start(
+  const { pid: floorPid = 0 } = await children.start(
     /^listening$/m,
     [join(import.meta.dirname, "api/floor.ts"), sample, String(load.pods), String(floorPort)].concat([
       join(dataDir, "pki/apiserver.key"),
@@ -64,58 +61,20 @@ try {
   );
   print(ours.measured, floor.measured, await upstream());
 } finally {
-  for (const child of children) await end(child);
+  await children.endAll();
   rmSync(folder, { recursive: true, force: true });
 }
 
 async function upstream(): Promise<readonly Measured[]> {
   const apiserver = flags["kube-apiserver"];
   if (!apiserver) return [];
-  for (const child of children) await end(child);
+  await children.endAll();
   const output = openSync(join(folder, "upstream.log"), "a");
-  const run = (program: string, args: readonly string[]) => {
-    const child = spawn(program, args, { stdio: ["ignore", output, output] });
-    children.push(child);
-    return child.pid ?? 0;
-  };
+  const run = (program: string, args: readonly string[]) =>
+    children.run(program, args, ["ignore", output, output]).pid ?? 0;
   const tokens = join(folder, "tokens.csv");
   const server = await startKubeApiServer({ apiserver, etcd: flags.etcd, folder, tokens, token, start: run, freePort });
   return (await runLoad({ ...server, token }, load)).measured;
-}
-
-/** Answers the process's pid once it has said that it is ready. */
-async function start(ready: RegExp, args: readonly string[]): Promise<number> {
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-  children.push(child);
-  let said = "";
-  await new Promise<void>((done, refuse) => {
-    const timer = setTimeout(() => refuse(new Error(`not ready within ${startMsMax} ms: ${args[0]}`)), startMsMax);
-    child.on("exit", (code) => refuse(new Error(`${args[0]} ended with code ${code}: ${said}`)));
-    child.stdout.on("data", (text: Buffer) => {
-      said += text;
-      if (!ready.test(said)) return;
-      clearTimeout(timer);
-      done();
-    });
-  });
-  return child.pid ?? 0;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  child.removeAllListeners("exit");
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGTERM");
-  await ended;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" ? (address?.port ?? 0) : 0;
 }
 
 function print(ours: readonly Measured[], floor: readonly Measured[], upstream: readonly Measured[]): void {

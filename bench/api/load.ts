@@ -209,7 +209,7 @@ async function watch(client: LoadClient, server: ServerUnderLoad, load: Load): P
 }
 
 /** 3.4 kB when it is stored, defaulted, with its managed fields. */
-function podOf(index: number): object {
+export function podOf(index: number): object {
   const env = Array.from({ length: 8 }, (_, at) => ({ name: `VAR_${at}`, value: `value-${at}-${index}` }));
   const container = {
     name: "c",
