@@ -76,6 +76,19 @@ test("proxy: headless and external-name services have no rules", () => {
   assert.deepEqual(servicePorts(service({ type: "ExternalName", externalName: "x" }), [], "n1"), []);
 });
 
+// The suite's "Services should implement service.kubernetes.io/headless" and ".../service-proxy-name".
+test("proxy: what is labelled headless or another proxy's is left to them, whatever the label's value", () => {
+  const count = (of: Service, one: EndpointSlice) => servicePorts(of, [one], "n1")[0]?.endpoints.length;
+  const labelled = <T extends Service | EndpointSlice>(object: T, label: string): T => ({
+    ...object,
+    metadata: { ...object.metadata, labels: { [`service.kubernetes.io/${label}`]: "" } },
+  });
+  assert.equal(count(service(), slice(["10.244.0.2"])), 1);
+  assert.equal(count(service(), labelled(slice(["10.244.0.2"]), "headless")), 0);
+  assert.equal(count(service(), labelled(slice(["10.244.0.2"]), "service-proxy-name")), 0);
+  assert.equal(count(labelled(service(), "service-proxy-name"), slice(["10.244.0.2"])), undefined);
+});
+
 test("script: equal states need no transaction, a new endpoint touches its service only", () => {
   const before = fragment(service(), slice(["10.244.0.2"]));
   assert.equal(changeScript([{ before, after: fragment(service(), slice(["10.244.0.2"])) }]), "");

@@ -1,6 +1,6 @@
 /** One port of one service with the endpoints behind it: what the rules are made from. Pure. */
 import { isIP } from "node:net";
-import type { EndpointSlice, Service } from "#api";
+import type { EndpointSlice, ObjectMeta, Service } from "#api";
 import type { DeepReadonly } from "#machinery";
 
 export interface ProxyEndpoint {
@@ -28,6 +28,11 @@ export interface ServicePort {
   readonly endpoints: readonly ProxyEndpoint[];
 }
 
+/** Somebody else's to serve, whatever the label's value. */
+const otherProxyLabel = "service.kubernetes.io/service-proxy-name";
+const headlessLabel = "service.kubernetes.io/headless";
+const hasLabel = ({ labels }: DeepReadonly<ObjectMeta>, label: string): boolean => labels?.[label] !== undefined;
+
 const affinitySecondsDefault = 10_800;
 
 /** IPv4 only: a cluster of this project has one family. Headless and external-name services have no ports to proxy. */
@@ -38,7 +43,7 @@ export function servicePorts(
 ): ServicePort[] {
   const { spec, metadata, status } = service;
   if (!spec || spec.type === "ExternalName" || !spec.clusterIP || spec.clusterIP === "None") return [];
-  if (metadata.labels?.["service.kubernetes.io/service-proxy-name"]) return [];
+  if (hasLabel(metadata, otherProxyLabel)) return [];
   const ipv4 = (addresses: readonly (string | undefined)[]) =>
     addresses.filter((address) => isIP(address ?? "") === 4) as string[]; // only strings are addresses
   const balancer = (status?.loadBalancer?.ingress ?? []).filter(({ ipMode }) => ipMode !== "Proxy").map(({ ip }) => ip);
@@ -73,6 +78,7 @@ function endpointsFor(
   const serving = new Map<string, ProxyEndpoint>();
   for (const slice of slices) {
     if (slice.addressType !== "IPv4") continue;
+    if (hasLabel(slice.metadata, headlessLabel) || hasLabel(slice.metadata, otherProxyLabel)) continue;
     const port = slice.ports?.find(
       (each) => (each.name ?? "") === portName && (each.protocol ?? "TCP").toLowerCase() === protocol,
     )?.port;
