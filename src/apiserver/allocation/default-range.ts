@@ -77,5 +77,5 @@ function tell(
   reason: string,
   note: string,
 ): Promise<void> {
-  return events.record({ controller, regarding, reason, action: "", note });
+  return events.record({ controller, regarding, reason, note });
 }

@@ -1,10 +1,11 @@
 /** Events that the API server itself has to tell, of the sort that its repairs write. What was told lately isn't told again. */
 import { randomBytes } from "node:crypto";
-import type { Clock } from "#base";
+import type { Clock, Logger } from "#base";
 import type { DeepReadonly, KubernetesObject } from "#machinery";
 import type { RegistryCore } from "../registry/core.ts";
 import { create } from "../registry/create.ts";
 import { internalCall } from "../registry/internal-call.ts";
+import { rfc3339 } from "../registry/rfc3339.ts";
 
 /** Upstream's recorder takes those of the same story within this time for one. */
 const sameMs = 6 * 60_000;
@@ -14,6 +15,7 @@ const storiesMax = 1_000;
 export interface EventRecorderOptions {
   readonly core: RegistryCore;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly hostname: string;
 }
 
@@ -22,7 +24,8 @@ export interface RepairEvent {
   readonly controller: string;
   readonly regarding: DeepReadonly<KubernetesObject>;
   readonly reason: string;
-  readonly action: string;
+  /** Absent: an event of the old sort, which has none. */
+  readonly action?: string;
   readonly note: string;
 }
 
@@ -34,8 +37,9 @@ export class RepairEvents {
     this.#options = options;
   }
 
+  /** What can't be told is no reason to fail. */
   async record({ controller, regarding, reason, action, note }: RepairEvent): Promise<void> {
-    const { core, clock, hostname } = this.#options;
+    const { core, clock, log, hostname } = this.#options;
     const { kind, apiVersion, metadata = {} } = regarding;
     const now = clock.now();
     const story = JSON.stringify([controller, metadata.uid, reason, note]);
@@ -43,25 +47,45 @@ export class RepairEvents {
     if (this.#told.size >= storiesMax) this.#told.clear();
     this.#told.set(story, now);
     const namespace = metadata.namespace ?? "default";
-    const object = {
+    const about = {
+      kind,
+      apiVersion,
+      name: metadata.name,
+      ...(metadata.namespace !== undefined && { namespace: metadata.namespace }),
+      uid: metadata.uid,
+      resourceVersion: metadata.resourceVersion,
+    };
+    const common = {
       metadata: { name: `${metadata.name}.${randomBytes(8).toString("hex")}`, namespace },
-      eventTime: new Date(now).toISOString().replace("Z", "000Z"),
-      reportingController: controller,
-      reportingInstance: `${controller}-${hostname}`,
-      action,
       reason,
-      regarding: {
-        kind,
-        apiVersion,
-        name: metadata.name,
-        namespace: metadata.namespace,
-        uid: metadata.uid,
-        resourceVersion: metadata.resourceVersion,
-      },
-      note,
       type: "Warning",
     };
-    const place = { group: "events.k8s.io", version: "v1", resource: "events", namespace, name: "" };
-    await create(core, internalCall(core, { ...place, verb: "create", object, now }));
+    const old = action === undefined;
+    const object = old
+      ? {
+          ...common,
+          involvedObject: about,
+          message: note,
+          source: { component: controller },
+          firstTimestamp: rfc3339(now),
+          lastTimestamp: rfc3339(now),
+          count: 1,
+          reportingComponent: controller,
+        }
+      : {
+          ...common,
+          eventTime: new Date(now).toISOString().replace("Z", "000Z"),
+          reportingController: controller,
+          reportingInstance: `${controller}-${hostname}`,
+          action,
+          regarding: about,
+          note,
+        };
+    const place = { group: old ? "" : "events.k8s.io", version: "v1", resource: "events", namespace, name: "" };
+    try {
+      await create(core, internalCall(core, { ...place, verb: "create", object, now }));
+    } catch (error) {
+      log.warn("an event could not be written", { reason, note, error });
+    }
   }
 }

@@ -146,7 +146,7 @@ export class ServiceNetwork {
 
   #ensureRange(core: RegistryCore): Promise<void> {
     const { clock, log } = this.#dependencies;
-    const events = new RepairEvents({ core, clock, hostname: this.#options.hostname ?? "" });
+    const events = new RepairEvents({ core, clock, log, hostname: this.#options.hostname ?? "" });
     return ensureDefaultRange({ core, clock, log, events, cidrs: this.#cidrs });
   }
 
