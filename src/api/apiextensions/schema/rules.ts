@@ -73,7 +73,10 @@ function compileRule(rule: DeepReadonly<ValidationRule>, { schema, type, environ
   const { program, issues } = environment.compile(expression);
   if (!program) return { rule, ...unused, error: `compilation failed: ${issues}` };
   if (program.outputType.kind !== "bool") return { rule, ...unused, error: "cel expression must evaluate to a bool" };
-  const estimator = declTypeSizeEstimator({ self: type, oldSelf: type });
+  const sizes = declTypeSizeEstimator({ self: type });
+  // Upstream takes every name for one of the variables, those of types too.
+  const estimator: typeof sizes = ({ path: [root, ...parts], ...node }) =>
+    sizes({ ...node, path: root === undefined ? [] : ["self", ...parts] });
   // Whether it is only a word in a text shows when the expression doesn't do without.
   const usesOldSelf =
     /\boldSelf\b/.test(expression) &&
