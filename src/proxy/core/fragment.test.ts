@@ -49,6 +49,20 @@ test("proxy: endpoints that end are used only when none is ready", () => {
   assert.deepEqual(ports(slice(["10.244.0.3", "n1", ending], ["10.244.0.4", "n1", { ready: false }])), ["10.244.0.3"]);
 });
 
+test("proxy: local policies fall back to what ends here, whatever is ready elsewhere", () => {
+  const ending = { ready: false, serving: true, terminating: true };
+  const slices = [slice(["10.244.0.3", "n1", ending], ["10.244.1.2", "n2"])];
+  const [port] = servicePorts(service(), slices, "n1");
+  assert.deepEqual(port?.endpoints, [{ address: "10.244.1.2", port: 8080 }]);
+  assert.deepEqual(port?.localEndpoints, [{ address: "10.244.0.3", port: 8080 }]);
+  const spec = { type: "NodePort", externalTrafficPolicy: "Local", ports: [{ port: 80, nodePort: 30080 }] };
+  const made = fragment(service(spec), ...slices);
+  const chainOf = (address: string) => [...made.chains.keys()].filter((name) => name.includes(address)).length;
+  assert.deepEqual([chainOf("10.244.0.3"), chainOf("10.244.1.2")], [1, 1]);
+  const external = made.chains.get(chainName("external", "ns/web/tcp/"))?.at(-1) ?? "";
+  assert.match(external, /mod 1 vmap \{ 0 : goto endpoint-\S+10\.244\.0\.3/);
+});
+
 test("proxy: a node port masquerades, with the local policy only what comes from this node", () => {
   const spec = { type: "NodePort", ports: [{ port: 80, nodePort: 30080 }] };
   const cluster = fragment(service(spec), slice(["10.244.0.2"]));

@@ -58,7 +58,7 @@ function addElement({ elements }: Parts, map: MapName, [key, value]: readonly [s
 
 /** What clients use from inside: the cluster addresses. */
 function addInternal(service: ServicePort, { clusterCidr }: FragmentOptions, parts: Parts): void {
-  const usable = service.internalLocal ? service.endpoints.filter(({ local }) => local) : service.endpoints;
+  const usable = service.internalLocal ? service.localEndpoints : service.endpoints;
   const chain = chainName("service", service.id);
   if (usable.length > 0) {
     for (const endpoint of usable) addEndpoint(service, endpoint, parts);
@@ -83,13 +83,13 @@ function addExternal(service: ServicePort, { clusterCidr }: FragmentOptions, par
   const addresses = service.externalAddresses.map((address) => `${address} . ${service.protocol} . ${service.port}`);
   const nodePorts = service.nodePort > 0 ? [`${service.protocol} . ${service.nodePort}`] : [];
   if (addresses.length + nodePorts.length === 0) return;
-  const usable = service.externalLocal ? service.endpoints.filter(({ local }) => local) : service.endpoints;
+  const usable = service.externalLocal ? service.localEndpoints : service.endpoints;
   if (usable.length === 0 && (!service.externalLocal || service.endpoints.length === 0)) {
     for (const key of addresses) addElement(parts, "no-endpoint-services", [key, withoutEndpoints(service)]);
     for (const key of nodePorts) addElement(parts, "no-endpoint-nodeports", [key, withoutEndpoints(service)]);
     return;
   }
-  for (const endpoint of service.endpoints) addEndpoint(service, endpoint, parts);
+  for (const endpoint of [...service.endpoints, ...usable]) addEndpoint(service, endpoint, parts);
   const any = chainName("any", service.id);
   const chain = chainName("external", service.id);
   parts.chains.set(any, balance(service, service.endpoints));

@@ -26,7 +26,8 @@ export function hostPorts(pod: DeepReadonly<Pod>): ServicePort[] {
           affinitySeconds: 0,
           internalLocal: false,
           externalLocal: true,
-          endpoints: [{ address, port: containerPort, local: true }],
+          endpoints: [{ address, port: containerPort }],
+          localEndpoints: [{ address, port: containerPort }],
         },
       ];
     }),

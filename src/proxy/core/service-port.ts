@@ -6,8 +6,6 @@ import type { DeepReadonly } from "#machinery";
 export interface ProxyEndpoint {
   readonly address: string;
   readonly port: number;
-  /** On this node. */
-  readonly local: boolean;
 }
 
 export interface ServicePort {
@@ -26,6 +24,8 @@ export interface ServicePort {
   readonly externalLocal: boolean;
   /** Those that may be used, sorted, so that equal states give equal rules. */
   readonly endpoints: readonly ProxyEndpoint[];
+  /** Those on this node, for policies that keep traffic here. */
+  readonly localEndpoints: readonly ProxyEndpoint[];
 }
 
 /** Somebody else's to serve, whatever the label's value. */
@@ -63,19 +63,19 @@ export function servicePorts(
           : 0,
       internalLocal: spec.internalTrafficPolicy === "Local",
       externalLocal: exposed && spec.externalTrafficPolicy === "Local",
-      endpoints: endpointsFor(port.name ?? "", protocol, { slices, nodeName }),
+      ...endpointsFor(port.name ?? "", protocol, { slices, nodeName }),
     };
   });
 }
 
-/** Ready endpoints; when none is, those that still serve while they end, as upstream falls back. */
+/** Ready endpoints; when none is, those that still serve while they end, as upstream falls back: here and everywhere, each for itself. */
 function endpointsFor(
   portName: string,
   protocol: string,
   { slices, nodeName }: { slices: readonly DeepReadonly<EndpointSlice>[]; nodeName: string },
-): ProxyEndpoint[] {
-  const ready = new Map<string, ProxyEndpoint>();
-  const serving = new Map<string, ProxyEndpoint>();
+): Pick<ServicePort, "endpoints" | "localEndpoints"> {
+  const ready = new Map<string, Placed>();
+  const serving = new Map<string, Placed>();
   for (const slice of slices) {
     if (slice.addressType !== "IPv4") continue;
     if (hasLabel(slice.metadata, headlessLabel) || hasLabel(slice.metadata, otherProxyLabel)) continue;
@@ -86,11 +86,22 @@ function endpointsFor(
     for (const { addresses, conditions, nodeName: node } of slice.endpoints ?? []) {
       const [address] = addresses;
       if (!address) continue;
-      const endpoint = { address, port, local: node === nodeName };
+      const endpoint = { endpoint: { address, port }, local: node === nodeName };
       if (conditions?.ready !== false) ready.set(`${address}:${port}`, endpoint);
       else if (conditions.serving && conditions.terminating) serving.set(`${address}:${port}`, endpoint);
     }
   }
-  const chosen = ready.size > 0 ? ready : serving;
-  return [...chosen.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, endpoint]) => endpoint);
+  const choose = (isWanted: (placed: Placed) => boolean) => {
+    const of = (from: Map<string, Placed>) => [...from].filter(([, placed]) => isWanted(placed));
+    const found = of(ready);
+    return (found.length > 0 ? found : of(serving))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, { endpoint }]) => endpoint);
+  };
+  return { endpoints: choose(() => true), localEndpoints: choose(({ local }) => local) };
+}
+
+interface Placed {
+  readonly endpoint: ProxyEndpoint;
+  readonly local: boolean;
 }

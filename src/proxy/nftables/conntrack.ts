@@ -19,15 +19,18 @@ export function staleFlows(before: readonly ServicePort[], after: readonly Servi
   for (const old of before) {
     if (old.protocol !== "udp") continue;
     const now = after.find(({ id }) => id === old.id);
-    const kept = new Set(now?.endpoints.map(({ address }) => address));
+    const kept = addressesOf(now);
     const targets = [...old.clusterAddresses, ...old.externalAddresses].map((address) => ({ address }));
     const nodePorts = old.nodePort > 0 ? [{ nodePort: old.nodePort }] : [];
-    for (const { address: endpoint } of old.endpoints)
+    for (const endpoint of addressesOf(old))
       if (!kept.has(endpoint)) stale.push(...[...targets, ...nodePorts].map((target) => ({ ...target, endpoint })));
     if (old.endpoints.length === 0 && kept.size > 0) stale.push(...targets, ...nodePorts);
   }
   return stale;
 }
+
+const addressesOf = (port: ServicePort | undefined): ReadonlySet<string> =>
+  new Set([...(port?.endpoints ?? []), ...(port?.localEndpoints ?? [])].map(({ address }) => address));
 
 /** Resolves when done; a machine without `conntrack` rejects with ENOENT. Finding nothing to delete is no failure. */
 export function forgetFlow({ address, nodePort, endpoint }: StaleFlow): Promise<void> {
