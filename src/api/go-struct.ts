@@ -16,6 +16,10 @@ export function goStruct(typeName: string, value: unknown, names: GoNames = {}):
   return type ? printObject(type, value, { ...commonNames, ...names }) : value;
 }
 
+/** Go prints maps in the order of their keys. */
+export const goMap = <T>(map: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
+
 function printObject(type: TypeSchema, value: unknown, names: GoNames): unknown {
   const fields = { ...(value as Record<string, unknown> | undefined) }; // objects of the API are records
   if (!type.name.startsWith("io.k8s.api.")) return fields;

@@ -43,8 +43,6 @@ export interface FieldText {
   readonly field: string;
   /** Where more than a blank stands: after so many words, what. */
   readonly gaps?: Readonly<Record<number, string>>;
-  /** Instead of its last word, where tables kept an older one. */
-  readonly last?: string;
 }
 
 export interface Column<T> {
@@ -81,6 +79,10 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
   };
   /** Fills in what upstream's versioned defaults fill in; idempotent. */
   defaults?(object: T): void;
+  /** Upstream stores another version, which clients see in discovery's hash. */
+  readonly hashedVersion?: string;
+  /** About what `prepareForCreate` is going to put right. */
+  warningsBeforeCreate?(object: T): string[];
   prepareForCreate?(object: T, context: WriteContext): void;
   validate?(object: T, context: WriteContext): FieldError[];
   warningsOnCreate?(object: T, context: WriteContext): string[];

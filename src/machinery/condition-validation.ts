@@ -37,9 +37,9 @@ function validateCondition(condition: Condition, path: FieldPath): FieldError[] 
     const detail = "must be greater than or equal to zero";
     errors.push(fieldError.invalid(path.child("observedGeneration"), observedGeneration, detail));
   }
-  if (!condition.lastTransitionTime) errors.push(fieldError.required(path.child("lastTransitionTime"), "must be set"));
+  if (!condition.lastTransitionTime) errors.push(fieldError.required(path.child("lastTransitionTime")));
   const reasonPath = path.child("reason");
-  if (reason === "") errors.push(fieldError.required(reasonPath, "must be set"));
+  if (reason === "") errors.push(fieldError.required(reasonPath));
   else {
     for (const each of isConditionReason(reason)) errors.push(fieldError.invalid(reasonPath, reason, each));
     if (longerThan(reason, conditionReasonLengthMax)) {

@@ -31,6 +31,7 @@ export const mutatingAdmissionPolicyBindingKind = defineKind<MutatingAdmissionPo
   kind: "MutatingAdmissionPolicyBinding",
   resource: "mutatingadmissionpolicybindings",
   storageVersion: "v1",
+  hashedVersion: "v1beta1",
   allowUnconditionalUpdate: false,
 
   defaults: ({ spec }) => defaultMatchResources(spec?.matchResources),

@@ -92,6 +92,7 @@ export const mutatingAdmissionPolicyKind = defineKind<MutatingAdmissionPolicy>({
   kind: "MutatingAdmissionPolicy",
   resource: "mutatingadmissionpolicies",
   storageVersion: "v1",
+  hashedVersion: "v1beta1",
   allowUnconditionalUpdate: false,
 
   defaults(policy) {

@@ -25,6 +25,7 @@ export const customResourceDefinitionKind = defineKind<CustomResourceDefinition>
   kind: "CustomResourceDefinition",
   resource: "customresourcedefinitions",
   storageVersion: "v1",
+  hashedVersion: "v1beta1",
   allowUnconditionalUpdate: false,
   anyFinalizer: true,
   resetFields: ["status"],

@@ -38,7 +38,7 @@ export const controllerRevisionKind = defineKind<ControllerRevision>({
     {
       name: "Revision",
       type: "string",
-      description: "revision indicates the revision of the state represented by Data.",
+      description: "Revision indicates the revision of the state represented by Data.",
       of: ({ revision }) => revision ?? 0,
     },
     ageColumn,

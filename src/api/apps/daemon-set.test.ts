@@ -36,7 +36,9 @@ test("daemon set: what is refused", () => {
     [{ selector: {} }, ["spec.selector: Invalid value: {}: empty selector is invalid for daemonset"]],
     [
       { updateStrategy: { type: "Odd" } },
-      ['spec.updateStrategy: Unsupported value: {"type":"Odd"}: supported values: "RollingUpdate", "OnDelete"'],
+      [
+        'spec.updateStrategy: Unsupported value: {"Type":"Odd","RollingUpdate":null}: supported values: "RollingUpdate", "OnDelete"',
+      ],
     ],
     [
       rolling({ maxUnavailable: 1, maxSurge: 1 }),

@@ -45,7 +45,9 @@ test("deployment: what is refused", () => {
     ],
     [
       { strategy: { type: "Odd" } },
-      ['spec.strategy: Unsupported value: {"type":"Odd"}: supported values: "Recreate", "RollingUpdate"'],
+      [
+        'spec.strategy: Unsupported value: {"Type":"Odd","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"',
+      ],
     ],
     [
       rolling({ maxUnavailable: "0%", maxSurge: 0 }),

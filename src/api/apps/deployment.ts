@@ -61,7 +61,7 @@ const columns: readonly Column<Deployment>[] = [
     type: "string",
     priority: 1,
     description:
-      "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment.",
+      "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment. It must match the pod template's labels.",
     of: ({ spec }) => printSelector(spec?.selector),
   },
 ];

@@ -1,5 +1,6 @@
 /** Selectors of pods that a workload owns: they say something, and the pods of its template match. */
 import { compileLabelSelector, type LabelMatcher, SelectorError } from "#machinery";
+import { goMap } from "../go-struct.ts";
 import type { Place } from "../place.ts";
 import { validateLabelSelector } from "../selectors.ts";
 import type { LabelSelector, PodTemplateSpec } from "../types.d.ts";
@@ -31,7 +32,9 @@ export function readSelector(selector: LabelSelector | undefined): LabelMatcher 
 export function validateTemplateLabels(template: PodTemplateSpec | undefined, at: Place, selector: LabelMatcher): void {
   const labels = template?.metadata?.labels;
   if (selector.matches(labels)) return;
-  at.child("metadata").child("labels").invalid(labels, "`selector` does not match template `labels`");
+  at.child("metadata")
+    .child("labels")
+    .invalid(labels && goMap(labels), "`selector` does not match template `labels`");
 }
 
 /** What `scale` and tables print. */

@@ -25,7 +25,7 @@ test("stateful set: what a client leaves out", () => {
   assert.deepEqual(errors, []);
   const { spec } = object;
   assert.equal(spec?.podManagementPolicy, "OrderedReady");
-  assert.deepEqual(spec?.updateStrategy, { type: "RollingUpdate", rollingUpdate: { partition: 0, maxUnavailable: 1 } });
+  assert.deepEqual(spec?.updateStrategy, { type: "RollingUpdate", rollingUpdate: { partition: 0 } });
   assert.deepEqual(spec?.persistentVolumeClaimRetentionPolicy, { whenDeleted: "Retain", whenScaled: "Retain" });
   assert.equal(spec?.revisionHistoryLimit, 10);
   assert.deepEqual(spec?.volumeClaimTemplates, [
@@ -55,7 +55,9 @@ test("stateful set: what is refused", () => {
     ],
     [
       { updateStrategy: { type: "OnDelete", rollingUpdate: { partition: 1 } } },
-      [`${at}.rollingUpdate: Invalid value: {"partition":1}: only allowed for updateStrategy 'RollingUpdate'`],
+      [
+        `${at}.rollingUpdate: Invalid value: {"Partition":1,"MaxUnavailable":null}: only allowed for updateStrategy 'RollingUpdate'`,
+      ],
     ],
     [
       { updateStrategy: { type: "RollingUpdate", rollingUpdate: { partition: -1, maxUnavailable: 0 } } },

@@ -30,7 +30,6 @@ function defaultStatefulSet(statefulSet: StatefulSet): void {
   }
   if (updateStrategy.type === "RollingUpdate" && updateStrategy.rollingUpdate) {
     updateStrategy.rollingUpdate.partition ??= 0;
-    updateStrategy.rollingUpdate.maxUnavailable ??= 1;
   }
   spec.persistentVolumeClaimRetentionPolicy ??= {};
   spec.persistentVolumeClaimRetentionPolicy.whenDeleted ||= "Retain";

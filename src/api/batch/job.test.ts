@@ -90,8 +90,8 @@ test("job: what is refused", () => {
     [
       { selector: { matchLabels: { a: "b" } } },
       [
-        'spec.selector: Invalid value: {"matchLabels":{"batch.kubernetes.io/controller-uid":"u","a":"b"}}: `selector` not auto-generated',
-        'spec.template.metadata.labels: Invalid value: {"job-name":"one","batch.kubernetes.io/job-name":"one","controller-uid":"u","batch.kubernetes.io/controller-uid":"u"}: `selector` does not match template `labels`',
+        'spec.selector: Invalid value: {"matchLabels":{"a":"b","batch.kubernetes.io/controller-uid":"u"}}: `selector` not auto-generated',
+        'spec.template.metadata.labels: Invalid value: {"batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"one","controller-uid":"u","job-name":"one"}: `selector` does not match template `labels`',
       ],
     ],
     [

@@ -80,33 +80,15 @@ export const certificateSigningRequestKind = defineKind<CertificateSigningReques
     {
       name: "SignerName",
       type: "string",
-      description: {
-        field: "V1CertificateSigningRequestSpec.signerName",
-        gaps: {
-          "10": "\n\n",
-          "23": "\n\n",
-          "27": "\n ",
-          "40": "\n  ",
-          "58": "\n ",
-          "70": "\n  ",
-          "93": "\n ",
-          "111": "\n  ",
-          "130": "\n\n",
-          "136": "\n\n",
-          "145": "\n ",
-          "154": "\n ",
-          "165": "\n ",
-          "194": "\n ",
-          "205": "\n ",
-          "219": "\n ",
-        },
-      },
+      // Upstream's columns are described in v1beta1's words.
+      description:
+        'Requested signer for the request. It is a qualified name in the form: `scope-hostname.io/name`. If empty, it will be defaulted:\n 1. If it\'s a kubelet client certificate, it is assigned\n    "kubernetes.io/kube-apiserver-client-kubelet".\n 2. If it\'s a kubelet serving certificate, it is assigned\n    "kubernetes.io/kubelet-serving".\n 3. Otherwise, it is assigned "kubernetes.io/legacy-unknown".\nDistribution of trust for signers happens out of band. You can select on this field using `spec.signerName`.',
       of: ({ spec }) => spec.signerName || none,
     },
     {
       name: "Requestor",
       type: "string",
-      description: { field: "V1CertificateSigningRequestSpec.request" },
+      description: "Base64-encoded PKCS#10 CSR data",
       of: ({ spec }) => spec.username ?? "",
     },
     {
@@ -129,7 +111,7 @@ export const certificateSigningRequestKind = defineKind<CertificateSigningReques
     {
       name: "Condition",
       type: "string",
-      description: { field: "V1CertificateSigningRequestStatus.conditions" },
+      description: "Conditions applied to the request, such as approval or denial.",
       of: printState,
     },
   ],

@@ -87,7 +87,8 @@ export function validateSigningRequest(
   validateUsages(spec.usages ?? [], at.child("usages"), tolerate);
   if (spec.signerName === legacySigner && !tolerate.legacySigner) {
     at.child("signerName").invalid(spec.signerName, "the legacy signerName is not allowed via this API version");
-  } else validateSignerName(spec.signerName, at.child("signerName"));
+  } else if (spec.signerName) validateSignerName(spec.signerName, at.child("signerName"));
+  else at.child("signerName").required();
   const seconds = spec.expirationSeconds;
   if (seconds !== undefined && seconds < expirationSecondsMin) {
     const tooShort = `may not specify a duration less than ${expirationSecondsMin} seconds (10 minutes)`;
@@ -111,7 +112,7 @@ function whyNoRequest(encoded: string): string | undefined {
 }
 
 function validateUsages(usages: readonly string[], at: Place, tolerate: RequestTolerance): void {
-  if (usages.length === 0) at.required("usages must be provided");
+  if (usages.length === 0) at.required();
   usages.forEach((usage, i) => {
     if (!tolerate.unknownUsages && !knownUsages.includes(usage)) at.index(i).notSupported(usage, knownUsages);
   });
@@ -138,7 +139,7 @@ function validateConditions(
     else if (!statuses.includes(status)) statusAt.notSupported(status, statuses);
     const opposite = type === "Approved" ? "Denied" : type === "Denied" ? "Approved" : undefined;
     if (opposite !== undefined && seen.has(opposite) && !tolerate.bothDecisions) {
-      typeAt.invalid(type, "Approved and Denied conditions are mutually exclusive");
+      at.invalid(type, "Approved and Denied conditions are mutually exclusive");
     }
     if (seen.has(type) && !tolerate.repeatedConditions) typeAt.duplicate(type);
     seen.add(type);

@@ -9,7 +9,7 @@ import { bumpGeneration } from "../strategy.ts";
 import type { Pod } from "../types.d.ts";
 import { podColumns, podRowConditions } from "./pod/columns.ts";
 import { ephemeralContainersStrategy } from "./pod/ephemeral.ts";
-import { prepareNewPod } from "./pod/prepare.ts";
+import { appArmorWarnings, prepareNewPod } from "./pod/prepare.ts";
 import { resizeStrategy } from "./pod/resize.ts";
 import { podStatusStrategy, shareAddresses } from "./pod/status.ts";
 import { validatePodUpdate } from "./pod/update.ts";
@@ -34,6 +34,7 @@ export const podKind = defineKind<Pod>({
   },
   validate: validateNewPod,
   validateUpdate: validatePodUpdate,
+  warningsBeforeCreate: appArmorWarnings,
   warningsOnCreate: podWarnings,
 
   subresources: {

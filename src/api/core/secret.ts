@@ -4,6 +4,7 @@ import { ageColumn } from "../columns.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
 import type { Secret } from "../types.d.ts";
+import { whyNoKeyPair } from "./key-pair.ts";
 import { countBytes, dataBytesMax, validateFrozen, validateKeys } from "./keyed-data.ts";
 
 const accountAnnotation = "kubernetes.io/service-account.name";
@@ -42,6 +43,12 @@ function validateType({ type, data = {}, metadata }: Secret, at: Place): void {
     case "kubernetes.io/tls":
       need("tls.crt", "tls.key");
   }
+}
+
+function pairWarnings({ type, data = {} }: Secret): string[] {
+  if (type !== "kubernetes.io/tls") return [];
+  const text = (key: string) => Buffer.from(data[key] ?? "", "base64").toString("latin1");
+  return [whyNoKeyPair(text("tls.crt"), text("tls.key")) ?? []].flat();
 }
 
 function validateRegistries(data: Readonly<Record<string, string>>, key: string, at: Place): void {
@@ -83,6 +90,8 @@ export const secretKind = defineKind<Secret>({
     secret.type ||= "Opaque";
   },
   validate: (secret) => validateSecret(secret),
+  warningsOnCreate: pairWarnings,
+  warningsOnUpdate: pairWarnings,
   validateUpdate(secret, old) {
     const at = Place.root("type");
     if (secret.type !== old.type) at.invalid(secret.type ?? "", "field is immutable");

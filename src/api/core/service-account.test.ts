@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { tryColumns, tryCreate, tryUpdate } from "../trial.ts";
+import { tryCreate, tryUpdate } from "../trial.ts";
 import { serviceAccountKind } from "./service-account.ts";
 
 test("of secrets only the names are kept", () => {
   const { object } = tryCreate(serviceAccountKind, { secrets: [{ name: "a", namespace: "other", kind: "Secret" }] });
   assert.deepEqual(object.secrets, [{ name: "a" }]);
-  assert.equal(tryColumns(serviceAccountKind, object).Secrets, 1);
 });
 
 test("an annotation that is deprecated is warned about once", () => {

@@ -32,13 +32,5 @@ export const serviceAccountKind = defineKind<ServiceAccount>({
   warningsOnCreate: (account) => deprecationWarnings(account),
   warningsOnUpdate: (account, old) => deprecationWarnings(account, old),
 
-  columns: [
-    {
-      name: "Secrets",
-      type: "string",
-      description: { field: "V1ServiceAccount.secrets" },
-      of: ({ secrets = [] }) => secrets.length,
-    },
-    ageColumn,
-  ],
+  columns: [ageColumn],
 });

@@ -20,7 +20,7 @@ test("endpoint slice: addresses are of its type", () => {
   const cases: [object, string[]][] = [
     [{ addressType: "" }, ["addressType: Required value"]],
     [{ addressType: "X" }, ['addressType: Unsupported value: "X": supported values: "FQDN", "IPv4", "IPv6"']],
-    [{ addressType: "IPv6" }, [`${at}[0]: Invalid value: "10.1.0.1": must be an IPv6 address`]],
+    [{ addressType: "IPv6" }, [`${at}: Invalid value: "10.1.0.1": must be an IPv6 address`]],
     [{ endpoints: [{ addresses: [] }] }, [`${at}: Required value: must contain at least 1 address`]],
     [
       { endpoints: [{ addresses: ["127.0.0.1"] }] },

@@ -64,7 +64,6 @@ export const ingressKind = defineKind<Ingress>({
   kind: "Ingress",
   resource: "ingresses",
   storageVersion: "v1",
-  groupInErrors: "extensions",
   resetFields: ["status"],
 
   defaults(ingress) {

@@ -27,8 +27,7 @@ function validateClass({ handler = "", overhead, scheduling }: RuntimeClass): Fi
 }
 
 function validateUniqueTolerations(tolerations: readonly Toleration[], at: Place): void {
-  // The place as upstream names it.
-  validateTolerations(tolerations, at.child("tolerations"));
+  validateTolerations(tolerations, at);
   const seen = new Set<string>();
   tolerations.forEach((toleration, i) => {
     const { key = "", operator = "", value = "", effect = "" } = toleration;

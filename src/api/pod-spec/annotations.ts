@@ -1,6 +1,6 @@
 /** Annotations that upstream gives a meaning to: mirror pods, deletion cost, and what seccomp and AppArmor had before their fields. */
 import type { Place } from "../place.ts";
-import type { PodSpec, SeccompProfile, Toleration } from "../types.d.ts";
+import type { AppArmorProfile, PodSpec, SeccompProfile, Toleration } from "../types.d.ts";
 import type { Tolerance } from "./check.ts";
 import { containersOf, visitContainers } from "./containers-of.ts";
 import { validateDescendingPath } from "./paths.ts";
@@ -117,4 +117,12 @@ function validateMatch(
       at.child("localhostProfile").forbidden(`${what} profile in annotation and field must match`);
     }
   }
+}
+
+/** The profile that an annotation names; undefined for what no field can say. */
+export function appArmorProfileOf(text: string): AppArmorProfile | undefined {
+  if (text === "unconfined") return { type: "Unconfined" };
+  if (text === "runtime/default") return { type: "RuntimeDefault" };
+  const name = text.startsWith(localhost) ? text.slice(localhost.length) : "";
+  return name !== "" && name.trim() === name ? { type: "Localhost", localhostProfile: name } : undefined;
 }

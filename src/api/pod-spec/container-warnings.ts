@@ -54,6 +54,19 @@ export function portWarnings(spec: PodSpec, at: Place): string[] {
       known.set(key, [...others, { port, at: portAt }]);
     });
   });
+  const named = new Map<string, Place>();
+  visitContainers(spec, at, ({ ports }, place) => {
+    ports?.forEach(({ name }, i) => {
+      if (!name) return;
+      const portAt = place.child("ports").index(i);
+      const other = named.get(name);
+      if (!other) named.set(name, portAt);
+      else {
+        const effect = `services and probes that select ports by name will use ${other}`;
+        warnings.push(`${portAt}: duplicate port name ${goQuote(name)} with ${other}, ${effect}`);
+      }
+    });
+  });
   return warnings;
 }
 

@@ -1,13 +1,14 @@
 /** What is allowed in a pod but probably not meant: upstream's api/pod warnings, in its order and words. */
 import { goQuote, isDns1123Label } from "#machinery";
+import { semanticEqual } from "../equality.ts";
 import { ipWarnings } from "../ip-warnings.ts";
 import { deprecatedNodeLabel, nodeTermWarnings } from "../node-labels.ts";
 import { Place } from "../place.ts";
 import { isWholeAmount } from "../resource-names.ts";
 import type { ObjectMeta, Pod, PodAffinity, PodSpec, PodTemplateSpec, Volume } from "../types.d.ts";
-import { seccompContainerPrefix, seccompPodAnnotation } from "./annotations.ts";
+import { appArmorPrefix, appArmorProfileOf, seccompContainerPrefix, seccompPodAnnotation } from "./annotations.ts";
 import { containerWarnings, fractional, portWarnings } from "./container-warnings.ts";
-import { visitContainers } from "./containers-of.ts";
+import { type AnyContainer, visitContainers } from "./containers-of.ts";
 
 export function podWarnings(pod: Pod): string[] {
   const warnings: string[] = [];
@@ -26,7 +27,7 @@ export function podWarnings(pod: Pod): string[] {
 export function templateWarnings(template: PodTemplateSpec | undefined, path: string): string[] {
   const warnings: string[] = [];
   const at = (field: "metadata" | "spec") => Place.root(path).child(field);
-  if (template?.spec) addWarnings(warnings, { spec: template.spec, meta: template.metadata ?? {}, at });
+  if (template?.spec) addWarnings(warnings, { spec: template.spec, meta: template.metadata ?? {}, at, template: true });
   return warnings;
 }
 
@@ -41,8 +42,22 @@ export function podNameWarnings(name: string): string[] {
 interface Subject {
   readonly spec: PodSpec;
   readonly meta: ObjectMeta;
+  /** Pods are warned about old annotations before those are taken over. */
+  readonly template?: boolean;
   at(field: "metadata" | "spec"): Place;
 }
+
+function addAppArmorWarning(warnings: string[], { spec, meta, at }: Subject, container: AnyContainer): void {
+  const key = `${appArmorPrefix}${container.name}`;
+  const text = meta.annotations?.[key];
+  if (text === undefined || container.securityContext?.appArmorProfile) return;
+  const ofPod = spec.securityContext?.appArmorProfile;
+  if (ofPod && semanticEqual(ofPod, appArmorProfileOf(text))) return;
+  warnings.push(appArmorWarning(at("metadata").child("annotations").key(key)));
+}
+
+export const appArmorWarning = (at: Place): string =>
+  `${at}: deprecated since v1.30; use the "appArmorProfile" field instead`;
 
 function addWarnings(warnings: string[], subject: Subject): void {
   const { spec, meta } = subject;
@@ -70,6 +85,7 @@ function addWarnings(warnings: string[], subject: Subject): void {
   seccompWarning(seccompPodAnnotation, spec.securityContext?.seccompProfile);
   visitContainers(spec, specAt, (container, place) => {
     seccompWarning(`${seccompContainerPrefix}${container.name}`, container.securityContext?.seccompProfile);
+    if (subject.template) addAppArmorWarning(warnings, subject, container);
     warnings.push(...containerWarnings(container, place));
   });
   warnings.push(...portWarnings(spec, specAt));

@@ -122,16 +122,26 @@ function affinityTerms({ affinity }: NonNullable<Pod["spec"]>): PodAffinityTerm[
 /** Every container of a pod must name these when a quota counts them. */
 const demanded = new Set(["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"]);
 
-/** What the pod leaves out though a quota counts it, in order. */
+/**
+ * What containers leave out though a quota counts it, in order: "limits.cpu for: app,proxy". Nothing is missing where the pod
+ * says it for all of them.
+ */
 export function missingAmounts(names: readonly string[], { spec }: DeepReadonly<Pod>): string[] {
-  const wanted = names.filter((name) => demanded.has(name));
-  const missing = new Set<string>();
-  for (const container of [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])]) {
-    const named = namedUsage(amounts(container, "requests"), amounts(container, "limits"));
-    for (const name of wanted) if (!named.has(name)) missing.add(name);
-  }
-  return [...missing].sort();
+  const { requests, limits } = spec?.resources ?? {};
+  if ([requests, limits].some((each) => Object.keys(each ?? {}).some(isPodLevelResource))) return [];
+  const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map((container) => ({
+    name: container.name ?? "",
+    named: namedUsage(amounts(container, "requests"), amounts(container, "limits")),
+  }));
+  const wanted = names.filter((name) => demanded.has(name)).sort();
+  return wanted.flatMap((name) => {
+    const without = new Set(containers.filter(({ named }) => !named.has(name)).map((each) => each.name));
+    return without.size > 0 ? [`${name} for: ${[...without].sort().join()}`] : [];
+  });
 }
+
+const isPodLevelResource = (name: string): boolean =>
+  name === "cpu" || name === "memory" || name.startsWith("hugepages-");
 
 const amounts = (container: DeepReadonly<Container>, kind: "requests" | "limits") =>
   new Map(Object.entries(container.resources?.[kind] ?? {}).map(([name, text]) => [name, parseQuantity(text)]));

@@ -99,6 +99,6 @@ test("match: scopes", () => {
 test("match: each container must name what is counted", () => {
   const spec = { containers: [container({ cpu: "1" }), container({}, { memory: "1" })], initContainers: [] };
   const names = ["limits.memory", "pods", "requests.cpu"];
-  assert.deepEqual(missingAmounts(names, pod(spec)), ["limits.memory", "requests.cpu"]);
+  assert.deepEqual(missingAmounts(names, pod(spec)), ["limits.memory for: c", "requests.cpu for: c"]);
   assert.deepEqual(missingAmounts(["pods"], pod(spec)), []);
 });

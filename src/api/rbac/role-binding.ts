@@ -26,6 +26,6 @@ export const roleBindingKind = defineKind<RoleBinding>({
 
   columns: bindingColumns(
     "roleBinding",
-    "RoleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer must return an error. This field is immutable.",
+    "RoleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer must return an error.",
   ),
 });

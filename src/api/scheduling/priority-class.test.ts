@@ -45,7 +45,7 @@ test("priority class: pods have copied what it says", () => {
     },
   });
   assert.deepEqual(errors, [
-    "Value: Forbidden: may not be changed in an update.",
+    "value: Forbidden: may not be changed in an update.",
     'preemptionPolicy: Invalid value: "Never": field is immutable',
   ]);
 });

@@ -49,9 +49,8 @@ function validatePolicy(policy: string, at: Place): void {
 /** Pods have copied both. */
 function validateUpdate(priorityClass: PriorityClass, old: PriorityClass): FieldError[] {
   const errors: FieldError[] = [];
-  // Upstream's name of the field.
   if ((priorityClass.value ?? 0) !== (old.value ?? 0))
-    Place.root("Value", errors).forbidden("may not be changed in an update.");
+    Place.root("value", errors).forbidden("may not be changed in an update.");
   if (priorityClass.preemptionPolicy !== old.preemptionPolicy) {
     Place.root("preemptionPolicy", errors).invalid(priorityClass.preemptionPolicy, "field is immutable");
   }

@@ -63,9 +63,9 @@ test("storage class: what an update may change", () => {
     },
   });
   assert.deepEqual(errors, [
-    "parameters: Forbidden: updates to parameters are forbidden.",
-    "provisioner: Forbidden: updates to provisioner are forbidden.",
-    "reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.",
+    'parameters: Invalid value: {"type":"slow"}: field is immutable',
+    'provisioner: Invalid value: "other": field is immutable',
+    'reclaimPolicy: Invalid value: "Retain": field is immutable',
     'volumeBindingMode: Invalid value: "WaitForFirstConsumer": field is immutable',
   ]);
 });

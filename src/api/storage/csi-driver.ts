@@ -57,6 +57,13 @@ function validateTokens(requests: readonly StorageV1TokenRequest[], at: Place): 
   });
 }
 
+function tokenWarnings({ tokenRequests = [], serviceAccountTokenInSecrets }: CSIDriverSpec): string[] {
+  if (tokenRequests.length === 0 || serviceAccountTokenInSecrets !== undefined) return [];
+  return [
+    "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes",
+  ];
+}
+
 function validateUpdate({ spec }: CSIDriver, old: CSIDriver): FieldError[] {
   const errors = validateSpec(spec);
   const at = Place.root("spec", errors);
@@ -98,6 +105,9 @@ export const csiDriverKind = defineKind<CSIDriver>({
   },
   validate: ({ spec }) => validateSpec(spec),
   validateUpdate,
+  warningsOnCreate: ({ spec }) => tokenWarnings(spec),
+  warningsOnUpdate: ({ spec }, old) =>
+    jsonEqual(spec.tokenRequests ?? [], old.spec.tokenRequests ?? []) ? [] : tokenWarnings(spec),
 
   columns: csiDriverColumns,
 });

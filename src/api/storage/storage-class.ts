@@ -1,10 +1,10 @@
 /** StorageClass: how volumes are made for claims that ask for this class. Follows upstream's registry/storage/storageclass. */
-import type { FieldError } from "#machinery";
+import { type FieldError, validateImmutable } from "#machinery";
 import { ageColumn } from "../columns.ts";
 import { defineKind } from "../kind.ts";
 import { Place } from "../place.ts";
 import type { StorageClass } from "../types.d.ts";
-import { validateDriver, validateParameters, validateSameParameters } from "./parameters.ts";
+import { validateDriver, validateParameters } from "./parameters.ts";
 import { validateTopologies } from "./topologies.ts";
 
 const policies = ["Delete", "Retain"];
@@ -29,13 +29,9 @@ function validateClass(storageClass: StorageClass): FieldError[] {
 
 /** Volumes of the class exist; how they were made isn't changed afterwards. */
 function validateChange(storageClass: StorageClass, old: StorageClass, errors: FieldError[]): FieldError[] {
-  validateSameParameters(storageClass.parameters, old.parameters, Place.root("parameters", errors));
-  for (const field of ["provisioner", "reclaimPolicy"] as const) {
-    if (storageClass[field] === old[field]) continue;
-    Place.root(field, errors).forbidden(`updates to ${field} are forbidden.`);
-  }
-  if (storageClass.volumeBindingMode !== old.volumeBindingMode) {
-    Place.root("volumeBindingMode", errors).invalid(storageClass.volumeBindingMode, "field is immutable");
+  for (const field of ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] as const) {
+    const at = Place.root(field, errors);
+    at.add(validateImmutable(storageClass[field], old[field], at.path));
   }
   return errors;
 }
@@ -66,7 +62,7 @@ export const storageClassKind = defineKind<StorageClass>({
       name: "Name",
       type: "string",
       format: "name",
-      description: { field: "V1ObjectMeta.name", last: "http://kubernetes.io/docs/user-guide/identifiers#names" },
+      description: { field: "V1ObjectMeta.name" },
       of: (storageClass) => `${storageClass.metadata.name}${isDefault(storageClass) ? " (default)" : ""}`,
     },
     {

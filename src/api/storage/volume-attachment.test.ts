@@ -22,7 +22,7 @@ test("volume attachment: what is refused", () => {
     csi: { driver: "d", volumeHandle: "v" },
   };
   const cases: [object, string[]][] = [
-    [{ attacher: "" }, ["spec.attacher: Required value", "spec.attacher: Required value"]],
+    [{ attacher: "" }, ["spec.attacher: Required value"]],
     [{ attacher: "a_b" }, [`spec.attacher: Invalid value: "a_b": ${subdomain}`]],
     [{ nodeName: "" }, [`spec.nodeName: Invalid value: "": ${subdomain}`]],
     [{ source: {} }, [`spec.source: Required value: ${exactlyOne}`]],

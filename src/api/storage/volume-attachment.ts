@@ -19,7 +19,7 @@ const int32Max = 2 ** 31 - 1;
 function validateAttachment({ spec, status }: VolumeAttachment): FieldError[] {
   const errors: FieldError[] = [];
   const at = Place.root("spec", errors);
-  if (!spec.attacher) at.child("attacher").required();
+  validateCsiDriverName(spec.attacher, at.child("attacher"));
   validateSource(spec.source ?? {}, at.child("source"));
   const nodeName = spec.nodeName ?? "";
   at.child("nodeName").invalidEach(nodeName, nameIsDnsSubdomain(nodeName, false));
@@ -29,6 +29,10 @@ function validateAttachment({ spec, status }: VolumeAttachment): FieldError[] {
   }
   validateError(status?.attachError, statusAt.child("attachError"));
   validateError(status?.detachError, statusAt.child("detachError"));
+  const name = spec.source?.persistentVolumeName;
+  if (name !== undefined) {
+    at.child("source").child("persistentVolumeName").invalidEach(name, nameIsDnsSubdomain(name, false));
+  }
   return errors;
 }
 
@@ -51,21 +55,8 @@ function validateError(error: VolumeError | undefined, at: Place): void {
   if (code !== undefined && code < 0) at.child("errorCode").invalid(code, rangeMessage(0, int32Max));
 }
 
-/** What v1 asks for beyond v1beta1, only of new ones. */
-function validateNew({ spec }: VolumeAttachment, errors: FieldError[]): FieldError[] {
-  const at = Place.root("spec", errors);
-  validateCsiDriverName(spec.attacher, at.child("attacher"));
-  const name = spec.source?.persistentVolumeName;
-  if (name !== undefined) {
-    at.child("source").child("persistentVolumeName").invalidEach(name, nameIsDnsSubdomain(name, false));
-  }
-  return errors;
-}
-
 function validateUpdate(attachment: VolumeAttachment, old: VolumeAttachment): FieldError[] {
-  const own = validateAttachment(attachment);
-  // Upstream checks the attachment twice, which clients see.
-  const errors = [...own, ...own];
+  const errors = validateAttachment(attachment);
   if (!semanticEqual(attachment.spec, old.spec)) {
     const printed = goStruct("api.storage.v1.VolumeAttachmentSpec", attachment.spec);
     Place.root("spec", errors).invalid(printed, "field is immutable");
@@ -87,7 +78,7 @@ export const volumeAttachmentKind = defineKind<VolumeAttachment>({
   prepareForUpdate(attachment, old) {
     attachment.status = old.status ?? { attached: false };
   },
-  validate: (attachment) => validateNew(attachment, validateAttachment(attachment)),
+  validate: validateAttachment,
   validateUpdate,
 
   subresources: {

@@ -50,7 +50,7 @@ function covers({ quota, used }: Tally, request: AdmissionRequest): boolean {
   const names = countedNames(resource, Object.keys(quota.status?.hard ?? {})).sort();
   if (isResource(request, "", "pods")) {
     const missing = missingAmounts(names, object as Pod); // as the resource says
-    if (missing.length > 0) throw refuse(request, `failed quota: ${name}: must specify ${missing.join()}`);
+    if (missing.length > 0) throw refuse(request, `failed quota: ${name}: must specify ${missing.join("; ")}`);
   }
   // The quota controller hasn't counted yet what there is.
   if (names.some((each) => !(each in used))) {

@@ -58,7 +58,11 @@ function describeResource(resource: Resource): object[] {
     ...(categories.length > 0 && { categories }),
     ...(stored &&
       verbs.includes("create") && {
-        storageVersionHash: storageVersionHash(stored.group, stored.form?.version ?? stored.version, stored.kind),
+        storageVersionHash: storageVersionHash(
+          stored.group,
+          stored.behaviour.hashedVersion ?? stored.form?.version ?? stored.version,
+          stored.kind,
+        ),
       }),
   };
   const views = resource.subresources.map((each) => describeSubresource(resource, each));

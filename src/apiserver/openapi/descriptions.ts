@@ -47,10 +47,9 @@ export function createFieldTexts(
   };
 }
 
-function read(file: DescriptionFile, { field, gaps = {}, last }: FieldText): string {
+function read(file: DescriptionFile, { field, gaps = {} }: FieldText): string {
   const [type = "", name = ""] = field.split(".");
   const words = file[type]?.[1][name]?.split(/\s+/) ?? [];
-  if (last && words.length > 0) words[words.length - 1] = last;
   return words.map((word, index) => word + (index + 1 < words.length ? (gaps[index + 1] ?? " ") : "")).join("");
 }
 

@@ -19,7 +19,7 @@ export interface TableOptions {
   readonly textOf: (description: Column<never>["description"]) => string;
 }
 
-const nameDescription = { field: "V1ObjectMeta.name", last: "http://kubernetes.io/docs/user-guide/identifiers#names" };
+const nameDescription = { field: "V1ObjectMeta.name" };
 export const nameColumn: Column<KubernetesObject> = {
   name: "Name",
   type: "string",

@@ -171,6 +171,7 @@ function prepareNew(kind: StoredKind, object: KubernetesObject, call: Call): voi
   const { behaviour } = kind;
   const { resource, warnings } = call;
   const context = contextOf(call);
+  warnings.push(...(behaviour.warningsBeforeCreate?.(object) ?? []));
   behaviour.prepareForCreate?.(object, context);
   const prepared = object.metadata ?? {};
   const name = prepared.name ?? "";

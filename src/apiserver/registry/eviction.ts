@@ -81,6 +81,8 @@ async function markEvicted(core: RegistryCore, call: Call): Promise<void> {
         status: "True",
         reason: "EvictionByEvictionAPI",
         message: "Eviction API: evicting",
+        // A time that isn't set is sent as null, which the types don't say.
+        lastProbeTime: null as unknown as string,
         lastTransitionTime: rfc3339(call.now),
       };
       pod.status = { ...pod.status, conditions: [...others, condition] };

@@ -34,7 +34,7 @@ export const daemonSetColumns: readonly Column<DaemonSet>[] = [
   ),
   count(
     "Ready",
-    "The number of nodes that should be running the daemon pod and have one or more of the daemon pod running and ready.",
+    "numberReady is the number of nodes that should be running the daemon pod and have one or more of the daemon pod running with a Ready Condition.",
     "numberReady",
   ),
   count("Up-to-date", "The total number of nodes that are running updated daemon pod", "updatedNumberScheduled"),
@@ -56,7 +56,7 @@ export const daemonSetColumns: readonly Column<DaemonSet>[] = [
     type: "string",
     priority: 1,
     description:
-      "A label query over pods that are managed by the daemon set. Must match in order to be controlled. If empty, defaulted to labels on Pod template. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
+      "A label query over pods that are managed by the daemon set. Must match in order to be controlled. It must match the pod template's labels. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
     of: ({ spec }) => printLabelSelector(spec?.selector),
   },
 ];

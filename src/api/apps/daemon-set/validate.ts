@@ -1,5 +1,6 @@
 /** What makes a daemon set valid. */
 import { type FieldError, validateImmutable } from "#machinery";
+import { goStruct } from "../../go-struct.ts";
 import { validateCount } from "../../counts.ts";
 import { isNothing, validateAtMostAll, validateIntOrPercent } from "../../int-or-percent.ts";
 import { Place } from "../../place.ts";
@@ -44,7 +45,8 @@ const strategies = ["RollingUpdate", "OnDelete"];
 
 function validateUpdateStrategy(strategy: DaemonSetUpdateStrategy, at: Place): void {
   const { type = "", rollingUpdate } = strategy;
-  if (!strategies.includes(type)) at.notSupported(strategy, strategies);
+  if (!strategies.includes(type))
+    at.notSupported(goStruct("api.apps.v1.DaemonSetUpdateStrategy", strategy), strategies);
   if (type !== "RollingUpdate") return;
   if (rollingUpdate) validateRollingUpdate(rollingUpdate, at.child("rollingUpdate"));
   else at.child("rollingUpdate").required();

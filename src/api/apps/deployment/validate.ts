@@ -1,5 +1,6 @@
 /** What makes a deployment valid. */
 import { type FieldError, validateImmutable } from "#machinery";
+import { goStruct } from "../../go-struct.ts";
 import { validateCount } from "../../counts.ts";
 import { isNothing, validateAtMostAll, validateIntOrPercent } from "../../int-or-percent.ts";
 import { Place } from "../../place.ts";
@@ -39,7 +40,7 @@ function validateSpec(spec: DeploymentSpec, at: Place, old: DeploymentSpec | und
 function validateStrategy(strategy: DeploymentStrategy, at: Place): void {
   const { type = "", rollingUpdate } = strategy;
   const place = at.child("rollingUpdate");
-  if (!strategies.includes(type)) at.notSupported(strategy, strategies);
+  if (!strategies.includes(type)) at.notSupported(goStruct("api.apps.v1.DeploymentStrategy", strategy), strategies);
   else if (type === "Recreate") {
     if (rollingUpdate) place.forbidden("may not be specified when strategy `type` is 'Recreate'");
   } else if (rollingUpdate) validateRollingUpdate(rollingUpdate, place);

@@ -1,5 +1,6 @@
 /** What makes a stateful set valid, and what of it may change. */
 import type { FieldError } from "#machinery";
+import { goStruct } from "../../go-struct.ts";
 import { validateCount } from "../../counts.ts";
 import { semanticEqual } from "../../equality.ts";
 import { isNothing, validateAtMostAll, validateIntOrPercent } from "../../int-or-percent.ts";
@@ -62,10 +63,15 @@ function validateUpdateStrategy(strategy: StatefulSetUpdateStrategy, at: Place):
   const place = at.child("rollingUpdate");
   if (type === "") at.required();
   else if (type === "OnDelete") {
-    if (rollingUpdate) place.invalid(rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'");
+    if (rollingUpdate)
+      place.invalid(
+        goStruct("api.apps.v1.RollingUpdateStatefulSetStrategy", rollingUpdate),
+        "only allowed for updateStrategy 'RollingUpdate'",
+      );
   } else if (type === "RollingUpdate") {
     if (rollingUpdate) validateRollingUpdate(rollingUpdate, place);
-  } else at.invalid(strategy, "must be 'RollingUpdate' or 'OnDelete'");
+  } else
+    at.invalid(goStruct("api.apps.v1.StatefulSetUpdateStrategy", strategy), "must be 'RollingUpdate' or 'OnDelete'");
 }
 
 function validateRollingUpdate({ partition, maxUnavailable }: RollingUpdateStatefulSetStrategy, at: Place): void {

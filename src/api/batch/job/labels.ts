@@ -1,4 +1,5 @@
 /** The labels by which a job knows its pods. The short ones are older than the rule that upstream's labels have a prefix. */
+import { goMap } from "../../go-struct.ts";
 import type { Place } from "../../place.ts";
 import type { Job, LabelSelector, PodTemplateSpec } from "../../types.d.ts";
 import { readSelector } from "../../apps/selector.ts";
@@ -55,6 +56,8 @@ export function validateGenerated(
   }
   const selector = readSelector(spec.selector);
   if (selector && !selector.matches(expected)) {
-    errors.spec.child("selector").invalid(spec.selector, "`selector` not auto-generated");
+    const { matchLabels } = spec.selector;
+    const printed = { ...spec.selector, ...(matchLabels && { matchLabels: goMap(matchLabels) }) };
+    errors.spec.child("selector").invalid(printed, "`selector` not auto-generated");
   }
 }

@@ -65,7 +65,10 @@ export const nodeColumns: readonly Column<Node>[] = [
     type: "string",
     description: { field: "V1NodeSystemInfo.kernelVersion" },
     priority: 1,
-    of: ({ status }) => status?.nodeInfo?.kernelVersion || unknown,
+    of({ status }) {
+      const { kernelVersion, architecture } = status?.nodeInfo ?? {};
+      return `${kernelVersion || unknown}${architecture ? ` (${architecture})` : ""}`;
+    },
   },
   {
     name: "Container-Runtime",

@@ -1,10 +1,12 @@
 /** What the server fills into a new pod beside the defaults: status, labels taken over into selectors, AppArmor's old annotations. */
 import { formatTime } from "#machinery";
 import { firstGeneration } from "../../strategy.ts";
-import type { AppArmorProfile, LabelSelector, Pod, PodAffinityTerm, PodSpec } from "../../types.d.ts";
+import type { LabelSelector, Pod, PodAffinityTerm, PodSpec } from "../../types.d.ts";
 import { semanticEqual } from "../../equality.ts";
-import { appArmorPrefix } from "../../pod-spec/annotations.ts";
+import { Place } from "../../place.ts";
+import { appArmorPrefix, appArmorProfileOf } from "../../pod-spec/annotations.ts";
 import { containersOf } from "../../pod-spec/containers-of.ts";
+import { appArmorWarning } from "../../pod-spec/warnings.ts";
 import { computeQosClass } from "./qos.ts";
 
 export function prepareNewPod(pod: Pod, now: number): void {
@@ -65,25 +67,27 @@ function addExpressions(
   }
 }
 
-const localhost = "localhost/";
-
-/** The profile that an annotation names; undefined for what no field can say. */
-function profileOfAnnotation(text: string): AppArmorProfile | undefined {
-  if (text === "unconfined") return { type: "Unconfined" };
-  if (text === "runtime/default") return { type: "RuntimeDefault" };
-  const name = text.startsWith(localhost) ? text.slice(localhost.length) : "";
-  return name !== "" && name.trim() === name ? { type: "Localhost", localhostProfile: name } : undefined;
-}
-
-/** Containers with an annotation and no field of their own. */
-function takeOverAppArmor({ spec, metadata }: Pod): void {
+/** Containers with an annotation and no field of their own, unless the pod's field says the same. */
+function* annotatedContainers({ spec, metadata }: Pod) {
   const annotations = metadata?.annotations;
   if (!spec || !annotations || spec.os?.name === "windows") return;
   for (const container of containersOf(spec)) {
-    const text = annotations[`${appArmorPrefix}${container.name}`];
+    const key = `${appArmorPrefix}${container.name}`;
+    const text = annotations[key];
     if (text === undefined || container.securityContext?.appArmorProfile) continue;
-    const profile = profileOfAnnotation(text);
-    if (!profile || semanticEqual(profile, spec.securityContext?.appArmorProfile)) continue;
-    container.securityContext = { ...container.securityContext, appArmorProfile: profile };
+    const profile = appArmorProfileOf(text);
+    if (!semanticEqual(profile, spec.securityContext?.appArmorProfile) || !profile) yield { container, key, profile };
   }
 }
+
+function takeOverAppArmor(pod: Pod): void {
+  for (const { container, profile } of annotatedContainers(pod)) {
+    if (profile) container.securityContext = { ...container.securityContext, appArmorProfile: profile };
+  }
+}
+
+/** Of a pod whose annotations weren't taken over yet. */
+export const appArmorWarnings = (pod: Pod): string[] =>
+  Array.from(annotatedContainers(pod), ({ key }) =>
+    appArmorWarning(Place.root("metadata").child("annotations").key(key)),
+  );

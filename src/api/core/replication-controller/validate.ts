@@ -1,5 +1,6 @@
 /** A replication controller's spec and status, in upstream's order. */
 import type { FieldError } from "#machinery";
+import { goMap } from "../../go-struct.ts";
 import { Place } from "../../place.ts";
 import { validatePodTemplateSpec } from "../../pod-spec/template.ts";
 import type { PodTemplateSpec, ReplicationControllerSpec, ReplicationControllerStatus } from "../../types.d.ts";
@@ -20,7 +21,7 @@ export function validateReplicationController(
   }
   const labels = template.metadata?.labels ?? {};
   if (Object.keys(selector).some((key) => labels[key] !== selector[key])) {
-    templateAt.child("metadata").child("labels").invalid(labels, "`selector` does not match template `labels`");
+    templateAt.child("metadata").child("labels").invalid(goMap(labels), "`selector` does not match template `labels`");
   }
   validatePodTemplateSpec(template, templateAt, old?.template);
   validateLongRunning(template, templateAt.child("spec"));

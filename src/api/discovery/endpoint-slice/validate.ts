@@ -8,6 +8,7 @@ import {
   nameIsDnsSubdomain,
   validateImmutable,
 } from "#machinery";
+import { semanticEqual } from "../../equality.ts";
 import { validateNonSpecialIp } from "../../ip.ts";
 import { Place } from "../../place.ts";
 import { protocols } from "../../pod-spec/ports.ts";
@@ -29,34 +30,38 @@ export function validateSlice(slice: EndpointSlice, old?: EndpointSlice): FieldE
   const typeAt = Place.root("addressType", errors);
   if (addressType === "") typeAt.required();
   else if (!addressTypes.includes(addressType)) typeAt.notSupported(addressType, addressTypes);
-  const known = new Set(old?.endpoints?.flatMap(({ addresses }) => addresses ?? []));
-  const endpointsAt = Place.root("endpoints", errors);
-  if ((endpoints?.length ?? 0) > endpointsMax) endpointsAt.tooMany(endpoints?.length ?? 0, endpointsMax);
-  else {
-    endpoints?.forEach((endpoint, i) => {
-      validateEndpoint(endpoint, endpointsAt.index(i), { addressType, known });
-    });
-  }
   // Without any the field is there, as null.
   validatePorts(ports ?? [], Place.root("ports", errors));
+  const endpointsAt = Place.root("endpoints", errors);
+  // What older releases let in may stay.
+  if (old && semanticEqual(endpoints, old.endpoints)) {
+    // Nothing to check.
+  } else if ((endpoints?.length ?? 0) > endpointsMax) endpointsAt.tooMany(endpoints?.length ?? 0, endpointsMax);
+  else {
+    endpoints?.forEach((endpoint, i) => {
+      validateEndpoint(endpoint, endpointsAt.index(i), addressType);
+    });
+  }
   if (old) typeAt.add(validateImmutable(addressType, old.addressType, typeAt.path));
   return errors;
 }
 
-interface AddressRules {
-  readonly addressType: string;
-  /** Addresses of the stored slice, which may be written as older releases let them. */
-  readonly known: ReadonlySet<string>;
-}
-
-function validateEndpoint(endpoint: Endpoint, at: Place, rules: AddressRules): void {
+function validateEndpoint(endpoint: Endpoint, at: Place, addressType: string): void {
   const { nodeName, deprecatedTopology: topology, hostname, hints } = endpoint;
   const addresses = endpoint.addresses ?? []; // printed as null
   const addressesAt = at.child("addresses");
   if (addresses.length === 0) addressesAt.required("must contain at least 1 address");
   else if (addresses.length > addressesMax) addressesAt.tooMany(addresses.length, addressesMax);
   addresses.forEach((address, i) => {
-    validateAddress(address, addressesAt.index(i), rules);
+    const place = addressesAt.index(i);
+    if (addressType === "FQDN") validateHostName(address, place);
+    // Of an unknown type there is nothing to say.
+    else if (addressType === "IPv4" || addressType === "IPv6") {
+      const parsed = validateStrictIp(address, place);
+      if (!parsed) return;
+      if (parsed.family !== addressType) addressesAt.invalid(address, `must be an ${addressType} address`);
+      validateNonSpecialIp(address, place);
+    }
   });
   if (nodeName !== undefined) at.child("nodeName").invalidEach(nodeName, nameIsDnsSubdomain(nodeName, false));
   const topologyAt = at.child("deprecatedTopology");
@@ -70,17 +75,10 @@ function validateEndpoint(endpoint: Endpoint, at: Place, rules: AddressRules): v
   if (hints) validateHints(hints, at.child("hints"));
 }
 
-/** Of an unknown type there is nothing to say. */
-function validateAddress(address: string, at: Place, { addressType, known }: AddressRules): void {
-  if (addressType === "FQDN") {
-    const wrong = isFullyQualifiedDomainName(address);
-    if (address === "") at.required();
-    else if (wrong) at.invalid(wrong.value, wrong.message);
-  } else if (addressType === "IPv4" || addressType === "IPv6") {
-    const parsed = validateStrictIp(address, at, known);
-    if (parsed && parsed.family !== addressType) at.invalid(address, `must be an ${addressType} address`);
-    validateNonSpecialIp(address, at);
-  }
+function validateHostName(address: string, at: Place): void {
+  const wrong = isFullyQualifiedDomainName(address);
+  if (address === "") at.required();
+  else if (wrong) at.invalid(wrong.value, wrong.message);
 }
 
 function validateHints({ forZones = [], forNodes = [] }: EndpointHints, at: Place): void {

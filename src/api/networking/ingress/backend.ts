@@ -25,8 +25,8 @@ function validateService({ name = "", port }: IngressServiceBackend, at: Place):
 /** Of backends and of the parameters of classes. */
 export function validateLocalReference({ apiGroup, kind = "", name = "" }: TypedLocalObjectReference, at: Place): void {
   if (typeof apiGroup === "string") at.child("apiGroup").invalidEach(apiGroup, isDns1123Subdomain(apiGroup));
-  if (kind === "") at.child("kind").required("kind is required");
+  if (kind === "") at.child("kind").required();
   else at.child("kind").invalidEach(kind, nameIsPathSegment(kind, false));
-  if (name === "") at.child("name").required("name is required");
+  if (name === "") at.child("name").required();
   else at.child("name").invalidEach(name, nameIsPathSegment(name, false));
 }

@@ -15,7 +15,7 @@ export function validateIngress(ingress: Ingress, old?: Ingress): FieldError[] {
   const at = Place.root("spec");
   const { defaultBackend, rules = [], tls = [], ingressClassName } = specOf(ingress);
   if (rules.length === 0 && !defaultBackend) {
-    at.invalid(rules, "either `defaultBackend` or `rules` must be specified");
+    at.invalid(null, "either `defaultBackend` or `rules` must be specified");
   }
   if (defaultBackend) validateBackend(defaultBackend, at.child("defaultBackend"));
   const anyWildcardRule = old?.spec?.rules?.some(isBadWildcardRule) ?? false;

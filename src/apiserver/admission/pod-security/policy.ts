@@ -47,7 +47,14 @@ export function policyOf(labels: Readonly<Record<string, string>> | undefined): 
     }
     return { level, minor };
   };
-  return { policy: { enforce: read("enforce"), audit: read("audit"), warn: read("warn") }, errors };
+  const policy = { enforce: read("enforce"), audit: read("audit"), warn: read("warn") };
+  // Who says nothing about warnings is warned about what is enforced.
+  const { enforce, warn } = policy;
+  const named = (mode: string) => labels[prefix + mode] !== undefined;
+  if (!named("warn") && isLevel(labels[`${prefix}enforce`] ?? "") && isStricter(enforce.level, warn.level)) {
+    policy.warn = named("warn-version") ? { ...warn, level: enforce.level } : enforce;
+  }
+  return { policy, errors };
 }
 
 export const isStricter = (a: Level, b: Level): boolean => levels.indexOf(a) > levels.indexOf(b);
