@@ -37,34 +37,52 @@ const symbols: Readonly<Record<string, TokenKind>> = {
   "(": "(",
 };
 
+/** Scanned by hand: patterns that look for the end of a run take quadratic time on long ones. */
 function tokenize(text: string): Token[] {
   const tokens: Token[] = [];
-  const pattern = /[ \t\r\n]*(?:([=!(),><]+)|([^=!(),>< \t\r\n]+))/gy;
-  const trimmed = text.replace(/\0.*$/s, "").replace(/[ \t\r\n]+$/, "");
-  while (pattern.lastIndex < trimmed.length) {
-    const match = pattern.exec(trimmed);
-    if (!match) break;
-    const [, special, word] = match;
-    if (word !== undefined) {
+  const nul = text.indexOf("\0");
+  const end = nul < 0 ? text.length : nul;
+  for (let at = 0; at < end; ) {
+    const start = at;
+    const first = text[at] ?? "";
+    if (isBlank(first)) at++;
+    else if (isSpecial(first)) {
+      const token = firstSymbol(text, { start, end });
+      tokens.push(token);
+      at = token.kind === "error" ? endOfRun(text, { start, end }) : start + token.text.length;
+    } else {
+      while (at < end && !isBlank(text[at] ?? "") && !isSpecial(text[at] ?? "")) at++;
+      const word = text.slice(start, at);
       tokens.push({ kind: word === "in" || word === "notin" ? word : "identifier", text: word });
-      continue;
     }
-    const token = firstSymbol(special ?? "");
-    tokens.push(token);
-    // The longest known symbol was taken; the rest of the run is read again.
-    if (token.kind !== "error") pattern.lastIndex -= (special ?? "").length - token.text.length;
   }
   tokens.push({ kind: "end", text: "" });
   return tokens;
 }
 
-function firstSymbol(run: string): Token {
+const isBlank = (character: string): boolean => " \t\r\n".includes(character);
+const isSpecial = (character: string): boolean => "=!(),><".includes(character);
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The longest known symbol that a run of special characters begins with. */
+function firstSymbol(text: string, { start, end }: Span): Token {
   for (const length of [2, 1]) {
-    const text = run.slice(0, length);
-    const kind = text.length === length ? symbols[text] : undefined;
-    if (kind) return { kind, text };
+    const symbol = text.slice(start, Math.min(start + length, end));
+    const kind = symbol.length === length ? symbols[symbol] : undefined;
+    if (kind) return { kind, text: symbol };
   }
+  const run = text.slice(start, endOfRun(text, { start, end }));
   return { kind: "error", text: `error expected: keyword found '${run}'` };
+}
+
+function endOfRun(text: string, { start, end }: Span): number {
+  let at = start;
+  while (at < end && isSpecial(text[at] ?? "")) at++;
+  return at;
 }
 
 class Parser {

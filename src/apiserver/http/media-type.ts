@@ -21,9 +21,13 @@ export interface AcceptClause {
   readonly parameters: ReadonlyMap<string, string>;
 }
 
+/** What comes later is not read: no client names as many types, and patterns must not be fed with a megabyte. */
+const headerLengthMax = 16 * 1024;
+
 /** Clauses by falling quality, in the client's order among equals. */
 export function parseAccept(header: string): readonly AcceptClause[] {
   return header
+    .slice(0, headerLengthMax)
     .split(",")
     .map(parseClause)
     .filter((clause) => clause.type !== "")
@@ -132,9 +136,13 @@ export function contentTypeOf(header: string | undefined): string {
   if (!header) return "";
   const end = header.indexOf(";");
   if (end < 0) return header.trim().toLowerCase();
+  if (header.length - end > parametersLengthMax) return "unknown";
   const readable = parameters.test(header.slice(end));
   return (readable && header.slice(0, end).trim().toLowerCase()) || "unknown";
 }
+
+/** Of a body's type; the pattern takes quadratic time for long blanks. */
+const parametersLengthMax = 1000;
 
 /** As Go's mime package wants them, a last `;` included. */
 const parameters = /^(?:\s*;\s*[\w!#$%&'*+.^`|~-]+=(?:[\w!#$%&'*+.^`|~-]+|"(?:[^"\\]|\\.)*"))*\s*;?\s*$/;
