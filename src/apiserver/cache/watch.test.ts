@@ -49,6 +49,7 @@ function watch(query: Record<string, string | number | boolean>, path = configMa
   };
 }
 
+// conformance: Watchers should observe add, update, and delete watch notifications on configmaps
 test("watch: the state first, then every change once, in order", async () => {
   await api.call("POST", configMaps, configMap("a"));
   const watching = watch({});
@@ -60,6 +61,8 @@ test("watch: the state first, then every change once, in order", async () => {
   await watching.stop();
 });
 
+// conformance: Watchers should be able to start watching from a specific resource version
+// conformance: Watchers should be able to restart watching from the last resource version observed by the previous watch
 test("watch: resumes after a revision without losing or repeating", async () => {
   const { metadata } = await api.call("GET", configMaps);
   await api.call("POST", configMaps, configMap("c"));
@@ -71,6 +74,7 @@ test("watch: resumes after a revision without losing or repeating", async () => 
   await watching.stop();
 });
 
+// conformance: Watchers should observe an object deletion if it stops meeting the requirements of the selector
 test("watch: objects that come to match are added, those that stop are deleted, with the new revision", async () => {
   const watching = watch({ labelSelector: "in=yes" });
   await api.call("POST", configMaps, configMap("e"));
