@@ -36,6 +36,8 @@ export function casesOf({ pods: count, large }: { pods: number; large: number })
     (type: string, body: object, query = ""): Case["run"] =>
     (ask) =>
       ask("PATCH", `${configMaps}/patched${query}`, body, { headers: { "content-type": type } });
+  const prepare: Case["prepare"] = (ask) =>
+    ask("POST", configMaps, { metadata: { name: "patched" }, data: { a: "b" } });
   const operations = Array.from({ length: large }, (_, at) => ({ op: "add", path: `/data/k${at}`, value: "v" }));
   const many = Object.fromEntries(Array.from({ length: large }, (_, at) => [`k${at}`, "v".repeat(80)]));
   const megabyte = small ? 10_000 : 1_000_000;
@@ -95,12 +97,13 @@ export function casesOf({ pods: count, large }: { pods: number; large: number })
     },
     {
       what: `JSON patch, ${large} operations`,
-      prepare: (ask) => ask("POST", configMaps, { metadata: { name: "patched" }, data: { a: "b" } }),
+      prepare,
       run: patched("application/json-patch+json", operations),
     },
-    { what: `merge patch, ${large} keys`, run: patched("application/merge-patch+json", { data: many }) },
+    { what: `merge patch, ${large} keys`, prepare, run: patched("application/merge-patch+json", { data: many }) },
     {
       what: `apply, ${large} keys`,
+      prepare,
       run: patched(
         applyType,
         { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "patched" }, data: many },

@@ -19,6 +19,7 @@ import type { AdmissionRequest } from "../admission/chain.ts";
 import type { Answer } from "../answer.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { StoredKind } from "../resource.ts";
+import { breathe } from "./breathe.ts";
 import type { Call } from "./call.ts";
 import { hooksOf, type RegistryCore } from "./core.ts";
 import { decodeWritten } from "./decode.ts";
@@ -34,6 +35,7 @@ export async function create(core: RegistryCore, call: Call): Promise<Answer> {
   const kind = storedOf(call);
   const options = readWriteOptions(call.query, "CreateOptions", call);
   const decoded = await decodeWritten(core, call, options.fieldValidation);
+  await breathe(call);
   // The server's to say; nobody owns them.
   const {
     uid: _uid,
@@ -54,6 +56,7 @@ export async function create(core: RegistryCore, call: Call): Promise<Answer> {
     undefined,
     object,
   );
+  await breathe(call);
   const stored = await insert(core, call, { object, options, hasRevision: Boolean(metadata.resourceVersion) });
   return { type: "object", status: 201, resource, object: stored };
 }
@@ -110,6 +113,7 @@ export async function insert(
     const side = await hooks?.allocate?.({ object, old: undefined, dryRun: options.dryRun });
     prepareNew(kind, object, call);
     const lease = options.dryRun ? undefined : await hooks?.lease?.();
+    await breathe(call);
     await core.admission.validate({ ...request, object, name });
     // Upstream answers what it reads back, and what is read is defaulted.
     kind.behaviour.defaults?.(object);

@@ -25,6 +25,7 @@ import { decodeAppliedCustom, decodePatched, finishPatched } from "../custom/dec
 import type { StoredObject } from "../cache/stored-object.ts";
 import { withConversions } from "./awaited-conversions.ts";
 import type { Resource } from "../resource.ts";
+import { breathe } from "./breathe.ts";
 import type { Call, RequestBody } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { storedOf } from "./create.ts";
@@ -108,6 +109,7 @@ async function patchOnto(
   const mediaType = call.body.contentType as PatchMediaType; // one of the three, checked by the caller
   const original = versioned(resource, existing);
   const parsed = readPatch(body, { mediaType, fieldValidation: options.fieldValidation });
+  await breathe(call, existing);
   const { custom } = resource;
   await custom?.schema.load();
   const result = parsed.apply(
@@ -117,6 +119,7 @@ async function patchOnto(
       ? { decode: (patched) => decodePatched(resource, custom, patched) }
       : { kindProblem: (patched) => kindProblem(core, resource, patched) },
   );
+  await breathe(call, existing);
   warnings.push(...result.warnings);
   const object: KubernetesObject = result.object;
   if (custom) finishPatched(resource, custom, object);
@@ -176,6 +179,7 @@ async function applyTo(
   const kind = storedOf(call);
   const strategy = strategyOf(kind, subresource);
   const applied = await decodeApplied(call, body, options);
+  await breathe(call, existing);
   const ownership = { core, resource, subresource, manager: options.manager, strategy, now };
   const { object } = await withConversions((convert) =>
     applyObject({
@@ -192,6 +196,7 @@ async function applyTo(
     }),
   );
   if (applied.refusal) throw applied.refusal;
+  await breathe(call, existing);
   warnings.push(...applied.warnings);
   // Parts are shared with the live object and the patch.
   const own: KubernetesObject = JSON.parse(JSON.stringify(object));

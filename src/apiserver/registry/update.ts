@@ -18,6 +18,7 @@ import type { StoredObject } from "../cache/stored-object.ts";
 import type { StoredKind } from "../resource.ts";
 import { authorizeCreate } from "./authorize-create.ts";
 import { beforeUpdate, checkRevision, checkUid } from "./before-update.ts";
+import { breathe } from "./breathe.ts";
 import type { Call } from "./call.ts";
 import { hooksOf, type RegistryCore } from "./core.ts";
 import { insert, storedOf } from "./create.ts";
@@ -63,6 +64,7 @@ export async function update(core: RegistryCore, call: Call, subresource: string
   const strategy = strategyOf(kind, subresource);
   const options = readWriteOptions(call.query, "UpdateOptions", call);
   const sent = await decodeWritten(core, call, options.fieldValidation);
+  await breathe(call);
   const namespaced = sent.metadata?.namespace !== undefined;
   checkSameName(sent, call);
   const text = JSON.stringify(sent);
@@ -156,6 +158,7 @@ async function attemptUpdate(
   const old = existing.decoded();
   checkUid(modification.uid, old, { kind, key, call });
   const object = await modification.make(existing);
+  await breathe(call, existing);
   const warningsBefore = warnings.length;
   const { admission } = modification;
   const view = typeof admission === "function" ? admission(object, old) : undefined;
@@ -183,6 +186,7 @@ async function attemptUpdate(
   // Before the other checks, as upstream does. Subresources have nothing to give out.
   let side = subresource === "" ? await hooks?.allocate?.({ object, old, dryRun: options.dryRun }) : undefined;
   beforeUpdate({ kind, object, old, call, subresource, strategy });
+  await breathe(call, existing);
   if (admission !== "done") await core.admission.validate(request);
   const goes = deletesItself(object, old) && hooks?.holdsDeletion?.(object) !== true;
   if (goes) side = await hooks?.allocate?.({ object: undefined, old, dryRun: options.dryRun });
