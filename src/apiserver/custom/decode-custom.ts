@@ -20,6 +20,7 @@ import {
 } from "#machinery";
 import type { Call } from "../registry/call.ts";
 import { isCbor, unsupportedBody } from "../registry/body-types.ts";
+import { breathe } from "../registry/breathe.ts";
 import type { CustomVersion, Resource } from "../resource.ts";
 
 const openType: TypeSchema = { name: "Unstructured", fields: new Map(), atomic: false, preserveUnknown: true };
@@ -32,6 +33,7 @@ export async function decodeCustom(call: Call, custom: CustomVersion, fieldValid
   const { object, repeated } = await readBody(call, fieldValidation);
   // Upstream's decoder has no words for what the schema doesn't know.
   const strict = isCbor(call.body) ? "Ignore" : fieldValidation;
+  await breathe(call);
   checkWords(object, resource);
   const loading = custom.schema.load();
   if (loading) await loading;
