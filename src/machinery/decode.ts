@@ -164,7 +164,9 @@ function finish(parsed: Parsed, options: DecodeOptions): Decoded {
   }
   let strictErrors: readonly string[];
   try {
-    const checked = checkTyped(object, schema, { decimals, ...(source && { source }) });
+    // Where everything is taken as it is, nothing is counted, and whoever asks looks for repeated keys.
+    const counted = schema.preserveUnknown === true ? undefined : source;
+    const checked = checkTyped(object, schema, { decimals, ...(counted && { source: counted }) });
     ({ strictErrors } = checked);
     if (checked.repeated && source) {
       object = parseMerging(source.text) as Json; // it was an object before

@@ -159,9 +159,11 @@ export class Definitions {
     object.release();
     const others = inGroup(cache, definition);
     const { acceptedNames, namesAccepted, established } = planNames(definition, others);
-    const next = cloneJson(definition) as CustomResourceDefinition;
+    const { metadata, status } = definition;
+    // The rest is shared: schemas are large, and whoever writes `next` copies it.
+    const next = { ...definition, metadata: cloneJson(metadata) } as CustomResourceDefinition;
     next.status = {
-      ...next.status,
+      ...(cloneJson(status) as typeof next.status),
       acceptedNames: cloneJson(acceptedNames) as NonNullable<typeof next.status>["acceptedNames"] & {},
     };
     if (definition.metadata.deletionTimestamp !== undefined) return this.#terminate(object, { definition, next });
