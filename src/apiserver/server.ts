@@ -64,6 +64,8 @@ export interface ApiServerOptions extends ServiceNetworkOptions {
   readonly eventSeconds?: number | undefined;
   /** Offers CBOR (feature gate CBORServingAndStorage); off by default, as upstream. */
   readonly cbor?: boolean | undefined;
+  /** Deletes what can't be read when asked to (feature gate AllowUnsafeMalformedObjectDeletion); off by default, as upstream. */
+  readonly unsafeDeletion?: boolean | undefined;
   /** Extension servers are reached by endpoint instead of the cluster address of their Service: no service proxy runs on this machine. */
   readonly aggregatorRouting?: boolean | undefined;
   readonly flow?: FlowOptions;
@@ -169,7 +171,8 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     services: network.hooks,
     eventSeconds: options.eventSeconds ?? eventSecondsDefault,
   });
-  const core: RegistryCore = { storage, table, admission, authorizer, hooks, typeOf: facts.typeOf };
+  const { unsafeDeletion = false } = options;
+  const core: RegistryCore = { storage, table, admission, authorizer, hooks, unsafeDeletion, typeOf: facts.typeOf };
   const registry = new Registry(core, {
     handlers: new Map([...specialHandlers({ store }), ...(dependencies.handlers ?? [])]),
     clock,

@@ -44,6 +44,7 @@ export interface TestServerOptions {
   readonly flow?: FlowOptions;
   /** Ranges of Services and the like; `10.96.0.0/16` alone without. */
   readonly network?: Partial<ServiceNetworkOptions> & { readonly eventSeconds?: number };
+  readonly unsafeDeletion?: boolean;
   /** What extension servers are shown. */
   readonly frontProxy?: KeyPair;
 }
@@ -57,6 +58,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     {
       tls: { key: tls?.key ?? "", cert: tls?.certificate ?? "" },
       serviceCidr: "10.96.0.0/16",
+      unsafeDeletion: options.unsafeDeletion,
       ...options.network,
       ...(options.flow && { flow: options.flow }),
     },

@@ -134,6 +134,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ...options.traffic,
       aggregatorRouting: options.aggregator?.byEndpoints ?? false,
       cbor: options.features?.cbor,
+      unsafeDeletion: options.features?.unsafeDeletion,
     },
     {
       store,

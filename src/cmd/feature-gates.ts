@@ -6,12 +6,13 @@ export const featureGateFlags = {
   "feature-gates": {
     type: "strings",
     value: "NAME=BOOL",
-    help: "Alpha and beta features: CBORServingAndStorage=true offers application/cbor. Others have no effect and are warned about.",
+    help: "Alpha and beta features: CBORServingAndStorage=true offers application/cbor, AllowUnsafeMalformedObjectDeletion=true deletes objects that can't be read. Others have no effect and are warned about.",
   },
 } as const satisfies FlagSpecs;
 
 export interface FeatureGates {
   readonly cbor: boolean;
+  readonly unsafeDeletion: boolean;
 }
 
 /** As Go's strconv.ParseBool. */
@@ -22,6 +23,7 @@ const booleans = new Map<string, boolean>([
 
 export function readFeatureGates(gates: readonly string[], warn: (text: string) => void): FeatureGates {
   let cbor = false;
+  let unsafeDeletion = false;
   for (const gate of gates) {
     const [name = "", text] = gate.split("=", 2).map((part) => part.trim());
     if (text === undefined)
@@ -30,7 +32,8 @@ export function readFeatureGates(gates: readonly string[], warn: (text: string) 
     if (value === undefined)
       throw new CommandError(`--feature-gates: invalid value of ${name}=${text}; expected a bool`);
     if (name === "CBORServingAndStorage") cbor = value;
+    else if (name === "AllowUnsafeMalformedObjectDeletion") unsafeDeletion = value;
     else warn(`--feature-gates: ${name} has no effect here`);
   }
-  return { cbor };
+  return { cbor, unsafeDeletion };
 }

@@ -107,7 +107,9 @@ export class ResourceCache {
   /** Throws a StatusError when something here can't be read: for whoever must not miss anything. */
   checkReadable(): void {
     if (!this.#unreadable) return;
-    for (const [, each] of [...this.#unreadable].sort(([a], [b]) => (a < b ? -1 : 1))) throw unreadableListError(each);
+    const all = [...this.#unreadable.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    const [first] = all;
+    if (first) throw unreadableListError(first, all);
   }
 
   /** Throws a StatusError when it is there but can't be read. */

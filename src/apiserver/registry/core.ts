@@ -11,6 +11,8 @@ export interface RegistryCore {
   readonly table: ResourceTable;
   readonly admission: AdmissionChain;
   readonly authorizer: Authorizer;
+  /** Who may can delete what can't be read (feature gate AllowUnsafeMalformedObjectDeletion). */
+  readonly unsafeDeletion: boolean;
   /** By `group/resource` of the stored kind (`/services`). */
   readonly hooks: ReadonlyMap<string, KindHooks>;
   typeOf(apiVersion: string, kind: string): TypeSchema | undefined;

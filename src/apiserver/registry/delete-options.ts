@@ -8,8 +8,8 @@ import { invalidOptions, readInteger } from "./options.ts";
 
 export async function readDeleteOptions(core: RegistryCore, call: Call): Promise<DeleteOptions> {
   const found = (await hasBody(call)) ? await fromBody(core, call) : fromQuery(call);
-  // Of a feature that is off.
-  const { ignoreStoreReadErrorWithClusterBreakingPotential: _, ...options } = found;
+  const { ignoreStoreReadErrorWithClusterBreakingPotential: unsafe, ...others } = found;
+  const options = core.unsafeDeletion && unsafe !== undefined ? found : others;
   const errors = validateDeleteOptions(options);
   if (errors.length > 0) throw invalidOptions("DeleteOptions", errors);
   return options;
@@ -44,6 +44,7 @@ function fromQuery({ query }: Call): DeleteOptions {
   const orphan = query.optionalBoolean("orphanDependents");
   const uid = query.get("preconditions.uid");
   const dryRun = query.all("dryRun");
+  const unsafe = query.optionalBoolean("ignoreStoreReadErrorWithClusterBreakingPotential");
   if (query.has("gracePeriodSeconds") && query.get("gracePeriodSeconds") === "") {
     throw statusError.badRequest('strconv.ParseInt: parsing "": invalid syntax');
   }
@@ -53,5 +54,6 @@ function fromQuery({ query }: Call): DeleteOptions {
     ...(policy !== "" && { propagationPolicy: policy }),
     ...(uid !== "" && { preconditions: { uid } }),
     ...(dryRun.length > 0 && { dryRun }),
+    ...(unsafe !== undefined && { ignoreStoreReadErrorWithClusterBreakingPotential: unsafe }),
   };
 }

@@ -8,6 +8,7 @@ import type { Call } from "./call.ts";
 import { hooksOf, type RegistryCore } from "./core.ts";
 import { contextOf, storedOf } from "./create.ts";
 import { readDeleteOptions } from "./delete-options.ts";
+import { removeUnreadable, unsafeCollection } from "./delete-unreadable.ts";
 import { type DeleteOptions, planDeletion } from "./deletion.ts";
 import { invalid } from "./errors.ts";
 import { selectForRequest } from "./list.ts";
@@ -21,6 +22,7 @@ export async function remove(core: RegistryCore, call: Call): Promise<Answer> {
   const { resource, target } = call;
   const options = await readDeleteOptions(core, call);
   const kind = storedOf(call);
+  if (options.ignoreStoreReadErrorWithClusterBreakingPotential) return removeUnreadable(core, call);
   warn(call, options);
   const { object, gone } = await removeOne(core, call, { name: target.name, namespace: target.namespace, options });
   if (gone && !answersDeleted.has(`${kind.group}/${kind.resource}`)) {
@@ -144,6 +146,7 @@ export async function removeCollection(core: RegistryCore, call: Call): Promise<
   const { resource } = call;
   const listOptions = readListOptions(call.query, { watch: false });
   const options = await readDeleteOptions(core, call);
+  if (options.ignoreStoreReadErrorWithClusterBreakingPotential) throw unsafeCollection();
   warn(call, options);
   const { objects, metadata } = await selectForRequest(core, call, listOptions);
   const waiting = [...objects];

@@ -2,12 +2,14 @@
 import type { Clock } from "#base";
 import { isPathSegmentName, statusError } from "#machinery";
 import type { Answer } from "../answer.ts";
+import { UnreadableError } from "../cache/unreadable.ts";
 import type { Resource } from "../resource.ts";
 import type { ResourceTarget } from "../request-target.ts";
 import type { Call } from "./call.ts";
 import type { RegistryCore } from "./core.ts";
 import { create } from "./create.ts";
 import { remove, removeCollection } from "./delete.ts";
+import { corruptError } from "./delete-unreadable.ts";
 import { list } from "./list.ts";
 import { checkCustomPatch, patch } from "./patch.ts";
 import { get, watch } from "./read.ts";
@@ -38,6 +40,15 @@ export class Registry {
   }
 
   async serve(call: Call): Promise<Answer> {
+    if (!this.core.unsafeDeletion) return this.#serve(call);
+    try {
+      return await this.#serve(call);
+    } catch (error) {
+      throw error instanceof UnreadableError ? corruptError(error, call.resource) : error;
+    }
+  }
+
+  async #serve(call: Call): Promise<Answer> {
     const { core } = this;
     const { resource, target, verb } = call;
     checkParameters(resource, target);

@@ -6,6 +6,7 @@ import { encodeValue } from "../cache/encode.ts";
 import type { StoredItem } from "../cache/load.ts";
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
+import { unreadableReason } from "../cache/unreadable.ts";
 import type { WatchCaches } from "../cache/watch-caches.ts";
 import type { StorageMetrics, StoreOperation } from "../metrics/storage-metrics.ts";
 import { type StoredKind, storageKey } from "../resource.ts";
@@ -67,6 +68,19 @@ export class Storage {
     const { items } = await this.#store.range({ start: kind.prefix + key });
     const [object] = await this.caches.objectsOf(kind, items);
     return object;
+  }
+
+  /** Takes away what can't be read, whatever it is. False: it can be read, or isn't there. */
+  async removeUnreadable(kind: StoredKind, key: string): Promise<boolean> {
+    const full = kind.prefix + key;
+    for (;;) {
+      const { items } = await this.#store.range({ start: full });
+      const [item] = items;
+      if (!item || unreadableReason(this.#store, item.value) === undefined) return false;
+      const compare = [{ key: full, modRevision: item.modRevision }];
+      const operations = [{ type: "delete", key: full }] as const;
+      if ((await this.#measured("delete", kind, { compare, operations })).succeeded) return true;
+    }
   }
 
   async cache(kind: StoredKind): Promise<ResourceCache> {
