@@ -1,4 +1,4 @@
-/** The published documents: v3 for one group version, v2 for everything. Plain JSON, made when asked for. */
+/** The published documents: v3 for one group version, v2 for everything. Plain JSON, made when asked for, in steps (`inTurns`). */
 import type { TypeSchema } from "#machinery";
 import type { Resource } from "../resource.ts";
 import type { Descriptions } from "./descriptions.ts";
@@ -18,27 +18,41 @@ const listMetaName = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
 const groupVersion = (group: string, version: string) => (group === "" ? version : `${group}/${version}`);
 
-export function documentV3(source: DocumentSource): Json {
-  const { collector, paths } = collect(source, "v3");
+export function* documentV3(source: DocumentSource): Generator<void, Json> {
+  const { collector, paths } = yield* collect(source, "v3");
   return {
     openapi: "3.0.0",
     info: { title: "Kubernetes", version: `v${source.version}` },
-    paths: Object.fromEntries(paths.map((path) => [path.path, pathV3(path, collector)])),
+    paths: yield* each(paths, (path) => pathV3(path, collector)),
     components: { schemas: collector.schemas() },
   };
 }
 
-export function documentV2(source: DocumentSource): Json {
-  const { collector, paths } = collect(source, "v2");
+export function* documentV2(source: DocumentSource): Generator<void, Json> {
+  const { collector, paths } = yield* collect(source, "v2");
   return {
     swagger: "2.0",
     info: { title: "Kubernetes", version: `v${source.version}` },
-    paths: Object.fromEntries(paths.map((path) => [path.path, pathV2(path, collector)])),
+    paths: yield* each(paths, (path) => pathV2(path, collector)),
     definitions: collector.schemas(),
   };
 }
 
-function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaCollector; paths: PathOperations[] } {
+function* each(paths: readonly PathOperations[], make: (path: PathOperations) => Json): Generator<void, Json> {
+  const made: Json = {};
+  for (const path of paths) {
+    made[path.path] = make(path);
+    yield;
+  }
+  return made;
+}
+
+interface Collected {
+  readonly collector: SchemaCollector;
+  readonly paths: readonly PathOperations[];
+}
+
+function* collect(source: DocumentSource, dialect: Dialect): Generator<void, Collected> {
   const collector = new SchemaCollector(dialect, source.descriptions);
   collector.addSchema(patchName, { type: "object" });
   for (const kind of ["DeleteOptions", "Status"]) {
@@ -80,7 +94,11 @@ function collect(source: DocumentSource, dialect: Dialect): { collector: SchemaC
     else collector.addSchema(name, { ...schema, ...gvk });
     return name;
   };
-  const paths = source.resources.flatMap((resource) => pathsOf(resource, { object, list }));
+  const paths: PathOperations[] = [];
+  for (const resource of source.resources) {
+    paths.push(...pathsOf(resource, { object, list }));
+    yield;
+  }
   collector.addSchema(listMetaName, {
     type: "object",
     properties: {

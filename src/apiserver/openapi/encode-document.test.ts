@@ -22,7 +22,7 @@ const source = { version: "1.36.0", resources: [...table.all()], typeOf: facts.t
 
 test("encode OpenAPI: pieces make up the whole document, in both dialects", async () => {
   for (const dialect of ["v2", "v3"] as const) {
-    const document = (dialect === "v2" ? documentV2 : documentV3)(source);
+    const document = await inTurns((dialect === "v2" ? documentV2 : documentV3)(source));
     const bytes = await inTurns(encodeJson(document, dialect));
     assert.deepEqual(JSON.parse(bytes.toString()), JSON.parse(JSON.stringify(document)));
     assert.ok((await inTurns(encodeProtobuf(document, dialect))).length > 100_000);
@@ -30,8 +30,8 @@ test("encode OpenAPI: pieces make up the whole document, in both dialects", asyn
 });
 
 // The suite's "OpenAPIV3 should round trip OpenAPI V3 for all built-in group versions".
-test("OpenAPI: lists of parameters that are empty are left out", () => {
-  for (const document of [documentV2(source), documentV3(source)])
+test("OpenAPI: lists of parameters that are empty are left out", async () => {
+  for (const document of [await inTurns(documentV2(source)), await inTurns(documentV3(source))])
     assert.equal(JSON.stringify(document).includes('"parameters":[]'), false);
 });
 
@@ -43,15 +43,15 @@ test("encode OpenAPI: others have their turn", async () => {
     if (going) setImmediate(count);
   };
   setImmediate(count);
-  await inTurns(encodeProtobuf(documentV2(source), "v2"));
+  await inTurns(encodeProtobuf(await inTurns(documentV2(source)), "v2"));
   going = false;
   assert.ok(turns > 2, `${turns} turns`);
 });
 
-test("OpenAPI: descriptions stand at types, fields, and beside references", () => {
+test("OpenAPI: descriptions stand at types, fields, and beside references", async () => {
   type Schemas = Record<string, { description?: string; properties: Record<string, object> }>;
-  const v2 = documentV2(source).definitions as Schemas; // a document's own parts
-  const v3 = (documentV3(source).components as { schemas: Schemas }).schemas;
+  const v2 = (await inTurns(documentV2(source))).definitions as Schemas; // a document's own parts
+  const v3 = ((await inTurns(documentV3(source))).components as { schemas: Schemas }).schemas;
   assert.equal(v2["io.k8s.api.core.v1.PodSpec"]?.description, "A pod.");
   const described = (schema: string, field: string) =>
     (v3[schema]?.properties[field] as { description?: string } | undefined)?.description; // a schema

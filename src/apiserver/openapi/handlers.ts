@@ -62,12 +62,15 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
   const serve = async (
     request: PathRequest,
     spec: Dialect,
-    document: { key: string; make: () => Json },
+    document: { key: string; make: () => Generator<void, Json> },
   ): Promise<Answer> => {
     const format = negotiate(request.accept, protobufTypes[spec]);
     if (!format) return { type: "raw", status: 406, headers: {}, body: "" };
     const encode = format === "json" ? encodeJson : encodeProtobuf;
-    const { bytes, etag } = await body(`${format} ${document.key}`, () => inTurns(encode(document.make(), spec)));
+    const steps = function* () {
+      return yield* encode(yield* document.make(), spec);
+    };
+    const { bytes, etag } = await body(`${format} ${document.key}`, () => inTurns(steps()));
     const headers = {
       etag,
       vary: "Accept",
@@ -91,7 +94,7 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
     for (const { path, entry } of remote()?.paths() ?? []) {
       if (path !== wanted) continue;
       const old = remote()?.converted(entry);
-      if (old) return serve(request, "v3", { key: path, make: () => old });
+      if (old) return serve(request, "v3", { key: path, make: () => made(old) });
       const { user, query } = request;
       if (aggregation) return aggregation.answer({ entry, user, query, discovery: false, longRunning: false });
     }
@@ -104,8 +107,8 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
     if (spec === "v2" && rest.length === 0)
       return serve(request, "v2", {
         key: "v2",
-        make: () => {
-          const own = documentV2({ ...source, descriptions: describe(), resources: [...source.table.all()] });
+        *make() {
+          const own = yield* documentV2({ ...source, descriptions: describe(), resources: [...source.table.all()] });
           return mergeSwagger(own, remote()?.documentsV2() ?? []);
         },
       });
@@ -120,6 +123,12 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
       make: () => documentV3({ ...source, descriptions: describe(), resources: resourcesOf(group, version) }),
     });
   };
+}
+
+/** A document that is there already. */
+// biome-ignore lint/correctness/useYield: it has no steps
+function* made(document: Json): Generator<void, Json> {
+  return document;
 }
 
 function index(
