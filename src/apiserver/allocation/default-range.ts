@@ -59,7 +59,6 @@ async function checkDefaultRange(options: DefaultRangeOptions, found: DeepReadon
     type: "Ready",
     status: "True",
     lastTransitionTime: rfc3339(clock.now()),
-    reason: "",
     message: "Kubernetes default Service CIDR is ready",
   };
   const object = {
