@@ -149,7 +149,7 @@ async function stored(name: string): Promise<Task> {
   return JSON.parse(Buffer.from(items[0]?.value ?? "").toString("utf8"));
 }
 
-// conformance: Custom resource conversion webhook, conversion custom resource
+// conformance: CustomResourceConversionWebhook should be able to convert from CR v1 to CR v2
 test("conversion: an object is read, changed and deleted in a version that isn't stored", async () => {
   await define();
   await api.call("POST", path("v1"), task("one"));
@@ -178,7 +178,7 @@ test("conversion: an object is read, changed and deleted in a version that isn't
   assert.equal((await api.call("GET", path("v1"))).items.length, 0);
 });
 
-// conformance: Custom resource conversion webhook, convert mixed version list
+// conformance: CustomResourceConversionWebhook should be able to convert a non homogeneous list of CRs
 test("conversion: what is stored in several versions is listed in each, together", async () => {
   await define();
   await api.call("POST", path("v1"), task("one"));
