@@ -211,7 +211,7 @@ function bodyOf({ body, contentType }: ApiRequest): RequestBody {
   // Patches are read as text; everything else is wanted as an object.
   if (contentType !== undefined && contentType !== "application/json")
     return { contentType: contentTypeOf(contentType), bytes };
-  return { contentType: "application/json", bytes, value: JSON.parse(text) };
+  return { contentType: "application/json", bytes, value: JSON.parse(text), valueBytes: text.length };
 }
 
 /** Objects decoded between two turns of the event loop; a cold pod takes some 15 µs. */

@@ -42,6 +42,7 @@ export async function decodeCustom(call: Call, custom: CustomVersion, fieldValid
       `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: ${why}`,
     );
   const unknown = object.kind === resource.kind ? coerce(custom, object, refuse) : [];
+  await breathe(call);
   if (strict === "Warn") warnings.push(...repeated, ...unknown);
   if (strict === "Strict" && repeated.length + unknown.length > 0) {
     const lines = repeated.map((each) => `\n  ${each}`).join("");

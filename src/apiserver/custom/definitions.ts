@@ -17,6 +17,7 @@ import { Selection } from "../cache/selection.ts";
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { Watcher } from "../cache/watcher-index.ts";
+import { breathe } from "../registry/breathe.ts";
 import type { RegistryCore } from "../registry/core.ts";
 import { internalCall } from "../registry/internal-call.ts";
 import { update } from "../registry/update.ts";
@@ -173,7 +174,7 @@ export class Definitions {
     // Served before anyone can read that it is.
     if (established.status === "True") this.#installed.put(object, definition, acceptedNames);
     if (semanticEqual(next.status, definition.status)) return;
-    await this.#write(next);
+    await this.#write(next, object.body.length);
     if (!semanticEqual(acceptedNames, definition.status?.acceptedNames)) this.#reconsider(name, cache);
   }
 
@@ -195,7 +196,7 @@ export class Definitions {
     if (!definition.metadata.finalizers?.includes(cleanupFinalizer)) {
       // Somebody else still holds it.
       if (!overlaps && conditionIsTrue(definition, "Established")) serve();
-      if (!semanticEqual(next, definition)) await this.#write(next);
+      if (!semanticEqual(next, definition)) await this.#write(next, object.body.length);
       return;
     }
     const reason = (reason: string, message: string): DefinitionCondition => ({
@@ -256,11 +257,13 @@ export class Definitions {
   }
 
   /** Under the resourceVersion it was read with. */
-  async #write(definition: CustomResourceDefinition): Promise<void> {
+  /** `valueBytes`: how large it is, about. */
+  async #write(definition: CustomResourceDefinition, valueBytes = 0): Promise<void> {
     const { core, clock } = this.#options;
     const { name = "" } = definition.metadata;
     const write = { ...at, verb: "update", namespace: "", name, subresource: "status" } as const;
-    const call = internalCall(core, { ...write, object: definition, now: clock.now() });
+    const call = internalCall(core, { ...write, object: definition, valueBytes, now: clock.now() });
+    await breathe(call);
     // The name under which upstream's controllers in the server write.
     await update(core, { ...call, userAgent: "kube-apiserver" }, "status");
   }

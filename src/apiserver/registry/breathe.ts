@@ -6,12 +6,12 @@ import { setImmediate } from "node:timers/promises";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { Call } from "./call.ts";
 
-/** From here on a step takes about a millisecond. */
-const largeBytesMin = 128 * 1024;
+/** From here on the slowest steps take a few milliseconds. */
+const largeBytesMin = 32 * 1024;
 
 /** `existing`: what is there already, when that is part of the work. */
 export async function breathe({ body }: Call, existing?: StoredObject): Promise<void> {
-  // Callers in this process hand over small objects, and their bytes would be made for this alone.
-  const sent = body.value === undefined ? (await body.bytes()).length : 0;
+  // Of an object from within this process the bytes would be made for this alone.
+  const sent = body.value === undefined ? (await body.bytes()).length : (body.valueBytes ?? 0);
   if (Math.max(sent, existing?.body.length ?? 0) >= largeBytesMin) await setImmediate();
 }

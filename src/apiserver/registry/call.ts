@@ -15,6 +15,8 @@ export interface RequestBody {
   bytes(): Promise<Buffer>;
   /** From callers in this process: the object itself, already a copy that may be changed. */
   readonly value?: unknown;
+  /** How large about that is as text, where known; else it counts as small. */
+  readonly valueBytes?: number;
 }
 
 export interface Call {

@@ -15,20 +15,37 @@ export interface InternalWrite {
   readonly name: string;
   readonly subresource?: string;
   readonly object?: object;
+  /** See RequestBody. */
+  readonly valueBytes?: number;
   readonly now: number;
 }
 
 export function internalCall(core: RegistryCore, write: InternalWrite): Call & { readonly resource: Resource } {
-  const { verb, group, version, resource: plural, namespace, name, subresource = "", object, now } = write;
+  const { verb, group, version, resource: plural, namespace, name, subresource = "", object, valueBytes, now } = write;
   const resource = core.table.find(group, version, plural);
   if (!resource) throw statusError.unknownPath();
-  return internalCallOf(resource, { verb, namespace, name, subresource, now, ...(object && { object }) });
+  return internalCallOf(resource, {
+    verb,
+    namespace,
+    name,
+    subresource,
+    now,
+    ...(object && { object, ...(valueBytes && { valueBytes }) }),
+  });
 }
 
 /** The same for a resource that may not be in the table. */
 export function internalCallOf(
   resource: Resource,
-  { verb, namespace, name, subresource = "", object, now }: Omit<InternalWrite, "group" | "version" | "resource">,
+  {
+    verb,
+    namespace,
+    name,
+    subresource = "",
+    object,
+    valueBytes,
+    now,
+  }: Omit<InternalWrite, "group" | "version" | "resource">,
 ): Call & { readonly resource: Resource } {
   const { group, version } = resource;
   return {
@@ -52,7 +69,7 @@ export function internalCallOf(
     body: {
       contentType: "application/json",
       bytes: async () => Buffer.from(JSON.stringify(object ?? {})),
-      ...(object && { value: cloneJson(object) }),
+      ...(object && { value: cloneJson(object), ...(valueBytes && { valueBytes }) }),
     },
     warnings: [],
     now,
