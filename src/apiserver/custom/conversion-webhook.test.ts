@@ -327,6 +327,21 @@ test("conversion: owners of fields are found in each version", async () => {
   });
 });
 
+test("conversion: what is applied no more goes, in whichever version others wrote", async () => {
+  await define();
+  const apply = (version: string, manager: string, object: object) =>
+    api.call("PATCH", `${path(version)}/one`, object, {
+      contentType: "application/apply-patch+yaml",
+      query: { fieldManager: manager },
+    });
+  const named = (metadata: object) => ({ apiVersion: "shop.example.com/v1", kind: "Task", metadata });
+  await apply("v2", "first", task("one", "v2", { host: "a", port: "1" }));
+  const labelled = await apply("v1", "second", named({ name: "one", labels: { x: "y" } }));
+  assert.deepEqual([labelled.metadata.labels, labelled.spec], [{ x: "y" }, { address: "a:1" }]);
+  const left = await apply("v1", "second", named({ name: "one" }));
+  assert.deepEqual([left.metadata.labels, left.spec], [undefined, { address: "a:1" }]);
+});
+
 test("conversion: only metadata's labels and annotations may change", async () => {
   await define();
   await api.call("POST", path("v1"), task("one"));
@@ -356,7 +371,12 @@ test("conversion: only metadata's labels and annotations may change", async () =
 
 const prefix = "conversion webhook for shop.example.com/v1, Kind=Task ";
 const lies: [string, Behaviour, RegExp | string][] = [
-  ["no JSON", () => "<html>", /failed: couldn't get version\/kind; json parse error: /],
+  [
+    "no JSON",
+    () => "<html>",
+    /failed: couldn't get version\/kind; json parse error: json: cannot unmarshal string into /,
+  ],
+  ["nothing", () => "", "failed: 0-length response with status code: 200 and content type: application/json"],
   [
     "another kind of answer",
     (review, all) => ({ ...(honest(review, all) as object), kind: "Pod" }),
@@ -457,7 +477,7 @@ for (const [what, lie, message] of lies)
     await fails(api.call("GET", `${path("v2")}/one`), 500, expected);
     const listed =
       typeof message === "string"
-        ? `storage is (re)initializing: ${prefix}${message}`
+        ? `storage is (re)initializing: failed to list shop.example.com/v2, Kind=Task: ${prefix}${message}`
         : /^storage is \(re\)initializing: /;
     await fails(api.call("GET", path("v2")), 429, listed);
     assert.equal((await api.call("GET", path("v1"))).items.length, 1);
