@@ -24,18 +24,19 @@ export function parseDuration(text: string): number | undefined {
 
 function readDuration(text: string): number | string {
   const invalid = `time: invalid duration ${JSON.stringify(text)}`;
-  let rest = text.replace(/^[+-]/, "");
-  if (rest === "0") return 0;
-  if (rest === "") return invalid;
+  const digits = text.replace(/^[+-]/, "");
+  if (digits === "0") return 0;
+  if (digits === "") return invalid;
+  // From where the last one ended: cutting off the start each time would take quadratic time.
+  const part = /([0-9]+\.?[0-9]*|\.[0-9]+)([^.0-9]*)/suy;
   let total = 0;
-  while (rest !== "") {
-    const [, number = "", unit = "", more = ""] = /^([0-9]+\.?[0-9]*|\.[0-9]+)([^.0-9]*)(.*)$/su.exec(rest) ?? [];
+  while (part.lastIndex < digits.length) {
+    const [, number = "", unit = ""] = part.exec(digits) ?? [];
     if (number === "") return invalid;
     if (unit === "") return `time: missing unit in duration ${JSON.stringify(text)}`;
     const scale = Object.hasOwn(unitMs, unit) ? unitMs[unit] : undefined;
     if (scale === undefined) return `time: unknown unit ${JSON.stringify(unit)} in duration ${JSON.stringify(text)}`;
     total += Number(number) * scale;
-    rest = more;
   }
   return text.startsWith("-") ? -total : total;
 }

@@ -261,10 +261,10 @@ function applyPatch(input: Buffer, mediaType: PatchMediaType, random: Random): v
   assert.equal(JSON.stringify(original), text);
 }
 
-test("selectors: a megabyte of one character is read in linear time", () => {
-  // A pattern that isn't linear takes hours: the test's own limit is what fails.
+test("selectors: long runs of one character are read in linear time", () => {
+  // A pattern that isn't linear takes minutes: the test's own limit is what fails.
   for (const piece of [",", "!", "(", "=", " ", "a,", "a ", "!,", "\\\\"]) {
-    const long = piece.repeat(1_000_000 / piece.length);
+    const long = piece.repeat(100_000 / piece.length);
     for (const selector of [`a${long}b`, `a in (${long})`]) {
       for (const parse of [parseLabelSelector, parseFieldSelector]) {
         try {
