@@ -1,7 +1,7 @@
 /** What a request says beside its body: paths, queries, options, continue tokens, Accept. Broken ones are refused in words, never by a fault. */
 import { test } from "node:test";
 import { StatusError } from "#machinery";
-import { fuzz } from "../machinery/fuzz/random.ts";
+import { fuzz } from "#testing";
 import { contentTypeOf, isKnownAccept, negotiate } from "./http/media-type.ts";
 import { Query } from "./query.ts";
 import { decodeContinue, encodeContinue } from "./registry/continue-token.ts";

@@ -12,3 +12,4 @@ export {
 export { fillDisk } from "./fill-disk.ts";
 export { leftovers } from "./leftovers.ts";
 export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";
+export { type Random, createRandom, type Fuzz, fuzz, anyJson } from "./fuzz.ts";

@@ -17,7 +17,7 @@ import { parseQuantity, printQuantity, QuantityError } from "../quantity.ts";
 import { workload } from "../sample-types.ts";
 import { StatusError } from "../status.ts";
 import { omitEmpty } from "../stored-form.ts";
-import { anyJson, type Fuzz, fuzz, type Random } from "./random.ts";
+import { anyJson, type Fuzz, fuzz, type Random } from "#testing";
 
 const sample = {
   apiVersion: "test/v1",
