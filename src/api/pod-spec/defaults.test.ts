@@ -30,6 +30,14 @@ test("a pod: what a client leaves out", () => {
   });
 });
 
+// The suite's "Pods Extended Pod TerminationGracePeriodSeconds is negative pod with negative grace period".
+test("a negative grace period is one second, for pods but not for templates", () => {
+  const spec = { terminationGracePeriodSeconds: -1, containers: [c()] };
+  assert.equal(specOf(spec).terminationGracePeriodSeconds, 1);
+  const { object } = tryCreate(podTemplateKind, { template: { spec } });
+  assert.equal(object.template?.spec?.terminationGracePeriodSeconds, -1);
+});
+
 test("a pull policy follows the image's tag", () => {
   const cases: [string, string][] = [
     ["a", "Always"],

@@ -89,6 +89,8 @@ export function defaultPod(pod: Pod): void {
   pod.spec ??= { containers: [] };
   const { spec } = pod;
   dropOldAnnotations(pod.metadata?.annotations);
+  // Of pods alone: templates keep what they say.
+  if ((spec.terminationGracePeriodSeconds ?? 0) < 0) spec.terminationGracePeriodSeconds = 1;
   requestLimits(spec.containers);
   requestLimits(spec.initContainers);
   defaultPodLevelResources(spec);
