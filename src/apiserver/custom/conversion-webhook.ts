@@ -16,6 +16,7 @@ import {
   validateLabels,
 } from "#machinery";
 import type { Lookup } from "../admission/chain.ts";
+import { AnswerTextError, readAnswer } from "../admission/webhook/answer-text.ts";
 import { CallError, type WebhookClient } from "../admission/webhook/client.ts";
 import { plainError } from "../registry/errors.ts";
 import type { Converter } from "./converter.ts";
@@ -112,15 +113,7 @@ interface Answer {
 
 function convertedObjects(text: string, { uid, version }: { uid: string; version: string }): readonly unknown[] {
   const fail = (why: string) => new AnswerError(`failed: ${why}`);
-  let answer: Answer;
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!isJsonObject(value)) throw fail("couldn't get version/kind; json parse error: not an object");
-    answer = value;
-  } catch (error) {
-    if (error instanceof AnswerError) throw error;
-    throw fail(`couldn't get version/kind; json parse error: ${(error as Error).message}`); // a SyntaxError
-  }
+  const answer: Answer = read(text, fail);
   const { response } = answer;
   // Upstream never looked at who answered in the old version.
   if (version === "v1") {
@@ -138,9 +131,17 @@ function convertedObjects(text: string, { uid, version }: { uid: string; version
   return converted ?? [];
 }
 
+function read(text: string, fail: (why: string) => Error): Answer {
+  try {
+    return readAnswer(text);
+  } catch (error) {
+    throw error instanceof AnswerTextError ? fail(error.message) : error;
+  }
+}
+
 /** What came back, with the metadata of what was sent. */
 function checked(original: KubernetesObject, answer: unknown, desired: string): KubernetesObject {
-  if (!isJsonObject(answer)) throw new AnswerError(`returned invalid object at index 0: it is ${goTypeOf(answer)}`);
+  if (!isJsonObject(answer)) throw plainError(noObject(answer));
   const converted = answer as KubernetesObject; // checked below
   const { apiVersion = "", kind = "" } = converted;
   const at = "returned invalid object at index 0";
@@ -157,6 +158,13 @@ function checked(original: KubernetesObject, answer: unknown, desired: string): 
       throw new AnswerError(`returned invalid object: must have the same ${word}: ${before} != ${String(after)}`);
   }
   return { ...converted, metadata: restored(sent, metadata) };
+}
+
+/** In the decoder's words, which upstream passes on as they are. */
+function noObject(answer: unknown): string {
+  if (answer === null) return "unexpected end of JSON input";
+  const kind = Array.isArray(answer) ? "array" : typeof answer === "boolean" ? "bool" : typeof answer;
+  return `json: cannot unmarshal ${kind} into Go value of type map[string]interface {}`;
 }
 
 const identity = [

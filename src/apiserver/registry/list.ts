@@ -41,7 +41,8 @@ export async function selectForRequest(core: RegistryCore, call: Call, options: 
     return exactList(core, { kind, selection, unfiltered, options, token, revision: asked.revision });
   const cache = await cacheAt(core, kind, asked.revision).catch((error: unknown) => {
     // Upstream reads pages from the store, and everything else from a cache that never gets ready.
-    throw options.limit > 0 && unfiltered ? error : notReady(error);
+    const paged = options.limit > 0 || call.verb === "deletecollection";
+    throw paged && unfiltered ? error : notReady(error, kind);
   });
   // From here on nothing waits: objects and revision belong together.
   const revision = core.storage.caches.revisionOf(cache);
@@ -84,14 +85,15 @@ function checkComplete(cache: ResourceCache): void {
   try {
     cache.checkReadable();
   } catch (error) {
-    throw notReady(error);
+    throw notReady(error, cache.kind);
   }
 }
 
 /** What a cache failed with whose objects can't be converted. */
-export function notReady(error: unknown): unknown {
+export function notReady(error: unknown, { apiVersion, kind }: StoredKind): unknown {
   if (!(error instanceof StatusError) || error.status.code !== 500) return error;
-  return statusError.tooManyRequests(`storage is (re)initializing: ${error.message}`, 1);
+  const why = `failed to list ${apiVersion}, Kind=${kind}: ${error.message}`;
+  return statusError.tooManyRequests(`storage is (re)initializing: ${why}`, 1);
 }
 
 /** The cache, not older than asked. */

@@ -47,7 +47,7 @@ export async function watch(core: RegistryCore, call: Call, clock: Clock): Promi
   };
   let tooNew: StatusError | undefined;
   const cache = await loaded().catch((error: unknown) => {
-    if (!isTooNew(error)) throw notReady(error);
+    if (!isTooNew(error)) throw notReady(error, kind);
     tooNew = error;
     return core.storage.caches.of(kind);
   });

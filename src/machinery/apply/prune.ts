@@ -87,7 +87,7 @@ function addBackOwned(versions: Versions, stage: Stage, owners: Owners): JsonObj
     if (!merged || !left) continue;
     const plan = versions.plan(version);
     const kept = union(versions.fields(left, version), withStructs(plan, fields));
-    const object = removeFields(plan, merged, difference(versions.fields(merged, version), kept));
+    const object = removeFields(plan, merged, withoutMetadata(difference(versions.fields(merged, version), kept)));
     pruned = versions.convert(object, version, stage.version) ?? pruned;
   }
   return pruned;

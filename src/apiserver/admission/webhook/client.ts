@@ -9,6 +9,7 @@ import type { Service, WebhookClientConfig } from "#api";
 import { type DeepReadonly, statusError } from "#machinery";
 import { printRequestError } from "../../streaming/dial-error.ts";
 import type { Lookup } from "../chain.ts";
+import { AnswerTextError, readAnswer } from "./answer-text.ts";
 
 /** Idle connections to one webhook: more than this only come from a burst. */
 const idleSocketsMax = 8;
@@ -58,11 +59,24 @@ export function createWebhookClient(): WebhookClient {
         throw fail(printFailure(error, { destination, signal }));
       });
       const code = answer.status;
+      if (answer.text === "" && code >= 200 && code <= 299)
+        throw new CallError(`0-length response with status code: ${code} and content type: ${answer.type}`);
       if (code >= 200 && code <= 299) return answer.text;
-      throw new CallError(statusError.generic(code, answer.text.trim() || "unknown").message);
+      throw new CallError(failureIn(answer.text) ?? statusError.generic(code, answer.text.trim() || "unknown").message);
     },
     close: () => agent.destroy(),
   };
+}
+
+/** Webhooks may refuse as the API does. */
+function failureIn(text: string): string | undefined {
+  try {
+    const { kind = "Status", status, message } = readAnswer(text);
+    return kind === "Status" && status === "Failure" && typeof message === "string" ? message : undefined;
+  } catch (error) {
+    if (error instanceof AnswerTextError) return undefined;
+    throw error;
+  }
 }
 
 function printedUrl({ url, service }: DeepReadonly<WebhookClientConfig>): URL {
@@ -99,7 +113,13 @@ interface Sending {
   readonly signal: AbortSignal;
 }
 
-function send(agent: Agent, { destination, client, body, signal }: Sending): Promise<{ status: number; text: string }> {
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
+}
+
+function send(agent: Agent, { destination, client, body, signal }: Sending): Promise<Answer> {
   const { host, port, serverName, url } = destination;
   return new Promise((resolve, reject) => {
     const request = httpsRequest({
@@ -122,7 +142,8 @@ function send(agent: Agent, { destination, client, body, signal }: Sending): Pro
     });
     request.on("error", reject);
     request.on("response", (response) => {
-      readAll(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
+      const type = response.headers["content-type"] ?? "application/json";
+      readAll(response).then((text) => resolve({ status: response.statusCode ?? 0, type, text }), reject);
     });
     request.end(body);
   });

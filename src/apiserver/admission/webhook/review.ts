@@ -1,6 +1,7 @@
 /** The AdmissionReview that a webhook is sent, and what its answer says. Pure; versions v1 and v1beta1, which look alike on the wire. */
 import type { RequestUser } from "#api";
 import type { DeepReadonly, JsonPatchOperation, KubernetesObject, Status } from "#machinery";
+import { AnswerTextError, readAnswer } from "./answer-text.ts";
 
 export const reviewVersions = ["v1", "v1beta1"] as const;
 export type ReviewVersion = (typeof reviewVersions)[number];
@@ -114,15 +115,11 @@ export function readReview(text: string, { uid, version, mutating }: Expectation
 }
 
 function parse(text: string): { kind?: string; apiVersion?: string; response?: WireResponse } {
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return readAnswer(text);
   } catch (error) {
-    throw new ReviewError(`couldn't get version/kind; json parse error: ${(error as Error).message}`); // a SyntaxError
+    throw error instanceof AnswerTextError ? new ReviewError(error.message) : error;
   }
-  if (typeof value !== "object" || value === null)
-    throw new ReviewError("couldn't get version/kind; json parse error: not an object");
-  return value;
 }
 
 const printKind = (apiVersion: string, kind: string) => `${apiVersion === "" ? "/" : apiVersion}, Kind=${kind}`;
