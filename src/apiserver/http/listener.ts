@@ -26,8 +26,8 @@ const requestTimeoutMs = 90_000;
 const keepAliveTimeoutMs = 90_000;
 /** As upstream: one connection can't take the server for itself. */
 const streamsPerConnectionMax = 250;
-/** Of all headers of a request, its path and query among them: upstream's, which long selectors need. */
-const headerBytesMax = 1024 * 1024;
+/** Of all headers of a request, its path and query among them. A quarter of upstream's: what is read of them holds up everyone here. */
+const headerBytesMax = 256 * 1024;
 /** Headers of an HTTP/2 request: a flood of small ones costs more than their bytes. */
 const headerPairsMax = 1000;
 /** Of one HTTP/2 connection, for what its streams wait to send: all of them may have a piece or two on the way. Above it streams break. */
