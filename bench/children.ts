@@ -40,8 +40,9 @@ export class Children {
     await ended;
   }
 
+  /** The last one first: it may need those before it in order to end. */
   async endAll(): Promise<void> {
-    for (const child of this.#children) await this.end(child);
+    for (const child of this.#children.toReversed()) await this.end(child);
   }
 }
 
