@@ -196,7 +196,7 @@ test("metadata: conditions", () => {
     'conditions[1].type: Duplicate value: "Ready"',
     'conditions[1].status: Unsupported value: "": supported values: "False", "True", "Unknown"',
     "conditions[1].observedGeneration: Invalid value: -1: must be greater than or equal to zero",
-    "conditions[1].lastTransitionTime: Required value: must be set",
-    "conditions[1].reason: Required value: must be set",
+    "conditions[1].lastTransitionTime: Required value",
+    "conditions[1].reason: Required value",
   ]);
 });
