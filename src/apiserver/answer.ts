@@ -37,6 +37,8 @@ export type Answer =
       readonly status: number;
       readonly headers: ResponseHeaders;
       readonly body: Uint8Array | string;
+      /** Whatever its size; others never are. */
+      readonly compressible?: boolean;
     }
   /** Speaks for itself: logs, proxies. Only over HTTP. */
   | { readonly type: "stream"; readonly run: StreamRun };

@@ -3,7 +3,7 @@ import type { Clock, Logger } from "#base";
 import { statusError } from "#machinery";
 import type { Answer } from "./answer.ts";
 import { isKnownAccept } from "./http/media-type.ts";
-import { type PathHandler, type PathRequest, textAnswer } from "./paths.ts";
+import { type PathHandler, type PathRequest, sniffedAnswer, textAnswer } from "./paths.ts";
 import { notAcceptable } from "./present/shape.ts";
 
 /** Undefined: all is well; else what is wrong. */
@@ -33,6 +33,13 @@ export function healthHandlers(options: HealthOptions): ReadonlyMap<string, Path
   return new Map([list("healthz", checks), list("livez", checks), list("readyz", ready)]);
 }
 
+/** Every path of theirs. */
+export function healthPaths({ checks, readiness }: Pick<HealthOptions, "checks" | "readiness">): string[] {
+  const names = [...checks.keys()];
+  const ready = [...names, ...readiness.keys()].map((each) => `readyz/${each}`);
+  return ["healthz", "livez", "readyz", ...names.flatMap((each) => [`healthz/${each}`, `livez/${each}`]), ...ready];
+}
+
 interface HealthList extends Omit<HealthOptions, "readiness"> {
   readonly name: string;
 }
@@ -44,7 +51,7 @@ async function answerHealth(list: HealthList, { parts, query }: PathRequest): Pr
     const check = checks.get(parts.slice(1).join("/"));
     if (!check) return undefined;
     const wrong = await inTime(check, list);
-    return wrong === undefined ? textAnswer(200, "ok") : textAnswer(500, `internal server error: ${wrong}\n`);
+    return wrong === undefined ? sniffedAnswer("ok") : textAnswer(500, `internal server error: ${wrong}\n`);
   }
   const excluded = new Set(query.all("exclude"));
   const unknown = [...excluded].filter((each) => !checks.has(each));

@@ -31,5 +31,13 @@ export const textAnswer = (status: number, body: string): Answer => ({
   body,
 });
 
+/** The same, where upstream doesn't tell browsers to take it as it is. */
+export const sniffedAnswer = (body: string): Answer => ({
+  type: "raw",
+  status: 200,
+  headers: { "content-type": "text/plain; charset=utf-8" },
+  body,
+});
+
 /** What Go's file of handlers answers for a path that nobody serves. */
 export const pageNotFound = (): Answer => textAnswer(404, "404 page not found\n");

@@ -232,6 +232,13 @@ export const isLongRunning = (verb: string, target: Target): boolean => {
   return target.parts[0] === "debug" && target.parts[1] === "pprof";
 };
 
+/** Discovery names one verb for each, whatever they take. */
+function streamMethods(subresource: string): readonly string[] {
+  if (subresource === "log") return ["GET"];
+  if (subresource !== "proxy") return ["GET", "POST"];
+  return ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+}
+
 const streams = new Set(["exec", "attach", "portforward", "proxy", "log"]);
 
 const verbs: Readonly<Record<string, string>> = {
@@ -306,15 +313,15 @@ function checkMethod(
   if (inNamespace && !resource.namespaced && !isNamespace) throw statusError.unknownPath();
   if (resource.namespaced && !inNamespace && name !== "") throw statusError.unknownPath();
   if (rest !== "" && !streams.has(subresource)) throw statusError.unknownPath();
-  if (method === "HEAD" && subresource !== "proxy") throw statusError.methodNotAllowed();
   if (subresource !== "") {
     const found = resource.subresources.find((each) => each.name === subresource);
     if (!found) throw statusError.unknownPath();
-    // OpenAPI has no verbs for what proxies pass on.
-    if (!found.verbs.includes(verb) && !(streams.has(subresource) && found.verbs.includes("get")))
+    const methods = streams.has(subresource) && found.verbs.includes("get") ? streamMethods(subresource) : undefined;
+    if (methods ? !methods.includes(method) : method === "HEAD" || !found.verbs.includes(verb))
       throw statusError.methodNotAllowed();
     return;
   }
+  if (method === "HEAD") throw statusError.methodNotAllowed();
   const everywhere = resource.namespaced && namespace === "" && !inNamespace;
   if (everywhere && verb !== "list" && verb !== "watch") throw statusError.methodNotAllowed();
   if (name !== "" && verb === "create") throw statusError.methodNotAllowed();

@@ -31,7 +31,7 @@ import { Definitions } from "./custom/definitions.ts";
 import { discoveryHandlers, type DiscoverySource } from "./discovery/handlers.ts";
 import { debugHandler } from "./debug/debug-handler.ts";
 import { statusPages } from "./debug/status-pages.ts";
-import { type HealthCheck, healthHandlers, rootHandler, StartSteps, versionHandler } from "./health.ts";
+import { type HealthCheck, healthHandlers, healthPaths, rootHandler, StartSteps, versionHandler } from "./health.ts";
 import { createFlow, type FlowOptions } from "./flowcontrol/create-flow.ts";
 import { createListener, type Listener, type TlsOptions } from "./http/listener.ts";
 import { createHandler } from "./http-server.ts";
@@ -344,7 +344,11 @@ function pathHandlers(
   ]);
   paths.set(
     "",
-    rootHandler(() => listPaths(paths, source)),
+    rootHandler(() => [
+      ...listPaths(paths, source),
+      ...healthPaths({ checks, readiness }).map((each) => `/${each}`),
+      "/metrics/slis",
+    ]),
   );
   return paths;
 }
@@ -392,8 +396,18 @@ const startSteps = {
 /** Pages that aren't about the server itself, or aren't told of. */
 const elsewhere = new Set(["api", "apis", "openapi", "openid", ".well-known", "debug"]);
 
+/** What `/` tells of the paths below a handler. */
+const listed: Readonly<Record<string, readonly string[]>> = {
+  "": [],
+  debug: [],
+  apis: ["/apis", "/apis/"],
+  openapi: ["/openapi/v2", "/openapi/v3", "/openapi/v3/"],
+  openid: ["/openid/v1/jwks"],
+  ".well-known": ["/.well-known/openid-configuration"],
+};
+
 function listPaths(paths: ReadonlyMap<string, PathHandler>, source: DiscoverySource): string[] {
-  const own = [...paths.keys()].filter((name) => name !== "" && name !== "debug").map((name) => `/${name}`);
+  const own = [...paths.keys()].flatMap((name) => listed[name] ?? [`/${name}`]);
   const groups = source.aggregation
     .legacyGroups()
     .flatMap(({ versions }) => versions)

@@ -2,7 +2,7 @@
 import { statusError } from "#machinery";
 import type { Answer } from "../answer.ts";
 import type { ResponseHeaders } from "../http/exchange.ts";
-import { type PathHandler, textAnswer } from "../paths.ts";
+import { type PathHandler, sniffedAnswer } from "../paths.ts";
 
 export interface StatusPageOptions {
   /** `apiserver` */
@@ -48,7 +48,7 @@ function page(kind: "Statusz" | "Flagz", { component, text, fields }: Page): [st
     ({ parts, accept = "" }): Answer | undefined => {
       if (parts.length > 1) return undefined;
       const asked = chosen(accept, kind);
-      if (asked === "text") return textAnswer(200, `\n${component} ${name}\n${warning}\n${text()}`);
+      if (asked === "text") return sniffedAnswer(`\n${component} ${name}\n${warning}\n${text()}`);
       if (asked === undefined) throw statusError.notAcceptable([`text/plain`, "application/json", "application/yaml"]);
       const { version } = asked;
       const apiVersion = `config.k8s.io/${version}`;
@@ -90,14 +90,20 @@ function statusFields({ version, paths }: StatusPageOptions): object {
   };
 }
 
+/** As Go's layout of that name: `Mon Jan  2 15:04:05 UTC 2006`. */
+function unixDate(date: Date): string {
+  const [weekday = "", day = "", month = "", year = "", time = ""] = date.toUTCString().split(/,? /);
+  return `${weekday} ${month} ${day.replace(/^0/, " ")} ${time} UTC ${year}`;
+}
+
 function statusText({ version, paths }: StatusPageOptions): string {
   const up = upSeconds();
   const two = (value: number) => String(value).padStart(2, "0");
   const rows = [
-    ["Started", startedAt().toUTCString()],
+    ["Started", unixDate(startedAt())],
     ["Up", `${Math.floor(up / 3600)} hr ${two(Math.floor(up / 60) % 60)} min ${two(up % 60)} sec`],
     ["Go version", `node ${process.version}`],
-    ["Binary version", `${version}.0`],
+    ["Binary version", version],
     ["Emulation version", version],
     ["Paths", [...paths()].sort().join(" ")],
   ];

@@ -67,6 +67,7 @@ export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, 
       "api",
       (request) => {
         const [, version] = request.parts;
+        if (version === undefined && request.method !== "GET") throw statusError.methodNotAllowed();
         if (version === undefined)
           return whole(request, true, () => apiVersions(table, source.serverAddress?.() ?? request.host));
         return resources(request, "", version);

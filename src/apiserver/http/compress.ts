@@ -1,10 +1,10 @@
-/** gzip for large answers, as upstream: fast level, only when the client asks and only from 128 kB. Runs in the thread pool. */
+/** gzip for large answers, as upstream: fast level, only when the client asks and only beyond 128 kB. Runs in the thread pool. */
 import { once } from "node:events";
 import { constants, createGzip } from "node:zlib";
 import type { ResponseSink } from "./exchange.ts";
 
 /** Below this the processor time isn't worth it. */
-export const gzipBytesMin = 128 * 1024;
+export const gzipBytesMin = 128 * 1024 + 1;
 
 export function acceptsGzip(header: string | string[] | undefined): boolean {
   return (

@@ -128,6 +128,20 @@ test("lists: large ones are compressed for those who ask, and the same without",
   assert.equal(JSON.parse(plain.body.toString()).items.length >= 60, true);
 });
 
+test("printed answers and OpenAPI documents are compressed, too, and a HEAD has no body", async () => {
+  await api.call("POST", configMaps, configMap("big", { text: "x".repeat(150_000) }));
+  for (const ask of Object.values(carriers)) {
+    for (const target of [`${configMaps}/big?pretty=1`, "/openapi/v2"]) {
+      const plain = await ask(target);
+      const packed = await ask(target, { headers: { "accept-encoding": "gzip" } });
+      assert.equal(packed.headers["content-encoding"], "gzip", target);
+      assert.deepEqual(gunzipSync(packed.body), plain.body);
+    }
+    const head = await ask("/openapi/v2", { method: "HEAD", headers: { "accept-encoding": "gzip" } });
+    assert.deepEqual([head.status, head.headers.vary, head.body.length], [200, "Accept-Encoding, Accept", 0]);
+  }
+});
+
 test("lists: a client that goes away in the middle harms nobody", async () => {
   const stream = session.request({ ":path": configMaps, ...authorized });
   await once(stream, "response");

@@ -43,7 +43,7 @@ export async function respond(context: ResponseContext, answer: Answer, presente
     case "list":
       return sendList(context, await presenter().list(answer.objects, answer.metadata));
     case "raw":
-      return sink.respond(answer.status, { ...context.headers, ...answer.headers }, answer.body);
+      return sendRaw(context, answer);
     case "stream":
       return answer.run(request, sink, context.headers);
     case "watch":
@@ -85,18 +85,30 @@ export async function respondError(context: ResponseContext, status: Status): Pr
 
 async function sendBody(context: ResponseContext, status: number, json: Buffer): Promise<void> {
   const { request, sink, headers, format } = context;
+  const printed = format === "yaml" || (context.pretty && format === "json");
+  const body = printed ? await reprint(context, json) : json;
   const type = { ...headers, "content-type": contentTypes[format] };
-  if (format === "yaml" || (context.pretty && format === "json"))
-    return sink.respond(status, type, await reprint(context, json));
-  if (json.length >= gzipBytesMin && acceptsGzip(request.headers["accept-encoding"])) {
+  if (body.length >= gzipBytesMin && acceptsGzip(request.headers["accept-encoding"])) {
     sink.head(status, { ...type, ...gzipHeaders });
-    await writeGzip([json], sink);
+    await writeGzip([body], sink);
     return sink.end();
   }
-  sink.respond(status, { ...type, "content-length": String(json.length) }, json);
+  sink.respond(status, { ...type, "content-length": String(body.length) }, body);
 }
 
 const gzipHeaders = { "content-encoding": "gzip", vary: "Accept-Encoding" };
+
+async function sendRaw({ request, sink, headers }: ResponseContext, answer: Extract<Answer, { type: "raw" }>) {
+  const { status, body, compressible = false } = answer;
+  const all = { ...headers, ...answer.headers };
+  if (!compressible) return sink.respond(status, all, body);
+  const vary = ["Accept-Encoding", answer.headers.vary].filter((each) => each !== undefined).join(", ");
+  if (!acceptsGzip(request.headers["accept-encoding"]) || body.length === 0)
+    return sink.respond(status, { ...all, vary }, body);
+  sink.head(status, { ...all, "content-encoding": "gzip", vary });
+  await writeGzip([Buffer.from(body)], sink);
+  sink.end();
+}
 
 async function sendList(context: ResponseContext, list: ListBytes): Promise<void> {
   if (list.length !== undefined && list.length <= pieceBytes) {
@@ -143,10 +155,11 @@ async function writePieces(sink: ResponseSink, pieces: Iterable<Buffer>): Promis
   }
 }
 
-async function reprint({ format }: ResponseContext, json: Buffer): Promise<string | Uint8Array> {
-  if (json.length >= printAsideBytesMin) return printAside(json, format === "json" ? "indented" : "yaml");
-  if (format === "yaml") return (await loadYaml()).printYaml(json);
-  return JSON.stringify(JSON.parse(json.toString("utf8")), null, 2);
+async function reprint({ format }: ResponseContext, json: Buffer): Promise<Buffer> {
+  if (json.length >= printAsideBytesMin)
+    return Buffer.from(await printAside(json, format === "json" ? "indented" : "yaml"));
+  if (format === "yaml") return Buffer.from((await loadYaml()).printYaml(json));
+  return Buffer.from(JSON.stringify(JSON.parse(json.toString("utf8")), null, 2));
 }
 
 /** The status that any failure is answered with; undefined: not one of ours, a fault of the server. */

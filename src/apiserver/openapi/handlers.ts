@@ -3,7 +3,7 @@
  * changes, never as objects. Hashes in the index come from what the documents are made of, so the index alone builds nothing.
  */
 import { createHash } from "node:crypto";
-import { statusError, type TypeSchema } from "#machinery";
+import type { TypeSchema } from "#machinery";
 import type { Aggregation } from "../aggregation/aggregation.ts";
 import { mergeSwagger } from "../aggregation/swagger.ts";
 import type { Answer } from "../answer.ts";
@@ -76,8 +76,9 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
       vary: "Accept",
       "content-type": format === "json" ? "application/json" : protobufTypes[spec],
     };
-    if (request.etag === etag) return { type: "raw", status: 304, headers, body: "" };
-    return { type: "raw", status: 200, headers, body: bytes };
+    const compressible = spec === "v2";
+    if (request.etag === etag) return { type: "raw", status: 304, headers, body: "", compressible };
+    return { type: "raw", status: 200, headers, body: bytes, compressible };
   };
 
   const groupVersions = () =>
@@ -102,7 +103,7 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
   };
 
   return (request) => {
-    if (request.method !== "GET") throw statusError.methodNotAllowed();
+    // Whatever the method.
     const [, spec, ...rest] = request.parts;
     if (spec === "v2" && rest.length === 0)
       return serve(request, "v2", {
@@ -145,7 +146,8 @@ function index(
     }),
   );
   const body = JSON.stringify({ paths: { ...Object.fromEntries(others), ...own } });
-  return { type: "raw", status: 200, headers: { "content-type": "application/json" }, body };
+  // Upstream lets Go guess.
+  return { type: "raw", status: 200, headers: { "content-type": "text/plain; charset=utf-8" }, body };
 }
 
 const hashOf = (content: string | Buffer) => createHash("sha512").update(content).digest("hex").toUpperCase();
