@@ -2,7 +2,7 @@
 import type { Clock, Logger } from "#base";
 import { statusError } from "#machinery";
 import type { Answer } from "./answer.ts";
-import { isKnownAccept } from "./http/media-type.ts";
+import { parseAccept } from "./http/media-type.ts";
 import { type PathHandler, type PathRequest, sniffedAnswer, textAnswer } from "./paths.ts";
 import { notAcceptable } from "./present/shape.ts";
 
@@ -133,11 +133,13 @@ export function versionHandler(version: VersionInfo): PathHandler {
     compiler: "v8",
     platform: `${process.platform}/${process.arch === "x64" ? "amd64" : process.arch}`,
   };
+  const body = JSON.stringify(value, null, 2);
   return ({ method, parts, accept }) => {
     if (parts.length > 1) return undefined;
     if (method !== "GET") throw statusError.methodNotAllowed();
-    if (!isKnownAccept(accept)) throw notAcceptable(["application/json"]);
-    return { type: "value", status: 200, value };
+    if (accept && !parseAccept(accept).some(({ type }) => type === "application/json" || type === "*/*"))
+      throw notAcceptable(["application/json"]);
+    return { type: "raw", status: 200, headers: { "content-type": "application/json" }, body };
   };
 }
 

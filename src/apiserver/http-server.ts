@@ -25,6 +25,7 @@ import { negotiateShape, presenterFor } from "./present/shape.ts";
 import type { TableOptions } from "./present/table-presenter.ts";
 import { Query } from "./query.ts";
 import { parseTarget } from "./request-target.ts";
+import { warningHeaders } from "./http/warnings.ts";
 import { AccessDenied } from "./security/forbidden.ts";
 import { everyone } from "./security/groups.ts";
 import type { RequestBody } from "./registry/call.ts";
@@ -285,7 +286,8 @@ function statusOf(error: unknown, { request, options }: Exchange): Status {
 
 async function contextOf(exchange: Exchange, format: Format): Promise<ResponseContext> {
   const { request, sink, base, options, warnings } = exchange;
-  const headers = warnings.length > 0 ? { ...base, warning: warnings.map(warningHeader) } : base;
+  const warning = warnings.length > 0 ? warningHeaders(warnings) : [];
+  const headers = warning.length > 0 ? { ...base, warning } : base;
   const binary = format === "cbor" ? await options.cbor?.() : format === "protobuf" ? options.protobuf : undefined;
   return { request, sink, headers, format, binary, pretty: isPretty(exchange) };
 }
@@ -303,8 +305,6 @@ function isPretty({ query, request }: Exchange): boolean {
   if (query.has("pretty")) return query.boolean("pretty");
   return /^(curl|Wget|Mozilla\/5\.0)/.test(request.headers["user-agent"] ?? "");
 }
-
-const warningHeader = (text: string): string => `299 - ${JSON.stringify(text.replace(/[\r\n]+/g, " "))}`;
 
 function noPresenter(): never {
   throw new Error("an answer to a path needs no presenter");

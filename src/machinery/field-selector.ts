@@ -52,6 +52,8 @@ export function parseFieldSelector(text: string, transform?: FieldTransform): Fi
     const requirement = parseTerm(term);
     if (!requirement) throw new SelectorError(`invalid selector: '${text}'; can't understand '${term}'`);
     const { field, operator, value } = requirement;
+    // Asks for nothing.
+    if (field === "" && value === "") continue;
     const changed = transform ? transform(field, value) : { field, value };
     if (changed && (changed.field !== "" || changed.value !== "")) requirements.push({ ...changed, operator });
   }

@@ -7,6 +7,7 @@
 import { canonicalBase64 } from "./base64.ts";
 import { Decimal, withoutDecimals } from "./decimal.ts";
 import { DecodeError } from "./decode-error.ts";
+import { goQuote } from "./go-text.ts";
 import { type JsonPath, jsonMembers } from "./json-text.ts";
 import { canonicalQuantity } from "./quantity.ts";
 import type { FieldSchema, TypeSchema, ValueSchema } from "./schema.ts";
@@ -405,5 +406,5 @@ export function quotePath(path: JsonPath): string {
     if (typeof step === "number") text += `[${step}]`;
     else text += text === "" ? step : `.${step}`;
   }
-  return JSON.stringify(text);
+  return goQuote(text);
 }

@@ -11,6 +11,7 @@ import {
   type FieldValidation,
   FieldPath,
   fieldError,
+  goQuote,
   jsonText,
   type KubernetesObject,
   repeatedFields,
@@ -83,7 +84,7 @@ export async function decodeAppliedCustom(
 }
 
 const unknownFields = ({ schema }: CustomVersion, object: KubernetesObject): string[] =>
-  schema.coerce(object).map((field) => `unknown field ${JSON.stringify(field)}`);
+  schema.coerce(object).map((field) => `unknown field ${goQuote(field)}`);
 
 function coerce(custom: CustomVersion, object: KubernetesObject, refuse: (why: string) => Error): string[] {
   try {

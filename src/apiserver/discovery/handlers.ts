@@ -4,8 +4,9 @@ import { statusError } from "#machinery";
 import type { Aggregation } from "../aggregation/aggregation.ts";
 import { legacyOrder } from "../aggregation/group-order.ts";
 import type { Answer } from "../answer.ts";
-import { acceptedMediaTypes, negotiate, type Transform } from "../http/media-type.ts";
+import { acceptedMediaTypes, isKnownAccept, negotiate, type Transform } from "../http/media-type.ts";
 import { type PathHandler, type PathRequest, pageNotFound } from "../paths.ts";
+import { notAcceptable } from "../present/shape.ts";
 import type { ResourceTable } from "../resource.ts";
 import { aggregated } from "./aggregated.ts";
 import { apiVersions, groupDocument, groupList, resourceList } from "./legacy.ts";
@@ -29,7 +30,7 @@ export interface DiscoverySource {
 export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, PathHandler> {
   const { table, aggregation } = source;
   const kept = new Map<string, Kept>();
-  const document = (key: string, make: () => object): Kept => {
+  const keep = (key: string, make: () => object): Kept => {
     const { generation } = aggregation;
     const found = kept.get(key);
     if (found?.generation === generation) return found;
@@ -40,11 +41,12 @@ export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, 
     return made;
   };
   const whole = (request: PathRequest, core: boolean, plain: () => object): Answer => {
+    if (core) checkRoute(request);
     const media = negotiate(request.accept, isAggregated, { protobuf: true });
     if (!media) throw statusError.notAcceptable(acceptedMediaTypes);
     if (!media.transform) return { type: "value", status: 200, value: plain() };
     const { version } = media.transform;
-    const { body, etag } = document(`${core}/${version}`, () => aggregated(source, { core, version }));
+    const { body, etag } = keep(`${core}/${version}`, () => aggregated(source, { core, version }));
     const headers = {
       "content-type": `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`,
       etag,
@@ -83,13 +85,24 @@ export function discoveryHandlers(source: DiscoverySource): ReadonlyMap<string, 
         // Without an API service a group isn't listed, but it's still here.
         const known = [...aggregation.legacyGroups(), ...legacyOrder(table.groupVersions())];
         const found = known.find((each) => each.group === group);
-        return found ? { type: "value", status: 200, value: groupDocument(found) } : pageNotFound();
+        return found ? document(request, groupDocument(found)) : pageNotFound();
       },
     ],
   ]);
 }
 
-function onlyGet({ method }: PathRequest, value: object): Answer {
-  if (method !== "GET") throw statusError.methodNotAllowed();
+function onlyGet(request: PathRequest, value: object): Answer {
+  if (request.method !== "GET") throw statusError.methodNotAllowed();
+  checkRoute(request);
+  return document(request, value);
+}
+
+/** What upstream's router doesn't let through. */
+function checkRoute({ accept }: PathRequest): void {
+  if (!isKnownAccept(accept)) throw notAcceptable(acceptedMediaTypes);
+}
+
+function document({ accept }: PathRequest, value: object): Answer {
+  if (!negotiate(accept, () => false, { protobuf: true })) throw statusError.notAcceptable(acceptedMediaTypes);
   return { type: "value", status: 200, value };
 }

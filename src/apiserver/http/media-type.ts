@@ -67,8 +67,6 @@ export const cborSequenceType = "application/cbor-seq";
 export interface Offers {
   readonly protobuf?: boolean;
   readonly cbor?: boolean;
-  /** One object after the other: no YAML. */
-  readonly stream?: boolean;
 }
 
 /** What upstream names when nothing fits. */
@@ -87,7 +85,7 @@ const plainJson: MediaType = { format: "json", transform: undefined, pretty: fal
 export function negotiate(
   header: string | undefined,
   allows: (transform: Transform, format: Format) => boolean,
-  { protobuf = false, cbor = false, stream = false }: Offers = {},
+  { protobuf = false, cbor = false }: Offers = {},
 ): MediaType | undefined {
   if (!header || header === "*/*" || header === "application/json") return plainJson;
   let spare: { media: MediaType; quality: number } | undefined;
@@ -95,7 +93,6 @@ export function negotiate(
     const format = formats.get(type);
     if (spare && quality < spare.quality) break;
     if (!format || (format === "cbor" && !cbor) || !knownParameters(parameters)) continue;
-    if (stream && format === "yaml") continue;
     const kind = parameters.get("as") ?? "";
     const group = parameters.get("g") ?? "";
     const version = parameters.get("v") ?? "";

@@ -64,8 +64,9 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
     spec: Dialect,
     document: { key: string; make: () => Generator<void, Json> },
   ): Promise<Answer> => {
+    const compressible = spec === "v2";
     const format = negotiate(request.accept, protobufTypes[spec]);
-    if (!format) return { type: "raw", status: 406, headers: {}, body: "" };
+    if (!format) return { type: "raw", status: 406, headers: { vary: "Accept" }, body: "", compressible };
     const encode = format === "json" ? encodeJson : encodeProtobuf;
     const steps = function* () {
       return yield* encode(yield* document.make(), spec);
@@ -76,7 +77,6 @@ export function openApiHandler(source: OpenApiSource): PathHandler {
       vary: "Accept",
       "content-type": format === "json" ? "application/json" : protobufTypes[spec],
     };
-    const compressible = spec === "v2";
     if (request.etag === etag) return { type: "raw", status: 304, headers, body: "", compressible };
     return { type: "raw", status: 200, headers, body: bytes, compressible };
   };

@@ -21,5 +21,6 @@ test("shape: a watch has no YAML", () => {
     () => watched("application/yaml"),
     /: application\/json;stream=watch, application\/vnd.kubernetes.protobuf;stream=watch$/,
   );
-  assert.equal(watched("application/yaml,application/json").format, "json");
+  assert.throws(() => watched("application/yaml,application/json"));
+  assert.equal(watched("application/json,application/yaml").format, "json");
 });

@@ -42,8 +42,10 @@ export function negotiateShape({ accept, collection, watch, cbor }: Wanted, { cu
   // Custom resources have no protobuf form.
   // What can't be listed (reviews, bindings) has no rows.
   const allowed = verbs.includes("list") ? allows : allowsButTables;
-  const media = negotiate(accept, allowed, { protobuf: !custom, cbor, stream: watch });
-  if (!media) throw statusError.notAcceptable(watch ? streams(cbor) : mediaTypesOf({ cbor }));
+  const media = negotiate(accept, allowed, { protobuf: !custom, cbor });
+  // What would be right for a list decides, though nothing streams YAML.
+  if (!media || (watch && media.format === "yaml"))
+    throw statusError.notAcceptable(watch ? streams(cbor) : mediaTypesOf({ cbor }));
   return media;
 }
 

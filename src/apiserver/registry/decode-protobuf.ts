@@ -17,7 +17,9 @@ export function decodeProtobuf(bytes: Buffer, options: DecodeOptions): Decoded {
   const { expected, schemaOf } = options;
   const refuse = (why: string) =>
     statusError.badRequest(
-      `the object provided is unrecognized (must be of type ${expected.kind}): ${why} (${summarize(bytes)})`,
+      options.bare
+        ? why
+        : `the object provided is unrecognized (must be of type ${expected.kind}): ${why} (${summarize(bytes)})`,
     );
   if (bytes.length === 0) throw refuse("empty data");
   if (!isProtobufEnvelope(bytes)) {
