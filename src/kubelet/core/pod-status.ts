@@ -133,7 +133,9 @@ export function refusedStatus(
   pod: PodView,
   { reason, message, now }: { reason: string; message: string; now: number },
 ): PodStatus {
+  const { generation } = pod.metadata;
   return {
+    ...(generation ? { observedGeneration: generation } : {}),
     phase: "Failed",
     reason,
     message: `Pod was rejected: ${message}`,

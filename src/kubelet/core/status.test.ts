@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { podStatus, type PodStatusInput } from "./pod-status.ts";
+import { podStatus, type PodStatusInput, refusedStatus } from "./pod-status.ts";
 import { computeQos } from "./qos.ts";
 import { containerResources, cpuShares, hugepageLimits, oomScoreAdj, podCgroupResources } from "./resources.ts";
 import { podOf, runtimeOf } from "./testing.ts";
@@ -189,5 +189,19 @@ test("kernel resources: shares, quota, memory, huge pages, OOM score", () => {
     cpuPeriodUs: 100_000,
     cpuQuotaUs: 0,
     memoryLimitBytes: 0,
+  });
+});
+
+// The suite's "PodRejectionStatus Kubelet should reject pod when the node didn't have enough resource".
+test("status: a refused pod says why, and for which generation", () => {
+  const pod = podOf({ containers: ["a"] });
+  pod.metadata.generation = 3;
+  assert.deepEqual(refusedStatus(pod, { reason: "OutOfcpu", message: "no cpu", now: 0 }), {
+    observedGeneration: 3,
+    phase: "Failed",
+    reason: "OutOfcpu",
+    message: "Pod was rejected: no cpu",
+    startTime: "1970-01-01T00:00:00Z",
+    qosClass: "BestEffort",
   });
 });
