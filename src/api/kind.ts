@@ -30,6 +30,11 @@ export interface WriteContext {
 export interface Strategy<T> {
   /** Puts back what this path may not change, sets what the server owns (generation, initial status, …). */
   prepareForUpdate?(object: T, old: T, context: WriteContext): void;
+  /**
+   * Comes right before `validate` and `validateUpdate` of the same objects, for what they need and must be waited for, or would hold up
+   * others if it were done at once. A promise only if there is something to wait for.
+   */
+  beforeValidate?(object: T, old: T | undefined): Promise<void> | undefined;
   /** The whole check of an update: the object itself and against the old one. */
   validateUpdate?(object: T, old: T, context: WriteContext): FieldError[];
   warningsOnUpdate?(object: T, old: T, context: WriteContext): string[];

@@ -26,7 +26,6 @@ import type { Auditor } from "./audit/auditor.ts";
 import { printAddress } from "./aggregation/service-address.ts";
 import { bootstrap, type Wanted } from "./bootstrap.ts";
 import { WatchCaches } from "./cache/watch-caches.ts";
-import { definitionPatterns } from "./custom/definition-patterns.ts";
 import { Definitions } from "./custom/definitions.ts";
 import { discoveryHandlers, type DiscoverySource } from "./discovery/handlers.ts";
 import { debugHandler } from "./debug/debug-handler.ts";
@@ -153,7 +152,6 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
   });
   const plugins = [
     ...builtInPlugins(),
-    definitionPatterns,
     expressionEngine,
     ...(dependencies.admission ?? []),
     mutatingPolicies({ table, caches, authorizer }),

@@ -25,4 +25,5 @@ export {
 export { metricContentTypes, metricFormatOf, printMetrics } from "./metric-text.ts";
 export { collectProcess } from "./process-metric.ts";
 export { lingerMs, splice } from "./splice.ts";
+export { atOnce, inTurns } from "./turns.ts";
 export { printHead, requestUpgrade, type UpgradeAnswer, type UpgradeRequest } from "./upgrade.ts";

@@ -2,12 +2,16 @@
  * CustomResourceDefinition: a kind that users add. What this server does with one is in `src/apiserver/custom/`.
  * Follows apiextensions-apiserver's registry/customresourcedefinition.
  */
+import { inTurns } from "#base";
 import { goQuote } from "#machinery";
 import { semanticEqual } from "../equality.ts";
 import { defineKind } from "../kind.ts";
 import { setOrDelete } from "../strategy.ts";
 import type { CustomResourceDefinition } from "../types.d.ts";
 import { validateDefinition, validateDefinitionUpdate, validateStatus } from "./definition-validation.ts";
+import { checkAhead } from "./schema/ahead.ts";
+import { loadEngines } from "./schema/engines.ts";
+import { newRules, rulesOfUpdate } from "./schema/rule-validation.ts";
 import { formatOf } from "./schema/formats.ts";
 import { schemaHas } from "./schema/json-schema.ts";
 
@@ -58,6 +62,7 @@ export const customResourceDefinitionKind = defineKind<CustomResourceDefinition>
     }
     noteStoredVersion(definition);
   },
+  beforeValidate: prepareValidation,
   validate: validateDefinition,
   validateUpdate: validateDefinitionUpdate,
   warningsOnCreate: (definition) => unknownFormats(definition).map(formatWarning),
@@ -78,6 +83,21 @@ export const customResourceDefinitionKind = defineKind<CustomResourceDefinition>
     },
   },
 });
+
+/** Engines are loaded, and the largest part of the work is done in turns with others. */
+function prepareValidation(
+  definition: CustomResourceDefinition,
+  old: CustomResourceDefinition | undefined,
+): Promise<void> | undefined {
+  const schemas = [definition, old].flatMap((each) => (each?.spec?.versions ?? []).map(({ schema }) => schema));
+  const loading = schemas.map((schema) => loadEngines(schema?.openAPIV3Schema)).filter((each) => each !== undefined);
+  const options = old ? rulesOfUpdate(definition, old) : newRules;
+  const steps = function* (): Generator<void> {
+    for (const schema of schemas) if (schema?.openAPIV3Schema) yield* checkAhead(schema.openAPIV3Schema, options);
+  };
+  const working = loading.length > 0 ? Promise.all(loading).then(() => inTurns(steps())) : inTurns(steps());
+  return working instanceof Promise ? working : undefined;
+}
 
 /** Formats that are only documentation, which their author may not know. */
 function unknownFormats({ spec }: CustomResourceDefinition): string[] {

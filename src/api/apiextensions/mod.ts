@@ -24,7 +24,7 @@ export {
 export { checkListTypes } from "./schema/list-types.ts";
 export { loadEngines } from "./schema/engines.ts";
 export { dropNulls, pruneObject } from "./schema/prune.ts";
-export { evaluateRules, hasRules } from "./schema/rule-evaluation.ts";
+export { hasRules, rulesInSteps } from "./schema/rule-evaluation.ts";
 export { caBundleProblem } from "./conversion-validation.ts";
 export { validateStructural } from "./schema/structural.ts";
 export { validateValue } from "./schema/value-validation.ts";

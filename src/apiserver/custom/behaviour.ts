@@ -1,5 +1,5 @@
 /** What one version of a custom kind does with its objects: the strategies of registry/customresource. */
-import type { CustomResourceDefinitionVersion, Kind, Strategy } from "#api";
+import type { CustomResourceDefinitionVersion, Kind } from "#api";
 import { type DeepReadonly, type FieldError, jsonEqual, type KubernetesObject } from "#machinery";
 import { statusStrategy } from "../registry/plain-kind.ts";
 import { columnsOf } from "./columns.ts";
@@ -48,16 +48,18 @@ export function behaviourOf(options: BehaviourOptions): Kind<WithStatus> {
       if (jsonEqual(now, before)) return;
       object.metadata = { ...object.metadata, generation: (oldMetadata?.generation ?? 0) + 1 };
     },
-    validate: (object) => schema.validate(object, { more: scaleErrors(object, true) }),
-    validateUpdate: (object, old) => schema.validate(object, { old, more: scaleErrors(object, true) }),
+    ...checks(schema, "all", (object) => scaleErrors(object, true)),
     warningsOnCreate: (object) => finalizerWarnings(object, undefined),
     warningsOnUpdate: (object, old) => [...schema.takeWarnings(object), ...finalizerWarnings(object, old)],
     ...(status && {
       resetFields: ["status"],
       subresources: {
-        status: statusOf(schema, (object, old) =>
-          schema.validateStatus(object, { old, more: scaleErrors(object, false) }),
-        ),
+        status: {
+          ...statusStrategy,
+          ...checks(schema, "status", (object) => scaleErrors(object, false)),
+          resetFields: ["metadata", "spec"],
+          warningsOnUpdate: (object) => [...schema.takeWarnings(object)],
+        },
       },
     }),
     ...(scale && { scale: scaleRules(scale) }),
@@ -72,15 +74,18 @@ export function behaviourOf(options: BehaviourOptions): Kind<WithStatus> {
   };
 }
 
-const statusOf = (
+function checks(
   schema: CustomSchema,
-  validateUpdate: NonNullable<Strategy<WithStatus>["validateUpdate"]>,
-): Strategy<WithStatus> => ({
-  ...statusStrategy,
-  resetFields: ["metadata", "spec"],
-  validateUpdate,
-  warningsOnUpdate: (object) => [...schema.takeWarnings(object)],
-});
+  part: "all" | "status",
+  more: (object: KubernetesObject) => readonly FieldError[],
+) {
+  return {
+    beforeValidate: (object: WithStatus, old: WithStatus | undefined) =>
+      schema.beforeValidate(object, { old, part, more }),
+    validate: (object: WithStatus) => schema.validate(object, { old: undefined, part, more }),
+    validateUpdate: (object: WithStatus, old: WithStatus) => schema.validate(object, { old, part, more }),
+  };
+}
 
 function selectableFields(paths: readonly string[]): (object: KubernetesObject) => Record<string, string> {
   const finders = paths.map((path) => [path.replace(/^\./, ""), compileJsonPath(path)] as const);

@@ -8,7 +8,6 @@ import {
   coerceEmbedded,
   coerceMetadata,
   Correlated,
-  evaluateRules,
   hasRules,
   dropNulls,
   isDecodeFailure,
@@ -17,9 +16,11 @@ import {
   propertyOf,
   pruneDefaults,
   pruneObject,
+  rulesInSteps,
   validateEmbedded,
   validateValue,
 } from "#api";
+import { atOnce, inTurns } from "#base";
 import {
   cloneJson,
   DecodeError,
@@ -45,6 +46,7 @@ export class CustomSchema {
   #schema: JsonSchema | undefined;
   #type: TypeSchema | undefined;
   readonly #warnings = new WeakMap<KubernetesObject, readonly string[]>();
+  readonly #checked = new WeakMap<KubernetesObject, Checked>();
 
   constructor(name: string, read: () => JsonSchema | undefined, preserve: boolean) {
     this.#name = name;
@@ -100,22 +102,48 @@ export class CustomSchema {
     return jsonEqual(copy, object) ? object : copy;
   }
 
-  validate(object: KubernetesObject, { old, more }: Checking): FieldError[] {
-    const embedded = validateEmbedded(object as Json, this.json);
-    const both = old && new Correlated(object, old, this.json);
-    const values = validateValue(object, this.json, { old: both });
-    const errors = [...values, ...more, ...embedded, ...this.#listErrors(object, old)];
-    return this.#withRules(errors, object, both);
+  /** Does what `validate` would do at once, as far as it takes long. */
+  beforeValidate(object: KubernetesObject, checking: Checking): Promise<void> | undefined {
+    const keep = (errors: FieldError[]): void => {
+      this.#checked.set(object, { ...checking, errors });
+    };
+    const errors = inTurns(this.#check(object, checking));
+    if (errors instanceof Promise) return errors.then(keep);
+    keep(errors);
+    return undefined;
   }
 
-  /** Only its status is held to the schema, all of it to rules. */
-  validateStatus(object: KubernetesObject, { old, more }: Checking): FieldError[] {
+  validate(object: KubernetesObject, checking: Checking): FieldError[] {
+    const checked = this.#checked.get(object);
+    this.#checked.delete(object);
+    if (checked && checked.old === checking.old && checked.part === checking.part) return checked.errors;
+    return atOnce(this.#check(object, checking));
+  }
+
+  *#check(object: KubernetesObject, { old, part, more }: Checking): Generator<void, FieldError[]> {
+    const both = old && new Correlated(object, old, this.json);
+    const values =
+      part === "status" ? this.#statusErrors(object, both) : validateValue(object, this.json, { old: both });
+    const errors = [...values];
+    yield;
+    errors.push(...more(object));
+    // Only its status is held to the schema, all of it to rules.
+    if (part === "all") errors.push(...validateEmbedded(object as Json, this.json));
+    yield;
+    errors.push(...this.#listErrors(object, old));
+    if (!hasRules(this.json)) return errors;
+    if (errors.some(({ reason }) => blocking.has(reason))) return [...errors, unchecked];
+    const subject = { value: object, old: both?.old, root: true, correlated: both };
+    const found = yield* rulesInSteps(this.json, subject);
+    if (found.warnings.length > 0) this.#warnings.set(object, found.warnings);
+    return [...errors, ...found.errors];
+  }
+
+  #statusErrors(object: KubernetesObject, both: Correlated | undefined): readonly FieldError[] {
     const { status } = object as Json;
     const schema = propertyOf(this.json, "status");
-    const both = old && new Correlated(object, old, this.json);
-    const options = { at: FieldPath.root("status"), old: both?.key("status") };
-    const values = status === undefined || !schema ? [] : validateValue(status, schema, options);
-    return this.#withRules([...values, ...more, ...this.#listErrors(object, old)], object, both);
+    if (status === undefined || !schema) return [];
+    return validateValue(status, schema, { at: FieldPath.root("status"), old: both?.key("status") });
   }
 
   /** What was wrong before an update and still is, as far as it is only told. Once for each object. */
@@ -123,14 +151,6 @@ export class CustomSchema {
     const warnings = this.#warnings.get(object) ?? [];
     this.#warnings.delete(object);
     return warnings;
-  }
-
-  #withRules(errors: FieldError[], object: KubernetesObject, both: Correlated | undefined): FieldError[] {
-    if (!hasRules(this.json)) return errors;
-    if (errors.some(({ reason }) => blocking.has(reason))) return [...errors, unchecked];
-    const found = evaluateRules(this.json, { value: object, old: both?.old, root: true, correlated: both });
-    if (found.warnings.length > 0) this.#warnings.set(object, found.warnings);
-    return [...errors, ...found.errors];
   }
 
   /** What an object already did wrong isn't held against its update. */
@@ -155,9 +175,14 @@ const unchecked = fieldError.invalid(
 );
 
 interface Checking {
-  readonly old?: KubernetesObject;
-  /** Found by others, told between what the schema says and what lists are. */
-  readonly more: readonly FieldError[];
+  readonly old: KubernetesObject | undefined;
+  readonly part: "all" | "status";
+  /** What others find, told between what the schema says and what lists are. */
+  more(object: KubernetesObject): readonly FieldError[];
+}
+
+interface Checked extends Checking {
+  readonly errors: FieldError[];
 }
 
 function decodeMetadata(object: Json): string[] {

@@ -67,8 +67,9 @@ interface BeforeUpdate {
   readonly strategy: Strategy<KubernetesObject> | undefined;
 }
 
-export function beforeUpdate({ kind, object, old: shared, call, subresource, strategy }: BeforeUpdate): void {
-  const old = shared as KubernetesObject; // strategies promise not to change it
+export function prepareUpdate(update: BeforeUpdate): Promise<void> | undefined {
+  const { kind, object, call, subresource, strategy } = update;
+  const old = update.old as KubernetesObject; // strategies promise not to change it
   const metadata = object.metadata ?? {};
   const { metadata: oldMetadata = {} } = old;
   object.metadata = metadata;
@@ -79,8 +80,7 @@ export function beforeUpdate({ kind, object, old: shared, call, subresource, str
   if (oldMetadata.generation === undefined) delete metadata.generation;
   else metadata.generation = oldMetadata.generation;
   delete metadata.selfLink;
-  const context = contextOf(call, subresource);
-  strategy?.prepareForUpdate?.(object, old, context);
+  strategy?.prepareForUpdate?.(object, old, contextOf(call, subresource));
   const prepared = object.metadata;
   prepared.uid ||= oldMetadata.uid ?? "";
   if (oldMetadata.creationTimestamp !== undefined) prepared.creationTimestamp = oldMetadata.creationTimestamp;
@@ -88,6 +88,15 @@ export function beforeUpdate({ kind, object, old: shared, call, subresource, str
   if (oldMetadata.deletionGracePeriodSeconds !== undefined) {
     prepared.deletionGracePeriodSeconds ??= oldMetadata.deletionGracePeriodSeconds;
   }
+  return strategy?.beforeValidate?.(object, old);
+}
+
+export function checkUpdate(update: BeforeUpdate): void {
+  const { kind, object, call, subresource, strategy } = update;
+  const old = update.old as KubernetesObject; // strategies promise not to change it
+  const context = contextOf(call, subresource);
+  const { metadata: prepared = {} } = object;
+  const { metadata: oldMetadata = {} } = old;
   const { namespaced } = kind;
   const builtIn = !call.resource.itemsHaveKind;
   const errors: FieldError[] = [

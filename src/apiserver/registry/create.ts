@@ -111,7 +111,9 @@ export async function insert(
     const key = objectKey(kind, target.namespace, name);
     // Before the other checks, as upstream does: whoever asks for an address that is taken hears of that alone.
     const side = await hooks?.allocate?.({ object, old: undefined, dryRun: options.dryRun });
-    prepareNew(kind, object, call);
+    const waiting = prepareNew(kind, object, call);
+    if (waiting) await waiting;
+    checkNew(kind, object, call);
     const lease = options.dryRun ? undefined : await hooks?.lease?.();
     await breathe(call);
     await core.admission.validate({ ...request, object, name });
@@ -171,12 +173,16 @@ function fillMetadata(kind: StoredKind, object: KubernetesObject, { target, now 
   if (metadata.generateName && !metadata.name) metadata.name = generateName(metadata.generateName);
 }
 
-function prepareNew(kind: StoredKind, object: KubernetesObject, call: Call): void {
+function prepareNew({ behaviour }: StoredKind, object: KubernetesObject, call: Call): Promise<void> | undefined {
+  call.warnings.push(...(behaviour.warningsBeforeCreate?.(object) ?? []));
+  behaviour.prepareForCreate?.(object, contextOf(call));
+  return behaviour.beforeValidate?.(object, undefined);
+}
+
+function checkNew(kind: StoredKind, object: KubernetesObject, call: Call): void {
   const { behaviour } = kind;
   const { resource, warnings } = call;
   const context = contextOf(call);
-  warnings.push(...(behaviour.warningsBeforeCreate?.(object) ?? []));
-  behaviour.prepareForCreate?.(object, context);
   const prepared = object.metadata ?? {};
   const name = prepared.name ?? "";
   const { namespaced } = kind;

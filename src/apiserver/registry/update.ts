@@ -17,7 +17,7 @@ import type { Answer } from "../answer.ts";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { StoredKind } from "../resource.ts";
 import { authorizeCreate } from "./authorize-create.ts";
-import { beforeUpdate, checkRevision, checkUid } from "./before-update.ts";
+import { checkUpdate, prepareUpdate, checkRevision, checkUid } from "./before-update.ts";
 import { breathe } from "./breathe.ts";
 import type { Call } from "./call.ts";
 import { hooksOf, type RegistryCore } from "./core.ts";
@@ -185,7 +185,10 @@ async function attemptUpdate(
   const hooks = hooksOf(core, kind);
   // Before the other checks, as upstream does. Subresources have nothing to give out.
   let side = subresource === "" ? await hooks?.allocate?.({ object, old, dryRun: options.dryRun }) : undefined;
-  beforeUpdate({ kind, object, old, call, subresource, strategy });
+  const update = { kind, object, old, call, subresource, strategy };
+  const waiting = prepareUpdate(update);
+  if (waiting) await waiting;
+  checkUpdate(update);
   await breathe(call, existing);
   if (admission !== "done") await core.admission.validate(request);
   const goes = deletesItself(object, old) && hooks?.holdsDeletion?.(object) !== true;

@@ -1,5 +1,5 @@
 /** Defaults obey their own schema and hold nothing that would be pruned. Follows apiserver/schema/defaulting/validation.go. */
-import { cloneJson, type FieldError, type FieldPath, fieldError, jsonEqual } from "#machinery";
+import { cloneJson, type FieldError, FieldPath, fieldError, jsonEqual } from "#machinery";
 import { coerceEmbedded, validateEmbedded } from "./embedded.ts";
 import { defaultOf, isEmbedded, isJsonObject, itemsOf, type JsonSchema, metaFields } from "./json-schema.ts";
 import { pruneValue } from "./prune.ts";
@@ -10,6 +10,17 @@ export function validateDefaults(schema: JsonSchema, at: FieldPath, pruned: bool
   const found: Found = { errors: [], budget: ruleBudget };
   walk(schema, { at, pruned, insideMeta: false, root: true }, found);
   return found.errors;
+}
+
+/** Parts below a root whose defaults are fine. */
+const fine = new WeakSet<JsonSchema>();
+
+/** Remembers that the defaults of a part of a schema, and of all below it, are fine, if they are. */
+export function checkDefaultsAhead(part: JsonSchema): void {
+  const found: Found = { errors: [], budget: ruleBudget };
+  walk(part, { at: FieldPath.none, pruned: true, insideMeta: false, root: false }, found);
+  // Those that are held to rules share a budget with all others.
+  if (found.errors.length === 0 && found.budget === ruleBudget) fine.add(part);
 }
 
 interface Found {
@@ -27,7 +38,7 @@ interface Where {
 }
 
 function walk(schema: JsonSchema, { at, pruned, insideMeta, root }: Where, found: Found): void {
-  if (found.budget < 0) return;
+  if (found.budget < 0 || (!root && fine.has(schema))) return;
   const embedded = root || isEmbedded(schema);
   const inside = insideMeta && !embedded;
   const value = defaultOf(schema);

@@ -36,27 +36,34 @@ export function propertyOf({ properties }: JsonSchema, name: string): JsonSchema
 export const memberSchema = (schema: JsonSchema, name: string): JsonSchema | undefined =>
   propertyOf(schema, name) ?? additionalOf(schema);
 
-/** Whether anything in the schema answers the question. */
-export function schemaHas(schema: JsonSchema | undefined, ask: (schema: JsonSchema) => boolean): boolean {
+type Ask = (schema: JsonSchema) => boolean;
+
+/** Whether anything in the schema answers the question. Asked often of what may be large: nothing is made on the way. */
+export function schemaHas(schema: JsonSchema | undefined, ask: Ask): boolean {
   if (!schema) return false;
-  if (ask(schema)) return true;
-  for (const child of childrenOf(schema)) if (schemaHas(child, ask)) return true;
+  if (ask(schema) || someNamed(schema.properties, ask)) return true;
+  const { items, additionalProperties: additional, additionalItems, not } = schema;
+  if (items && (Array.isArray(items) ? some(items, ask) : schemaHas(items as JsonSchema, ask))) return true; // not a list: a schema
+  if (typeof additional === "object" && schemaHas(additional, ask)) return true;
+  if (some(schema.allOf, ask) || some(schema.anyOf, ask) || some(schema.oneOf, ask)) return true;
+  if (not && schemaHas(not, ask)) return true;
+  if (someNamed(schema.patternProperties, ask) || someNamed(schema.definitions, ask)) return true;
+  if (typeof additionalItems === "object" && schemaHas(additionalItems, ask)) return true;
+  return schema.dependencies !== undefined && someDependency(schema.dependencies, ask);
+}
+
+function some(schemas: readonly JsonSchema[] | undefined, ask: Ask): boolean {
+  if (schemas) for (const each of schemas) if (schemaHas(each, ask)) return true;
   return false;
 }
 
-function* childrenOf(schema: JsonSchema): Iterable<JsonSchema> {
-  const { items, allOf = [], anyOf = [], oneOf = [], not, additionalItems, dependencies = {} } = schema;
-  if (Array.isArray(items)) yield* items as readonly JsonSchema[];
-  else if (items) yield items as JsonSchema; // not a list: a schema
-  yield* [...allOf, ...anyOf, ...oneOf];
-  if (not) yield not;
-  for (const group of [schema.properties, schema.patternProperties, schema.definitions])
-    if (group) yield* Object.values(group);
-  const additional = additionalOf(schema);
-  if (additional) yield additional;
-  if (typeof additionalItems === "object") yield additionalItems;
-  for (const each of Object.values(dependencies)) if (!Array.isArray(each)) yield each as JsonSchema; // a schema or names
+function someNamed(schemas: Readonly<Record<string, JsonSchema>> | undefined, ask: Ask): boolean {
+  if (schemas) for (const name in schemas) if (schemaHas(schemas[name], ask)) return true;
+  return false;
 }
+
+const someDependency = (dependencies: Readonly<Record<string, unknown>>, ask: Ask): boolean =>
+  Object.values(dependencies).some((each) => !Array.isArray(each) && schemaHas(each as JsonSchema, ask)); // a schema or names
 
 /** The names everything with a type of its own has, described or not. */
 export const metaFields: ReadonlySet<string> = new Set(["apiVersion", "kind", "metadata"]);

@@ -2,6 +2,7 @@
  * Rules of a schema applied to a value. Follows apiserver/schema/cel/validation.go: which old value a part is compared with, what a failed
  * rule is told as, and how the budget of a request runs out. Parts without rules below them are not looked at.
  */
+import { atOnce } from "#base";
 import type { CelError, CelValue, Result } from "#cel";
 import { type DeepReadonly, type FieldError, FieldPath, fieldError, goQuote, printFieldErrors } from "#machinery";
 import type { ValidationRule } from "../../types.d.ts";
@@ -49,10 +50,14 @@ export function hasRules(schema: JsonSchema): boolean {
 }
 
 /** After `loadEngines`. */
-export function evaluateRules(schema: JsonSchema, subject: RuleSubject): RuleOutcome {
+export const evaluateRules = (schema: JsonSchema, subject: RuleSubject): RuleOutcome =>
+  atOnce(rulesInSteps(schema, subject));
+
+/** A step for each rule and value: rules of one object may take a second. */
+export function* rulesInSteps(schema: JsonSchema, subject: RuleSubject): Generator<void, RuleOutcome> {
   const { value, old, at = FieldPath.none, root, correlated, budget = ruleBudget } = subject;
   const run = new Run(budget);
-  if (hasRules(schema)) run.visit(schema, { value, old, at, root, current: correlated, parent: undefined });
+  if (hasRules(schema)) yield* run.visit(schema, { value, old, at, root, current: correlated, parent: undefined });
   return { errors: run.errors, warnings: run.warnings, budget: run.budget };
 }
 
@@ -89,26 +94,27 @@ class Run {
     this.budget = budget;
   }
 
-  visit(schema: JsonSchema, part: Part): void {
+  *visit(schema: JsonSchema, part: Part): Generator<void> {
     const { value } = part;
     // Who wants to say something about null says it where the value stands.
     if (value === null || value === undefined || this.budget < 0) return;
-    if ((schema["x-kubernetes-validations"]?.length ?? 0) > 0) this.#rules(schema, part);
-    if (Array.isArray(value)) this.#items(schema, value, part);
-    else if (isJsonObject(value)) this.#members(schema, value, part);
+    if ((schema["x-kubernetes-validations"]?.length ?? 0) > 0) yield* this.#rules(schema, part);
+    if (Array.isArray(value)) yield* this.#items(schema, value, part);
+    else if (isJsonObject(value)) yield* this.#members(schema, value, part);
   }
 
-  #items(schema: JsonSchema, items: readonly unknown[], { old, at, current, parent }: Part): void {
+  *#items(schema: JsonSchema, items: readonly unknown[], { old, at, current, parent }: Part): Generator<void> {
     const itemSchema = itemsOf(schema);
     if (!itemSchema || !hasRules(itemSchema)) return;
     const before = Array.isArray(old) && isMapList(schema) ? new OldItems(old, schema) : undefined;
     for (let i = 0; i < items.length && this.budget >= 0; i++) {
       const next = current ? { current: current.index(i), parent: current } : { current, parent };
-      this.visit(itemSchema, { value: items[i], old: before?.find(items[i]), at: at.index(i), root: false, ...next });
+      const item = { value: items[i], old: before?.find(items[i]), at: at.index(i), root: false, ...next };
+      yield* this.visit(itemSchema, item);
     }
   }
 
-  #members(schema: JsonSchema, value: Record<string, unknown>, { old, at, current, parent }: Part): void {
+  *#members(schema: JsonSchema, value: Record<string, unknown>, { old, at, current, parent }: Part): Generator<void> {
     const mapType = schema["x-kubernetes-map-type"];
     const before = isJsonObject(old) && [undefined, "granular", "atomic"].includes(mapType) ? old : {};
     const additional = additionalOf(schema);
@@ -127,11 +133,11 @@ class Run {
           : { current: current.key(name), parent: current };
       const oldMember = Object.hasOwn(before, name) ? before[name] : undefined;
       const path = additional ? at.key(name) : at.child(name);
-      this.visit(member, { value: value[name], old: oldMember, at: path, root: false, ...next });
+      yield* this.visit(member, { value: value[name], old: oldMember, at: path, root: false, ...next });
     }
   }
 
-  #rules(schema: JsonSchema, part: Part): void {
+  *#rules(schema: JsonSchema, part: Part): Generator<void> {
     const known = rulesOf(schema, part.root);
     const { type = "" } = schema;
     const fail = (why: string): void => {
@@ -145,6 +151,7 @@ class Run {
     const values = valuesOf(part.value, old, part.root && !isEmbedded(schema) ? wholeOf(schema) : schema);
     const transitions = old !== undefined && known.rules.some(({ usesOldSelf }) => usesOldSelf);
     for (const each of known.rules) {
+      yield;
       const { rule, program, usesOldSelf, error } = each;
       const { optionalOldSelf = false } = rule;
       if (this.budget <= 0) {

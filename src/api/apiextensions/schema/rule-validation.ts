@@ -57,6 +57,13 @@ export interface RuleContext {
   readonly root: boolean;
 }
 
+export const environmentsFor =
+  ({ known }: RuleOptions): EnvironmentOf =>
+  (expression, use) => {
+    const before = use === "rule" ? known.rules : known.messages;
+    return ruleEnvironment(before.has(expression) ? "stored" : "new");
+  };
+
 /** Checks the rules of one schema. */
 export class RuleChecker {
   readonly #environmentOf: EnvironmentOf;
@@ -64,12 +71,9 @@ export class RuleChecker {
   readonly #dearest: { path: FieldPath; cost: number }[] = [];
   #total = 0;
 
-  constructor({ known, unchanged }: RuleOptions, version: string) {
-    this.#anyCost = unchanged.has(version);
-    this.#environmentOf = (expression, use) => {
-      const before = use === "rule" ? known.rules : known.messages;
-      return ruleEnvironment(before.has(expression) ? "stored" : "new");
-    };
+  constructor(options: RuleOptions, version: string) {
+    this.#anyCost = options.unchanged.has(version);
+    this.#environmentOf = environmentsFor(options);
   }
 
   /** `uncorrelated`: within which part old and new values can't be told to belong together. */

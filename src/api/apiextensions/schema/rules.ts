@@ -2,6 +2,7 @@
  * Rules of one part of a schema (`x-kubernetes-validations`), compiled. Follows apiserver/schema/cel/compilation.go; done when a value of
  * that part first comes by, and kept as long as the schema is.
  */
+import { atOnce } from "#base";
 import type { DeclType, Environment, Program } from "#cel";
 import type { DeepReadonly, FieldPath } from "#machinery";
 import type { ValidationRule } from "../../types.d.ts";
@@ -41,15 +42,49 @@ export interface RulePlace {
   readonly environmentOf: EnvironmentOf;
 }
 
+interface Known {
+  readonly root: boolean;
+  /** Of each expression. */
+  readonly environments: readonly Environment[];
+  readonly compiled: CompiledRules | undefined;
+}
+
+const known = new WeakMap<JsonSchema, Known>();
+
 /** Undefined: nothing in expressions corresponds to values of this schema. */
-export function compileRules(schema: JsonSchema, { root, environmentOf }: RulePlace): CompiledRules | undefined {
+export function compileRules(schema: JsonSchema, place: RulePlace): CompiledRules | undefined {
+  const found = known.get(schema);
+  const same =
+    found?.root === place.root && environmentsOf(schema, place).every((each, i) => each === found.environments[i]);
+  return found && same ? found.compiled : atOnce(compileSteps(schema, place));
+}
+
+/** The same in steps; what comes out is remembered. */
+export function* compileInSteps(schema: JsonSchema, place: RulePlace): Generator<void> {
+  const compiled = yield* compileSteps(schema, place);
+  known.set(schema, { root: place.root, environments: environmentsOf(schema, place), compiled });
+}
+
+const environmentsOf = (schema: JsonSchema, { environmentOf }: RulePlace): Environment[] =>
+  (schema["x-kubernetes-validations"] ?? []).flatMap(({ rule, messageExpression = "" }) => [
+    environmentOf(rule, "rule"),
+    environmentOf(messageExpression, "messageExpression"),
+  ]);
+
+function* compileSteps(
+  schema: JsonSchema,
+  { root, environmentOf }: RulePlace,
+): Generator<void, CompiledRules | undefined> {
   const { schemaDeclType, assignTypeName } = celEngine();
   const declared = schemaDeclType(schema, root || isEmbedded(schema));
   if (!declared) return undefined;
+  yield;
   const type = assignTypeName(declared, "selfType");
-  const rules = (schema["x-kubernetes-validations"] ?? []).map((rule) =>
-    compileRule(rule, { schema, type, environmentOf }),
-  );
+  const rules: CompiledRule[] = [];
+  for (const rule of schema["x-kubernetes-validations"] ?? []) {
+    yield;
+    rules.push(compileRule(rule, { schema, type, environmentOf }));
+  }
   return { rules, timesMax: Math.floor(requestBytesMax / (declared.minSerializedSize + 1)) };
 }
 

@@ -5,6 +5,7 @@
 import { type FieldError, FieldPath, fieldError } from "#machinery";
 import { validateDefaults } from "./default-validation.ts";
 import { additionalOf, defaultOf, isEmbedded, itemsOf, type JsonSchema, metaFields, schemaHas } from "./json-schema.ts";
+import { hasRules } from "./rule-evaluation.ts";
 import { checkRuleForm, RuleChecker, type RuleContext, type RuleOptions, timesBelow } from "./rule-validation.ts";
 import { validateStructural } from "./structural.ts";
 
@@ -55,6 +56,25 @@ interface Context {
   readonly uncorrelated: FieldPath | undefined;
 }
 
+/** Parts below a root about which there is nothing to say, and which have no rules. */
+const fine = new WeakSet<JsonSchema>();
+
+/** Remembers that nothing is wrong with a part of a schema, and with all below it, if it is so. */
+export function checkSchemaAhead(part: JsonSchema): void {
+  if (hasRules(part)) return;
+  const found: Found = { schema: [], rules: [] };
+  checkSchema(part, { at: FieldPath.none }, anywhere, found);
+  if (found.schema.length === 0) fine.add(part);
+}
+
+const anywhere: Context = {
+  noDefaults: undefined,
+  insideMeta: false,
+  leniency: strict,
+  rules: undefined,
+  uncorrelated: undefined,
+};
+
 interface Found {
   readonly schema: FieldError[];
   readonly rules: FieldError[];
@@ -94,6 +114,7 @@ function checkSchema(
   context: Context,
   found: Found,
 ): void {
+  if (!root && !context.insideMeta && context.noDefaults === undefined && fine.has(schema)) return;
   const errors = found.schema;
   const before = errors.length;
   checkStandard(schema, at, context, errors);

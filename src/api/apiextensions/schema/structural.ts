@@ -2,7 +2,7 @@
  * Structural schemas: every field that anything is said about has a type outside of allOf, anyOf, oneOf and not, so that pruning,
  * defaulting and apply know what they look at. Follows apiserver/schema/validation.go and complete.go.
  */
-import { type FieldError, type FieldPath, fieldError, jsonEqual } from "#machinery";
+import { type FieldError, FieldPath, fieldError, jsonEqual } from "#machinery";
 import {
   additionalOf,
   defaultOf,
@@ -37,7 +37,19 @@ interface Where {
   readonly at: FieldPath;
 }
 
+/** Parts below a root about which there is nothing to say. */
+const fine = new WeakSet<JsonSchema>();
+
+/** Whether a part of a schema, and all below it, is fine; remembered, so that `validateStructural` needn't look at it again. */
+export function isStructural(part: JsonSchema): boolean {
+  const errors: FieldError[] = [];
+  checkPart(part, { level: "field", at: FieldPath.none }, errors);
+  if (errors.length === 0) fine.add(part);
+  return errors.length === 0;
+}
+
 function checkPart(schema: JsonSchema, { level, at }: Where, errors: FieldError[]): void {
+  if (level !== "root" && fine.has(schema)) return;
   const { type = "" } = schema;
   const items = itemsOf(schema);
   if (type === "array" && !items) errors.push(fieldError.required(at.child("items"), "must be specified"));
