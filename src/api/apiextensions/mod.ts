@@ -27,4 +27,4 @@ export { dropNulls, pruneObject } from "./schema/prune.ts";
 export { hasRules, rulesInSteps } from "./schema/rule-evaluation.ts";
 export { caBundleProblem } from "./conversion-validation.ts";
 export { validateStructural } from "./schema/structural.ts";
-export { validateValue } from "./schema/value-validation.ts";
+export { validateInSteps, validateValue } from "./schema/value-validation.ts";

@@ -18,7 +18,7 @@ import {
   pruneObject,
   rulesInSteps,
   validateEmbedded,
-  validateValue,
+  validateInSteps,
 } from "#api";
 import { atOnce, inTurns } from "#base";
 import {
@@ -123,8 +123,8 @@ export class CustomSchema {
   *#check(object: KubernetesObject, { old, part, more }: Checking): Generator<void, FieldError[]> {
     const both = old && new Correlated(object, old, this.json);
     const values =
-      part === "status" ? this.#statusErrors(object, both) : validateValue(object, this.json, { old: both });
-    const errors = [...values];
+      part === "status" ? this.#statusErrors(object, both) : validateInSteps(object, this.json, { old: both });
+    const errors = [...(yield* values)];
     yield;
     errors.push(...more(object));
     // Only its status is held to the schema, all of it to rules.
@@ -139,11 +139,11 @@ export class CustomSchema {
     return [...errors, ...found.errors];
   }
 
-  #statusErrors(object: KubernetesObject, both: Correlated | undefined): readonly FieldError[] {
+  *#statusErrors(object: KubernetesObject, both: Correlated | undefined): Generator<void, readonly FieldError[]> {
     const { status } = object as Json;
     const schema = propertyOf(this.json, "status");
     if (status === undefined || !schema) return [];
-    return validateValue(status, schema, { at: FieldPath.root("status"), old: both?.key("status") });
+    return yield* validateInSteps(status, schema, { at: FieldPath.root("status"), old: both?.key("status") });
   }
 
   /** What was wrong before an update and still is, as far as it is only told. Once for each object. */

@@ -10,7 +10,7 @@ import { type Correlated, isMapList, OldItems } from "./correlation.ts";
 import { celEngine } from "../../cel-engine.ts";
 import { ruleEnvironment } from "./engines.ts";
 import { additionalOf, isEmbedded, isJsonObject, itemsOf, type JsonSchema, schemaHas } from "./json-schema.ts";
-import { type CompiledRule, type CompiledRules, compileRules } from "./rules.ts";
+import { type CompiledRule, type CompiledRules, compileSteps } from "./rules.ts";
 
 /** Cost units of all rules for one object: about a second upstream. */
 export const ruleBudget = 10_000_000;
@@ -74,14 +74,15 @@ interface Part {
 /** Compiled with all that any release knew: what is stored was checked when it came. */
 const compiled = new WeakMap<JsonSchema, { root?: CompiledRules | undefined; part?: CompiledRules | undefined }>();
 
-function rulesOf(schema: JsonSchema, root: boolean): CompiledRules | undefined {
+function* rulesOf(schema: JsonSchema, root: boolean): Generator<void, CompiledRules | undefined> {
   let known = compiled.get(schema);
   if (!known) {
     known = {};
     compiled.set(schema, known);
   }
   const place = root ? "root" : "part";
-  if (!(place in known)) known[place] = compileRules(schema, { root, environmentOf: () => ruleEnvironment("stored") });
+  if (!(place in known))
+    known[place] = yield* compileSteps(schema, { root, environmentOf: () => ruleEnvironment("stored") });
   return known[place];
 }
 
@@ -138,7 +139,7 @@ class Run {
   }
 
   *#rules(schema: JsonSchema, part: Part): Generator<void> {
-    const known = rulesOf(schema, part.root);
+    const known = yield* rulesOf(schema, part.root);
     const { type = "" } = schema;
     const fail = (why: string): void => {
       this.errors.push(fieldError.invalid(part.at, type, why));

@@ -71,7 +71,8 @@ const environmentsOf = (schema: JsonSchema, { environmentOf }: RulePlace): Envir
     environmentOf(messageExpression, "messageExpression"),
   ]);
 
-function* compileSteps(
+/** A step for each rule. */
+export function* compileSteps(
   schema: JsonSchema,
   { root, environmentOf }: RulePlace,
 ): Generator<void, CompiledRules | undefined> {

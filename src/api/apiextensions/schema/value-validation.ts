@@ -5,6 +5,7 @@
  * Ratcheting (1.33): what an update doesn't change is not complained about. A part and its old self are found by name, and in lists
  * that are maps by their keys; under allOf, anyOf, oneOf and not nothing is compared.
  */
+import { atOnce } from "#base";
 import { type FieldError, FieldPath, fieldError, goJson, goQuote, jsonEqual } from "#machinery";
 import type { Correlated } from "./correlation.ts";
 import { formatCheck, formatOf } from "./formats.ts";
@@ -18,47 +19,142 @@ export interface ValueOptions {
   readonly old?: Correlated | undefined;
 }
 
-export function validateValue(value: unknown, schema: JsonSchema, { at = FieldPath.none, old }: ValueOptions = {}) {
-  const result = new Result();
-  check(value, schema, { name: "", at, old }, result);
-  return result.errors as readonly FieldError[];
+export const validateValue = (value: unknown, schema: JsonSchema, options?: ValueOptions): readonly FieldError[] =>
+  atOnce(validateInSteps(value, schema, options));
+
+/** What is large is looked at in steps, after everything else. */
+export function* validateInSteps(
+  value: unknown,
+  schema: JsonSchema,
+  { at = FieldPath.none, old }: ValueOptions = {},
+): Generator<void, readonly FieldError[]> {
+  const result = new Result([]);
+  check(value, schema, new Place(undefined, "", { at, old }), result);
+  for (let next = result.takeLater(); next; next = result.takeLater()) {
+    yield;
+    next();
+  }
+  return result.errors;
 }
 
-interface Place {
-  /** As messages print it: `spec.ports[0].name`. */
-  readonly name: string;
+interface Around {
   readonly at: FieldPath;
   readonly old: Correlated | undefined;
 }
+
+/** A part of the value; printed only when there is something to say about it. */
+class Place {
+  readonly parent: Place | undefined;
+  readonly at: FieldPath;
+  readonly old: Correlated | undefined;
+  readonly #step: string;
+
+  constructor(parent: Place | undefined, step: string, { at, old }: Around) {
+    this.parent = parent;
+    this.#step = step;
+    this.at = at;
+    this.old = old;
+  }
+
+  /** As messages print it: `spec.ports[0].name`. */
+  get name(): string {
+    return `${this.parent?.name ?? ""}${this.#step}`;
+  }
+
+  get isRoot(): boolean {
+    return this.parent === undefined;
+  }
+
+  index(index: number): Place {
+    return new Place(this, `[${index}]`, { at: this.at, old: this.old?.index(index) });
+  }
+
+  /** `dotted`: upstream forgets that there is nothing before it. */
+  member(name: string, dotted: boolean): Place {
+    // Both are in the same version, whatever was sent: what these say can't be told from what they said.
+    const old = this.isRoot && (name === "kind" || name === "apiVersion") ? undefined : this.old?.key(name);
+    return new Place(this, dotted || !this.isRoot ? `.${name}` : name, { at: this.at, old });
+  }
+
+  /** Where nothing is compared with what was. */
+  alone(): Place {
+    return new Place(this.parent, this.#step, { at: this.at, old: undefined });
+  }
+}
+
+/** Entries of one list or object that are looked at in one step; with fewer there is one step. */
+const stepEntriesMax = 256;
 
 /** Errors, none twice, and how many checks were passed: of several alternatives the one that got furthest explains the failure. */
 class Result {
   readonly errors: FieldError[] = [];
   passed = 0;
   #texts: Set<string> | undefined;
+  readonly #later: (() => void)[] | undefined;
+
+  /** `later`: what may wait is put there. */
+  constructor(later?: (() => void)[]) {
+    this.#later = later;
+  }
 
   add(error: FieldError): void {
     this.#texts ??= new Set();
     const { size } = this.#texts;
-    if (this.#texts.add(`${error.field} ${error.message}`).size > size) this.errors.push(error);
+    if (this.#texts.add(textOf(error)).size > size) this.errors.push(error);
   }
 
   merge({ errors, passed }: Result): void {
     for (const error of errors) this.add(error);
     this.passed += passed;
   }
+
+  /** Forgets all but the first errors. */
+  cut(length: number): void {
+    for (const error of this.errors.splice(length)) this.#texts?.delete(textOf(error));
+  }
+
+  takeLater(): (() => void) | undefined {
+    return this.#later?.shift();
+  }
+
+  /** Looks at all entries, or puts them off. */
+  each(count: number, place: Place, look: (index: number) => void): void {
+    const lookAt = (from: number, to: number): void => {
+      for (let index = from; index < to; index++) look(index);
+    };
+    if (count <= stepEntriesMax || !this.#later) {
+      lookAt(0, count);
+      return;
+    }
+    for (let from = 0; from < count; from += stepEntriesMax)
+      this.#later.push(() => {
+        const before = this.errors.length;
+        lookAt(from, Math.min(from + stepEntriesMax, count));
+        if (this.errors.length > before && isUnchanged(place)) this.cut(before);
+      });
+  }
+}
+
+const textOf = ({ field, message }: FieldError): string => `${field} ${message}`;
+
+/** It, or something around it. */
+function isUnchanged(place: Place): boolean {
+  for (let around: Place | undefined = place; around; around = around.parent) if (around.old?.unchanged) return true;
+  return false;
 }
 
 const fieldOf = ({ name, at }: Place): FieldPath => (name === "" ? at : at.child(name.replace(/^\./, "")));
 
-function check(value: unknown, schema: JsonSchema, place: Place, into: Result): void {
-  const result = new Result();
+function check(value: unknown, schema: JsonSchema, place: Place, result: Result): void {
+  const { passed } = result;
+  const before = result.errors.length;
   if (value === null || value === undefined) {
     checkNull(schema, place, result);
     checkEnum(value, schema, place, result);
   } else checkPresent(value, schema, place, result);
-  if (result.errors.length > 0 && place.old?.unchanged) return;
-  into.merge(result);
+  if (result.errors.length === before || !place.old?.unchanged) return;
+  result.cut(before);
+  result.passed = passed;
 }
 
 function typesOf(schema: JsonSchema): readonly string[] {
@@ -194,9 +290,9 @@ function isMultiple(value: number, factor: number): boolean {
 function checkItems(value: readonly unknown[], schema: JsonSchema, place: Place, result: Result): void {
   const items = itemsOf(schema);
   if (items) {
-    for (const [index, item] of value.entries()) {
-      check(item, items, { name: `${place.name}[${index}]`, at: place.at, old: place.old?.index(index) }, result);
-    }
+    result.each(value.length, place, (index) => {
+      check(value[index], items, place.index(index), result);
+    });
   }
   const { minItems, maxItems, uniqueItems } = schema;
   const count = value.length;
@@ -230,34 +326,31 @@ function checkMembers(value: Json, schema: JsonSchema, place: Place, result: Res
     result.add(invalid(place, names.length, `should have at least ${minProperties} properties`));
   if (maxProperties !== undefined && names.length > maxProperties)
     result.add(fieldError.tooMany(fieldOf(place), names.length, maxProperties));
-  const child = (name: string, path: string): Place => ({
-    name: path,
-    at: place.at,
-    // Both are in the same version, whatever was sent: what these say can't be told from what they said.
-    old: place.name === "" && (name === "kind" || name === "apiVersion") ? undefined : place.old?.key(name),
-  });
   const additional = additionalOf(schema);
-  for (const name of names) {
-    if (Object.hasOwn(properties, name)) continue;
-    const path = `${place.name}.${name}`;
-    if (additionalProperties === false)
-      result.add(fieldError.invalid(fieldOf(place), name, `${path} in body is a forbidden property`));
-    else if (additional) check(value[name], additional, child(name, path), result);
-  }
-  for (const [name, property] of Object.entries(properties)) {
-    if (!Object.hasOwn(value, name)) continue;
-    check(value[name], property, child(name, place.name === "" ? name : `${place.name}.${name}`), result);
-  }
+  const others = names.filter((name) => !Object.hasOwn(properties, name));
+  if (additionalProperties === false)
+    for (const name of others)
+      result.add(fieldError.invalid(fieldOf(place), name, `${place.name}.${name} in body is a forbidden property`));
+  else if (additional)
+    result.each(others.length, place, (index) => {
+      const name = others[index]!; // among them
+      check(value[name], additional, place.member(name, true), result);
+    });
+  const known = Object.keys(properties).filter((name) => Object.hasOwn(value, name));
+  result.each(known.length, place, (index) => {
+    const name = known[index]!; // among them
+    check(value[name], properties[name]!, place.member(name, false), result); // it has it
+  });
   for (const name of required) {
-    if (!Object.hasOwn(value, name)) result.add(fieldError.required(fieldOf(child(name, `${place.name}.${name}`))));
+    if (!Object.hasOwn(value, name)) result.add(fieldError.required(fieldOf(place.member(name, true))));
   }
   result.passed++;
 }
 
 /** Without old values: upstream doesn't ratchet in here. */
-function attempt(value: unknown, schema: JsonSchema, { name, at }: Place): Result {
+function attempt(value: unknown, schema: JsonSchema, place: Place): Result {
   const result = new Result();
-  check(value, schema, { name, at, old: undefined }, result);
+  check(value, schema, place.alone(), result);
   return result;
 }
 
