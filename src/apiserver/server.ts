@@ -184,6 +184,7 @@ export function createApiServer(options: ApiServerOptions, dependencies: ApiServ
     client: dependencies.frontProxy,
     byEndpoints: options.aggregatorRouting ?? false,
     requestTimeoutMs,
+    metrics: metrics.registry,
     clock,
     log,
   });

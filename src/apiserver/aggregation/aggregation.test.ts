@@ -281,6 +281,9 @@ test("aggregation: who stops to answer is unavailable, stale, and no longer aske
   assert.equal((await ask(`/apis/${group}/v1`)).statusCode, 503);
   assert.equal((await ask(`/apis/${group}`)).statusCode, 200);
   assert.deepEqual(await discovered("Stale"), { version: "v1", freshness: "Stale" });
+  const metrics = await text(await ask("/metrics"));
+  assert.match(metrics, new RegExp(`aggregator_unavailable_apiservice{name="${name}"} 1\n`));
+  assert.match(metrics, /aggregator_unavailable_apiservice_total{name="[^"]+",reason="FailedDiscoveryCheck"} 1\n/);
   sample.broken = false;
   assert.equal((await becomes("Passed"))?.status, "True");
   assert.equal((await ask(things)).statusCode, 200);

@@ -2,11 +2,12 @@
  * Versions of groups that others serve behind this server: API services, as the pipeline, discovery and OpenAPI see them.
  * Follows k8s.io/kube-aggregator. What it costs who has none: one map that is empty.
  */
-import { assert, type Logger } from "#base";
+import { assert, type Logger, type MetricRegistry } from "#base";
 import type { Answer } from "../answer.ts";
 import { type GroupVersion, printGroupVersion, type ResourceTable } from "../resource.ts";
 import { type ApiServiceEntry, ApiServiceIndex } from "./api-service-index.ts";
 import { Autoregister } from "./autoregister.ts";
+import { AggregatorMetrics } from "./aggregator-metrics.ts";
 import { aggregatedOrder, legacyOrder, type ServedGroup } from "./group-order.ts";
 import type { ProxyRequest } from "./proxy.ts";
 import type { RemoteApis, RemoteApisOptions } from "./remote-apis.ts";
@@ -15,7 +16,9 @@ import type { Json } from "./swagger.ts";
 
 const own: GroupVersion = { group: "apiregistration.k8s.io", version: "v1", groupPriority: 20_000, versionPriority: 0 };
 
-export type AggregationOptions = Omit<RemoteApisOptions, "index">;
+export interface AggregationOptions extends Omit<RemoteApisOptions, "index" | "metrics"> {
+  readonly metrics: MetricRegistry;
+}
 
 /** A version of a group, wherever it is served. */
 export interface ShownVersion extends GroupVersion {
@@ -29,6 +32,7 @@ export class Aggregation {
   readonly #log: Logger;
   readonly #index = new ApiServiceIndex();
   readonly #autoregister: Autoregister;
+  readonly #metrics: AggregatorMetrics;
   #remote: RemoteApis | undefined;
   #loading: Promise<void> | undefined;
   #end = (): void => undefined;
@@ -38,6 +42,7 @@ export class Aggregation {
     this.#options = options;
     this.#table = options.core.table;
     this.#log = options.log;
+    this.#metrics = new AggregatorMetrics(options.metrics, this.#index);
     this.#autoregister = new Autoregister({ ...options, index: this.#index });
     this.#index.listen(() => this.#look());
   }
@@ -118,7 +123,7 @@ export class Aggregation {
   async #load(): Promise<void> {
     const { RemoteApis } = await import("./remote-apis.ts");
     if (this.#closed) return;
-    this.#remote = new RemoteApis({ ...this.#options, index: this.#index });
+    this.#remote = new RemoteApis({ ...this.#options, index: this.#index, metrics: this.#metrics });
     this.#remote.start().catch((error: unknown) => this.#log.error("extension servers can't be followed", { error }));
   }
 }

@@ -11,6 +11,7 @@ import type { Lookup } from "../admission/chain.ts";
 import type { RegistryCore } from "../registry/core.ts";
 import { internalCall } from "../registry/internal-call.ts";
 import { update } from "../registry/update.ts";
+import type { AggregatorMetrics } from "./aggregator-metrics.ts";
 import type { ApiServiceEntry, ApiServiceIndex } from "./api-service-index.ts";
 import { judgeService, localVerdict, passedVerdict, type Verdict, withVerdict } from "./availability-rules.ts";
 import type { Backends } from "./backends.ts";
@@ -27,6 +28,7 @@ export interface AvailabilityOptions {
   readonly core: RegistryCore;
   readonly lookup: Lookup;
   readonly index: ApiServiceIndex;
+  readonly metrics: AggregatorMetrics;
   readonly backends: Backends;
   readonly clock: Clock;
   readonly log: Logger;
@@ -189,7 +191,7 @@ export class Availability {
   }
 
   async #write({ name }: ApiServiceEntry, verdict: Verdict): Promise<void> {
-    const { core, lookup, clock, log } = this.#options;
+    const { core, lookup, clock, log, metrics } = this.#options;
     const at = { group: "apiregistration.k8s.io", version: "v1", resource: "apiservices" } as const;
     const found = await lookup.get<APIService>(lookup.kind(at.group, at.resource), "", name);
     if (!found || this.#closed) return;
@@ -199,5 +201,7 @@ export class Availability {
     const object: DeepReadonly<APIService> = { ...found, status: { ...found.status, conditions } };
     const write = { ...at, verb: "update", namespace: "", name, subresource: "status", object } as const;
     await update(core, internalCall(core, { ...write, now: clock.now() }), "status");
+    const before = found.status?.conditions?.find(({ type }) => type === "Available");
+    if (before?.status === "True" && verdict.status !== "True") metrics.lost(name, verdict.reason ?? "UnknownReason");
   }
 }

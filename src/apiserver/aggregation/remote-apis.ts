@@ -4,6 +4,7 @@ import type { Lookup } from "../admission/chain.ts";
 import type { Answer } from "../answer.ts";
 import type { RegistryCore } from "../registry/core.ts";
 import type { KeyPair } from "../security/certificates.ts";
+import type { AggregatorMetrics } from "./aggregator-metrics.ts";
 import type { ApiServiceIndex } from "./api-service-index.ts";
 import { Availability } from "./availability.ts";
 import { Backends } from "./backends.ts";
@@ -15,6 +16,7 @@ export interface RemoteApisOptions {
   readonly core: RegistryCore;
   readonly lookup: Lookup;
   readonly index: ApiServiceIndex;
+  readonly metrics: AggregatorMetrics;
   /** Shown to extension servers, who believe its owner when it says who asks. */
   readonly client: KeyPair | undefined;
   /** Extension servers are reached by endpoint, not by the cluster address of their Service. */
