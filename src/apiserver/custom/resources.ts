@@ -36,13 +36,19 @@ const verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "
 const lastVerbs = ["delete", "deletecollection", "get", "list", "watch"];
 const viewVerbs = ["get", "patch", "update"];
 
-export function customKind(object: StoredObject, names: Names, webhooks: ConversionWebhooks): CustomKind {
-  const definition = withoutSchemas(object.glance() as Definition); // of that kind
+/** The newest revision of a definition whose spec is that of the kind: another would be kept for its schemas alone. */
+export interface DefinitionSource {
+  object: StoredObject;
+}
+
+export function customKind(source: DefinitionSource, names: Names, webhooks: ConversionWebhooks): CustomKind {
+  const definition = withoutSchemas(source.object.glance() as Definition); // of that kind
   const { spec } = definition;
   const preserve = spec.preserveUnknownFields === true;
   const schemas = new Map<string, CustomSchema>();
   spec.versions.forEach(({ name }, index) => {
-    const read = () => (object.parse() as CustomResourceDefinition).spec.versions[index]?.schema?.openAPIV3Schema;
+    const read = () =>
+      (source.object.parse() as CustomResourceDefinition).spec.versions[index]?.schema?.openAPIV3Schema;
     const title = `${spec.group}.${name}.${spec.names.kind}`;
     schemas.set(name, new CustomSchema(title, read, preserve));
   });
@@ -56,8 +62,12 @@ export function customKind(object: StoredObject, names: Names, webhooks: Convers
 }
 
 /** What is kept as long as the kind is served: schemas are most of a definition. */
-export const withoutSchemas = (definition: Definition): Definition => ({
+export const withoutSchemas = ({
+  metadata: { managedFields: _, ...metadata },
+  ...definition
+}: Definition): Definition => ({
   ...definition,
+  metadata,
   spec: { ...definition.spec, versions: definition.spec.versions.map(({ schema: _, ...version }) => version) },
 });
 
