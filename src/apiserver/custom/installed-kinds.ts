@@ -5,7 +5,7 @@ import type { StoredObject } from "../cache/stored-object.ts";
 import type { RegistryCore } from "../registry/core.ts";
 import { printGroupVersion } from "../resource.ts";
 import type { ConversionWebhooks } from "./conversion-webhook.ts";
-import { type CustomKind, customKind, terminating } from "./resources.ts";
+import { type CustomKind, customKind, type DefinitionSource, terminating } from "./resources.ts";
 
 type Definition = DeepReadonly<CustomResourceDefinition>;
 type Names = DeepReadonly<CustomResourceDefinitionNames>;
@@ -14,6 +14,7 @@ interface Installed {
   /** Changes when the kind has to be made anew. */
   readonly mark: string;
   readonly kind: CustomKind;
+  readonly source: DefinitionSource;
 }
 
 /** Of all custom groups, as upstream registers them; versions of one group go by their names. */
@@ -39,11 +40,15 @@ export class InstalledKinds {
   put(object: StoredObject, definition: Definition, names: Names): void {
     const mark = `${definition.metadata.uid} ${definition.metadata.generation} ${JSON.stringify(names)}`;
     const found = this.#installed.get(object.name);
-    if (found?.mark === mark) return;
+    if (found?.mark === mark) {
+      found.source.object = object;
+      return;
+    }
     if (this.overlapsBuiltIn(definition)) return;
     this.remove(object.name);
-    const kind = customKind(object, names, this.#webhooks);
-    this.#installed.set(object.name, { mark, kind });
+    const source = { object };
+    const kind = customKind(source, names, this.#webhooks);
+    this.#installed.set(object.name, { mark, kind, source });
     this.#serve(kind);
   }
 
@@ -58,10 +63,10 @@ export class InstalledKinds {
     const names = definition.status?.acceptedNames ?? definition.spec.names;
     if (!this.#installed.has(object.name)) this.put(object, definition, names);
     const found = this.#installed.get(object.name);
-    if (!found) return customKind(object, names, this.#webhooks);
+    if (!found) return customKind({ object }, names, this.#webhooks);
     if (found.mark === "terminating") return found.kind;
     const kind = terminating(found.kind);
-    this.#installed.set(object.name, { mark: "terminating", kind });
+    this.#installed.set(object.name, { ...found, mark: "terminating", kind });
     for (const resource of kind.served) this.#core.table.add(resource);
     return kind;
   }
