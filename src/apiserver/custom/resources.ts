@@ -129,7 +129,8 @@ function resourceOf(building: Building, version: Version): Resource {
     get schema() {
       return schema.type;
     },
-    head: Buffer.from(stored.head),
+    // Its own allocation: a slice of node's shared pool would keep all of that alive.
+    head: Buffer.from(new TextEncoder().encode(stored.head).buffer),
     stored,
     itemsHaveKind: true,
     conversion: undefined,
