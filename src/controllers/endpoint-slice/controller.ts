@@ -3,7 +3,8 @@ import type { EndpointSlice, Service } from "#api";
 import { keyOf, type WorkQueue } from "#client";
 import { isStatusError } from "#machinery";
 import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
-import { nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
+import { nodeCondition } from "../lib/nodes.ts";
+import { isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import { indexPodsByLabel, podsMatching } from "../lib/pods-by-label.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
@@ -12,8 +13,11 @@ import { SliceTracker } from "../lib/slice-tracker.ts";
 import { managedByLabel, serviceNameLabel, type SlicePlan } from "../lib/slices.ts";
 import { TriggerTimes } from "../lib/trigger-times.ts";
 import { planSlices, sliceManager } from "./reconcile.ts";
+import { TopologyHints, wantsHints } from "./topology-hints.ts";
 
 const zoneLabel = "topology.kubernetes.io/zone";
+/** Marked when nodes changed; no Service has a key without a namespace. */
+const nodesKey = "nodes";
 const sliceIndex = "service";
 /** After a slice changed that we didn't write: others may be at work on it. */
 const foreignChangeMs = 1000;
@@ -40,7 +44,14 @@ export const endpointSliceController: Controller = defineController({
     const waiting = new Map<string, Set<string>>();
     const batchMs = new Map<string, number>();
 
+    const topology = new TopologyHints();
+    let areNodesStale = true;
+
     function watches(queue: WorkQueue) {
+      const nodesChanged = () => {
+        areNodesStale = true;
+        queue.add(nodesKey);
+      };
       const mark = (keys: readonly string[]) => {
         for (const key of keys) queue.addAfter(key, batchMs.get(key) ?? 0);
       };
@@ -57,13 +68,16 @@ export const endpointSliceController: Controller = defineController({
         }),
         watch(nodes, {
           added(node) {
+            nodesChanged();
             for (const key of waiting.get(nameOf(node)) ?? []) queue.add(key);
             waiting.delete(nameOf(node));
           },
           updated(node, old) {
-            if (node.metadata.labels?.[zoneLabel] === old.metadata.labels?.[zoneLabel]) return;
-            for (const service of services.list()) queue.add(keyOf(service));
+            const moved = node.metadata.labels?.[zoneLabel] !== old.metadata.labels?.[zoneLabel];
+            if (moved || nodeCondition(node, "Ready")?.status !== nodeCondition(old, "Ready")?.status) nodesChanged();
+            if (moved) for (const service of services.list()) queue.add(keyOf(service));
           },
+          deleted: () => nodesChanged(),
         }),
         watch(slices, {
           added(slice) {
@@ -89,6 +103,12 @@ export const endpointSliceController: Controller = defineController({
       ];
     }
 
+    function refreshNodes(queue: WorkQueue): void {
+      if (!areNodesStale) return;
+      areNodesStale = false;
+      for (const key of topology.setNodes(nodes.list())) queue.add(key);
+    }
+
     /** Keys that met a cache without their own last write. */
     const stale = new Set<string>();
     function wakeIfStale(key: string, queue: WorkQueue): void {
@@ -96,16 +116,18 @@ export const endpointSliceController: Controller = defineController({
     }
 
     async function reconcile(key: string, queue: WorkQueue): Promise<void> {
+      if (key === nodesKey) return refreshNodes(queue);
       const service = services.get(key);
       if (!service) {
         triggerTimes.forget(key);
         tracker.forget(key);
+        topology.forget(key);
         batchMs.delete(key);
         return;
       }
       // Without a selector somebody else writes the endpoints; ExternalName has none.
       if (!service.spec?.selector || service.spec.type === "ExternalName") return;
-      const existing = slices.by(sliceIndex, key);
+      const existing = slices.by(sliceIndex, key).filter((slice) => !isDeleting(slice)); // those are as good as gone
       if (tracker.isBehind(key, existing)) {
         stale.add(key);
         queue.addAfter(key, foreignChangeMs);
@@ -115,10 +137,12 @@ export const endpointSliceController: Controller = defineController({
       if (members.length > largePodsMin) batchMs.set(key, largeBatchMs);
       else batchMs.delete(key);
       const triggerTime = triggerTimes.next(key, service, members);
+      if (wantsHints(service)) refreshNodes(queue);
       const plan = planSlices({
         service,
         pods: members,
         slices: existing,
+        topology,
         nodeOf(name) {
           const node = nodes.get(name);
           const zone = node?.metadata.labels?.[zoneLabel];
@@ -141,6 +165,7 @@ export const endpointSliceController: Controller = defineController({
         });
         throw error;
       }
+      for (const event of plan.events) events.event(service, event);
     }
 
     async function carryOut(key: string, service: Seen<Service>, plan: SlicePlan): Promise<void> {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { EndpointSlice, Pod, Service } from "#api";
 import { ago, type PodShape, testPod } from "../lib/fixture.ts";
 import { endpointsMax, planSlices, type ServicePlan } from "./reconcile.ts";
+import { TopologyHints } from "./topology-hints.ts";
 
 function service(change: Partial<Service["spec"]> & object = {}, labels: Record<string, string> = {}): Service {
   return {
@@ -25,8 +26,8 @@ function pod(name: string, ip: string, change: Partial<PodShape> = {}): Pod {
 }
 
 const nodes: Record<string, { zone?: string }> = { n1: { zone: "a" }, n2: { zone: "b" }, n3: {} };
-const plan = (of: Service, pods: Pod[], slices: EndpointSlice[] = []): ServicePlan =>
-  planSlices({ service: of, pods, slices, nodeOf: (name) => nodes[name], triggerTime: ago(1) });
+const plan = (of: Service, pods: Pod[], slices: EndpointSlice[] = [], topology = new TopologyHints()): ServicePlan =>
+  planSlices({ service: of, pods, slices, nodeOf: (name) => nodes[name], triggerTime: ago(1), topology });
 
 test("endpoint slices: one slice with all that a proxy needs", () => {
   const of = service({}, { team: "x" });
@@ -165,7 +166,7 @@ test("endpoint slices: traffic distribution becomes hints, and they go when it g
     [
       { forZones: [{ name: "a" }], forNodes: [{ name: "n1" }] },
       { forZones: [{ name: "b" }], forNodes: [{ name: "n2" }] },
-      undefined,
+      { forNodes: [{ name: "n3" }] },
     ],
   );
   const stored = { ...close, metadata: { ...close.metadata, name: "web-x" } };

@@ -23,10 +23,12 @@ import {
   type SlicePlan,
   sliceNamePrefix,
 } from "../lib/slices.ts";
+import { type TopologyEvent, type TopologyHints, wantsHints } from "./topology-hints.ts";
 
 export const sliceManager = "endpointslice-controller.k8s.io";
 /** Upstream's default; larger slices cost every watcher more for each change. */
 export const endpointsMax = 100;
+const closeDistributions = new Set(["PreferClose", "PreferSameZone", "PreferSameNode"]);
 const reservedLabels = new Set([serviceNameLabel, managedByLabel, headlessLabel]);
 
 export interface ServiceState {
@@ -38,9 +40,12 @@ export interface ServiceState {
   /** Those that bear the Service's name and this controller's. */
   readonly slices: readonly Seen<EndpointSlice>[];
   readonly triggerTime?: string;
+  /** Remembers what it gave. */
+  readonly topology: TopologyHints;
 }
 
 export interface ServicePlan extends SlicePlan {
+  readonly events: readonly TopologyEvent[];
   /** Nodes that pods are said to run on and that don't exist; such pods have no endpoint. */
   readonly missingNodes: readonly string[];
 }
@@ -51,10 +56,12 @@ export function planSlices(state: ServiceState): ServicePlan {
   const missingNodes = new Set<string>();
   const create: EndpointSlice[] = [];
   const update: EndpointSlice[] = [];
+  const events: TopologyEvent[] = [];
   // Of a family that the Service doesn't have any more.
   const remove = slices.filter(({ addressType }) => !types.has(addressType as AddressType));
   for (const type of types) {
-    const plan = planFamily(state, type, missingNodes);
+    const { plan, event } = hinted(state, type, planFamily(state, type, missingNodes));
+    if (event) events.push(event);
     create.push(...plan.create);
     update.push(...plan.update);
     remove.push(...plan.delete);
@@ -70,6 +77,7 @@ export function planSlices(state: ServiceState): ServicePlan {
     update: update.map(annotate),
     delete: remove,
     missingNodes: [...missingNodes],
+    events,
   };
 }
 
@@ -106,8 +114,18 @@ function planFamily(state: ServiceState, type: AddressType, missingNodes: Set<st
     if (only && others.length === 0 && isPlaceholder(only, placeholder)) return { create, update, delete: [] };
     create.push(placeholder);
   }
-  const plan = recycle({ create, update, delete: remove }, (slice) => isOwnedBy(slice, service));
-  return addHints(service, plan, owned);
+  return recycle({ create, update, delete: remove }, (slice) => isOwnedBy(slice, service));
+}
+
+/** With hints, by whichever of the two ways the Service asks for; the annotation wins. */
+function hinted({ service, slices, topology }: ServiceState, type: AddressType, plan: SlicePlan) {
+  const touched = new Set([...plan.update, ...plan.delete].map(({ metadata }) => metadata.name));
+  const unchanged = slices.filter(
+    (slice) => slice.addressType === type && isOwnedBy(slice, service) && !touched.has(slice.metadata.name),
+  );
+  const key = `${namespaceOf(service)}/${nameOf(service)}`;
+  if (wantsHints(service)) return topology.give({ key, type, plan, unchanged });
+  return { plan: addHints(service, plan, unchanged), event: topology.drop(key, type) };
 }
 
 const isPlaceholder = (slice: Seen<EndpointSlice>, placeholder: EndpointSlice): boolean =>
@@ -219,24 +237,16 @@ function addressTypesOf(service: Seen<Service>): Set<AddressType> {
   return new Set(["IPv4", "IPv6"]);
 }
 
-/**
- * `trafficDistribution`: which zones and nodes an endpoint is meant for. Only ready endpoints have hints, and all of them must have
- * one, or proxies ignore them all; an endpoint without a zone has none.
- */
-function addHints(service: Seen<Service>, plan: SlicePlan, owned: readonly Seen<EndpointSlice>[]): SlicePlan {
-  const { trafficDistribution } = service.spec ?? {};
-  const hintsOf = (endpoint: Seen<Endpoint>): Endpoint["hints"] | undefined => {
-    if (!endpoint.conditions?.ready || !endpoint.zone) return undefined;
-    const forZones = [{ name: endpoint.zone }];
-    switch (trafficDistribution) {
-      case "PreferClose":
-      case "PreferSameZone":
-        return { forZones };
-      case "PreferSameNode":
-        return { forZones, ...(endpoint.nodeName ? { forNodes: [{ name: endpoint.nodeName }] } : {}) };
-      default:
-        return undefined;
-    }
+/** `trafficDistribution`: which zones and nodes an endpoint is meant for. Only ready endpoints have hints. */
+function addHints(service: Seen<Service>, plan: SlicePlan, unchanged: readonly Seen<EndpointSlice>[]): SlicePlan {
+  const { trafficDistribution = "" } = service.spec ?? {};
+  const hintsOf = ({ conditions, zone, nodeName }: Seen<Endpoint>): Endpoint["hints"] | undefined => {
+    const forNodes = trafficDistribution === "PreferSameNode" && nodeName;
+    if (!conditions?.ready || !closeDistributions.has(trafficDistribution) || !(zone || forNodes)) return undefined;
+    return {
+      ...(zone ? { forZones: [{ name: zone }] } : {}),
+      ...(forNodes ? { forNodes: [{ name: forNodes }] } : {}),
+    };
   };
   const withHints = (slice: EndpointSlice): EndpointSlice => ({
     ...slice,
@@ -245,12 +255,8 @@ function addHints(service: Seen<Service>, plan: SlicePlan, owned: readonly Seen<
       return hints ? { ...endpoint, hints } : endpoint;
     }),
   });
-  const touched = new Set([...plan.update, ...plan.delete].map(({ metadata }) => metadata.name));
-  const update = plan.update.map(withHints);
-  for (const slice of owned) {
-    if (touched.has(slice.metadata.name)) continue;
-    const isRight = (slice.endpoints ?? []).every((endpoint) => semanticEqual(endpoint.hints, hintsOf(endpoint)));
-    if (!isRight) update.push(withHints(slice as EndpointSlice));
-  }
-  return { create: plan.create.map(withHints), update, delete: plan.delete };
+  const wrong = unchanged.filter(
+    ({ endpoints = [] }) => !endpoints.every((endpoint) => semanticEqual(endpoint.hints, hintsOf(endpoint))),
+  ) as EndpointSlice[]; // sent, never changed
+  return { create: plan.create.map(withHints), update: [...plan.update, ...wrong].map(withHints), delete: plan.delete };
 }
