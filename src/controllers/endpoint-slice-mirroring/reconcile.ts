@@ -1,6 +1,13 @@
 /** EndpointSlices that mirror Endpoints which somebody else writes (a Service without a selector). Pure. */
-import type { DiscoveryV1EndpointPort, Endpoint, EndpointAddress, EndpointSlice, Endpoints } from "#api";
-import { isIP } from "node:net";
+import {
+  type DiscoveryV1EndpointPort,
+  type Endpoint,
+  type EndpointAddress,
+  type EndpointSlice,
+  type Endpoints,
+  parseIp,
+  printIp,
+} from "#api";
 import { semanticEqual } from "#machinery";
 import { controllerReference, isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { triggerTimeAnnotation } from "../lib/service-pods.ts";
@@ -83,19 +90,19 @@ function groupEndpoints(endpoints: Seen<Endpoints>) {
         skipped++;
         return;
       }
-      const version = isIP(address.ip);
-      if (version === 0) {
+      const parsed = parseIp(address.ip);
+      if (!parsed) {
         invalid++;
         return;
       }
-      const type: AddressType = version === 6 ? "IPv6" : "IPv4";
+      const type: AddressType = parsed.family;
       const key = groupKey(type, slicePorts);
       let group = groups.get(key);
       if (!group) {
         group = { type, ports: slicePorts, endpoints: new Map() };
         groups.set(key, group);
       }
-      const endpoint = endpointOf(address, ready);
+      const endpoint = endpointOf({ ...address, ip: printIp(parsed) }, ready);
       group.endpoints.set(endpointKey(endpoint), endpoint);
       added++;
     };
@@ -159,8 +166,13 @@ function mirrorSlice(endpoints: Seen<Endpoints>, group: Group): EndpointSlice {
 
 function isCurrent(slice: Seen<EndpointSlice>, wanted: EndpointSlice, { endpoints }: Group): boolean {
   const existing = slice.endpoints ?? [];
+  const [owner = { name: "", uid: "" }] = wanted.metadata.ownerReferences ?? [];
   return (
     existing.length === endpoints.size &&
+    // Of Endpoints that were made anew under the same name: the garbage collector would take the slice away with the old ones.
+    !slice.metadata.ownerReferences?.some(
+      ({ kind, name, uid }) => kind === "Endpoints" && name === owner.name && uid !== owner.uid,
+    ) &&
     existing.every((endpoint) => {
       const same = endpoints.get(endpointKey(endpoint));
       return same !== undefined && isSameEndpoint(same, endpoint);

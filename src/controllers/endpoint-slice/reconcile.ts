@@ -2,14 +2,13 @@
 import type { DiscoveryV1EndpointPort, Endpoint, EndpointSlice, Service } from "#api";
 import { jsonEqual, semanticEqual } from "#machinery";
 import { controllerReference, isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
-import { isPodReady, type SeenPod } from "../lib/pods.ts";
+import { isPodFinished, isPodReady, type SeenPod } from "../lib/pods.ts";
 import {
   hasAddress,
   hasHostname,
   headlessLabel,
   isHeadless,
   isIpv6,
-  isOver,
   targetPortOf,
   triggerTimeAnnotation,
 } from "../lib/service-pods.ts";
@@ -144,7 +143,7 @@ function groupByPorts(state: ServiceState, type: AddressType, missingNodes: Set<
   const { service, pods, nodeOf } = state;
   const groups = new Map<string, PortGroup>();
   for (const pod of pods) {
-    if (isOver(pod) || !(pod.status?.podIP || pod.status?.podIPs?.length)) continue;
+    if (isPodFinished(pod) || !(pod.status?.podIP || pod.status?.podIPs?.length)) continue;
     const ports = portsOf(service, pod);
     const key = portsKey(ports);
     let group = groups.get(key);

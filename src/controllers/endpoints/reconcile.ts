@@ -4,14 +4,13 @@
 import type { EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Service } from "#api";
 import { jsonEqual, semanticEqual } from "#machinery";
 import { isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
-import { isPodReady, type SeenPod } from "../lib/pods.ts";
+import { isPodFinished, isPodReady, type SeenPod } from "../lib/pods.ts";
 import {
   hasAddress,
   hasHostname,
   headlessLabel,
   isHeadless,
   isIpv6,
-  isOver,
   targetPortOf,
   triggerTimeAnnotation,
 } from "../lib/service-pods.ts";
@@ -19,7 +18,6 @@ import {
 export const endpointsManagedByLabel = "endpoints.kubernetes.io/managed-by";
 export const endpointsManager = "endpoint-controller";
 const overCapacityAnnotation = "endpoints.kubernetes.io/over-capacity";
-const tolerateUnreadyAnnotation = "service.alpha.kubernetes.io/tolerate-unready-endpoints";
 /** Addresses in one object: every change sends all of them to every watcher. Slices have no such bound. */
 const addressesMax = 1000;
 
@@ -69,12 +67,11 @@ interface Entry {
 
 /** Addresses that offer the same ports, together. */
 function subsetsOf(service: Seen<Service>, pods: readonly SeenPod[]): EndpointSubset[] {
-  const publishNotReady = toleratesUnready(service);
+  const { publishNotReadyAddresses: publishNotReady = false } = service.spec ?? {};
   const entries = new Map<string, { entry: Entry; ports: EndpointPort[] }>();
   for (const pod of pods) {
-    if (!pod.status?.podIP || (!publishNotReady && isDeleting(pod))) continue;
+    if (isPodFinished(pod) || !pod.status?.podIP || (!publishNotReady && isDeleting(pod))) continue;
     const ready = publishNotReady || isPodReady(pod);
-    if (!ready && isOver(pod)) continue;
     const address = addressOf(pod, service);
     if (!address) continue;
     const ports = portsOf(service, pod);
@@ -109,13 +106,6 @@ function subsetsOf(service: Seen<Service>, pods: readonly SeenPod[]): EndpointSu
 
 const byAddress = (a: EndpointAddress, b: EndpointAddress): number =>
   `${a.ip} ${a.targetRef?.uid}` < `${b.ip} ${b.targetRef?.uid}` ? -1 : 1;
-
-function toleratesUnready(service: Seen<Service>): boolean {
-  const annotation = service.metadata.annotations?.[tolerateUnreadyAnnotation];
-  if (annotation === "true") return true;
-  if (annotation === "false") return false;
-  return service.spec?.publishNotReadyAddresses ?? false;
-}
 
 /** In the Service's first family; a pod without such an address has no endpoint. */
 function addressOf(pod: SeenPod, service: Seen<Service>): EndpointAddress | undefined {

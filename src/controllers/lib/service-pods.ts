@@ -59,17 +59,4 @@ export function targetPortOf(pod: SeenPod, servicePort: Seen<ServicePort>): numb
   return undefined;
 }
 
-/** Pods that ended on their own, and will not come back, have no endpoint. */
-export function isOver(pod: SeenPod): boolean {
-  const { phase } = pod.status ?? {};
-  switch (pod.spec?.restartPolicy) {
-    case "Never":
-      return phase === "Failed" || phase === "Succeeded";
-    case "OnFailure":
-      return phase === "Succeeded";
-    default:
-      return false;
-  }
-}
-
 export const isIpv6 = (address: string): boolean => address.includes(":");

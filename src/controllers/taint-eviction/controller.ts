@@ -4,7 +4,7 @@ import { formatTime, jsonEqual } from "#machinery";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
 import { indexPodsByNode, podsOn, type SeenNode, type SeenTaint } from "../lib/nodes.ts";
 import { isDeleting, nameOf, namespaceOf, uidOf } from "../lib/objects.ts";
-import { isPodFinished, type SeenPod } from "../lib/pods.ts";
+import type { SeenPod } from "../lib/pods.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import { stayMs } from "./reconcile.ts";
 
@@ -59,7 +59,7 @@ export const taintEvictionController: Controller = defineController({
       const pod = pods.get(key);
       const plan = planned.get(key);
       if (!pod || (plan && plan.uid !== uidOf(pod))) planned.delete(key);
-      if (!pod || isDeleting(pod) || isPodFinished(pod)) return;
+      if (!pod || isDeleting(pod)) return;
       const taints = evictingTaints(nodes.get(pod.spec?.nodeName ?? ""));
       const staysMs = taints.length === 0 ? Number.POSITIVE_INFINITY : stayMs(pod, taints);
       const now = clock.now();
@@ -92,6 +92,7 @@ export const taintEvictionController: Controller = defineController({
         reason: "DeletionByTaintManager",
         message: "Taint manager: deleting due to NoExecute taint",
         lastTransitionTime: formatTime(clock.now()),
+        ...(pod.metadata.generation ? { observedGeneration: pod.metadata.generation } : {}),
       };
       const patch = { metadata: { uid: uidOf(pod) }, status: { conditions: [condition] } };
       await unlessGone(own.patch(nameOf(pod), patch, { type: "strategic", subresource: "status" }));
