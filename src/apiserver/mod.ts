@@ -26,6 +26,7 @@ export {
   createComponentServer,
 } from "./component/component-server.ts";
 export { type KeyPair, type LeafRequest, selfSignedPair } from "./security/certificates.ts";
+export { createRequestSigner, type RequestSigner } from "./security/request-signing.ts";
 export { bootstrapWanted } from "./security/bootstrap.ts";
 export { issueLegacyToken, readPublicKeys } from "./security/account-tokens.ts";
 export type { AnonymousOptions } from "./security/authn/authenticator.ts";

@@ -1,4 +1,9 @@
 /** Every controller, by the name kube-controller-manager gives it. Adding one means adding it here. */
+import {
+  requestApprovingController,
+  requestCleanerController,
+  requestSigningController,
+} from "./certificate-signing-request/controller.ts";
 import { clusterRoleAggregationController } from "./cluster-role-aggregation/controller.ts";
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
@@ -53,5 +58,8 @@ export const controllers: readonly Controller[] = [
   claimProtectionController,
   volumeProtectionController,
   clusterRoleAggregationController,
+  requestSigningController,
+  requestApprovingController,
+  requestCleanerController,
   validatingAdmissionPolicyStatusController,
 ];

@@ -7,6 +7,8 @@ import { contentOf, DerError, type DerElement, derTag, readDer, readInside, read
 import { readPem } from "./pem.ts";
 
 export interface CertificateRequest {
+  /** DER of the whole name. */
+  readonly subject: Buffer;
   readonly commonName: string;
   readonly organizations: readonly string[];
   readonly dnsNames: readonly string[];
@@ -83,9 +85,10 @@ function readBits(element: DerElement | undefined): Buffer {
 
 function readInfo(info: DerElement): CertificateRequest {
   const [, subject, publicKey, attributes] = readInside(info, derTag.sequence);
-  if (!publicKey) throw new DerError("sequence truncated");
+  if (!subject || !publicKey) throw new DerError("sequence truncated");
   const names = readNames(attributes);
   return {
+    subject: subject.encoded,
     commonName: readSubject(subject, commonNameOid).at(-1) ?? "",
     organizations: readSubject(subject, organizationOid),
     publicKey: publicKey.encoded,

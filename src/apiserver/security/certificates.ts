@@ -38,10 +38,19 @@ const dayMs = 24 * 3600 * 1000;
 const skewMs = 5 * 60 * 1000;
 
 const { sequence, set, octetString, bitString, integer, boolean: booleanTag } = derTag;
-const [utf8String, utcTime, generalizedTime] = [0x0c, 0x17, 0x18];
+const [nullTag, utf8String, utcTime, generalizedTime] = [0x05, 0x0c, 0x17, 0x18];
 /** Fields that a number distinguishes: those that contain elements, and those that are a value. */
 const numbered = (number: number, content: Buffer) => writeDer(0xa0 + number, content);
 const numberedValue = (number: number, content: Buffer) => writeDer(0x80 + number, content);
+
+/** How an authority signs, by the kind of its key; as Go chooses. */
+const rsaWithSha256 = "1.2.840.113549.1.1.11";
+const curves: Readonly<Record<string, readonly [oid: string, hash: string]>> = {
+  prime256v1: ["1.2.840.10045.4.3.2", "sha256"],
+  secp384r1: ["1.2.840.10045.4.3.3", "sha384"],
+  secp521r1: ["1.2.840.10045.4.3.4", "sha512"],
+};
+const ed25519 = "1.3.101.112";
 
 const oid = {
   commonName: "2.5.4.3",
@@ -54,7 +63,6 @@ const oid = {
   extendedKeyUsage: "2.5.29.37",
   server: "1.3.6.1.5.5.7.3.1",
   client: "1.3.6.1.5.5.7.3.2",
-  ecdsaWithSha256: "1.2.840.10045.4.3.2",
 } as const;
 /** Bits are counted from the left; the first byte says how many at the right are not meant. */
 const keyUsage = {
@@ -73,7 +81,7 @@ export async function createAuthority(
     writeExtension("keyUsage", writeDer(bitString, keyUsage.digitalSignatureAndSigning), true),
     writeExtension("subjectKeyId", writeDer(octetString, keyId(keys.publicKey))),
   ];
-  return issue({ ...options, keys, subject, extensions, issuer: subject, signer: keys.privateKey });
+  return issueWithKey(keys, { ...options, subject, extensions, issuer: subject, signer: keys.privateKey });
 }
 
 /** A server's certificate that nobody trusts: for those who only want the connection to be encrypted. */
@@ -87,51 +95,72 @@ export async function selfSignedPair(name: string, now: number): Promise<KeyPair
 export async function issueCertificate(authority: KeyPair, leaf: LeafRequest & { now: number }): Promise<KeyPair> {
   const keys = await newKeys();
   const issuer = new X509Certificate(authority.certificate);
-  const names = [
-    ...(leaf.dnsNames ?? []).map((name) => numberedValue(2, Buffer.from(name))),
-    ...(leaf.ipAddresses ?? []).map((address) => numberedValue(7, addressBytes(address))),
-  ];
   const extensions = [
     writeExtension("basicConstraints", writeDer(sequence), true),
     writeExtension("keyUsage", writeDer(bitString, keyUsage.digitalSignatureAndEncipherment), true),
     writeExtension("extendedKeyUsage", writeDer(sequence, ...leaf.usages.map((usage) => writeOid(oid[usage])))),
-    ...(names.length > 0 ? [writeExtension("alternativeNames", writeDer(sequence, ...names))] : []),
-    writeExtension("authorityKeyId", writeDer(sequence, numberedValue(0, keyId(issuer.publicKey)))),
+    ...writeNames(leaf),
+    ...writeIssuerKey(issuer),
   ];
   const signer = createPrivateKey(authority.key);
-  return issue({ ...leaf, keys, subject: writeName(leaf), extensions, issuer: subjectOf(issuer), signer });
+  return issueWithKey(keys, { ...leaf, subject: writeName(leaf), extensions, issuer: subjectOf(issuer), signer });
 }
 
 interface Issue {
-  readonly keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  /** DER of the SubjectPublicKeyInfo. */
+  readonly publicKey: Buffer;
   readonly subject: Buffer;
   readonly issuer: Buffer;
   /** The issuer's key. */
   readonly signer: KeyObject;
   readonly extensions: readonly Buffer[];
-  readonly now: number;
-  readonly validDays: number;
+  /** Milliseconds. */
+  readonly notBefore: number;
+  readonly notAfter: number;
 }
 
-function issue({ keys, subject, issuer, signer, extensions, now, validDays }: Issue): KeyPair {
-  assert(signer.asymmetricKeyType === "ec", "authorities of ours have elliptic keys");
-  const algorithm = writeDer(sequence, writeOid(oid.ecdsaWithSha256));
+type Keys = Awaited<ReturnType<typeof newKeys>>;
+
+function issueWithKey(
+  { publicKey, privateKey }: Keys,
+  { now, validDays, ...rest }: Omit<Issue, "publicKey" | "notBefore" | "notAfter"> & { now: number; validDays: number },
+): KeyPair {
+  const times = { notBefore: now - skewMs, notAfter: now + validDays * dayMs };
+  const certificate = issue({ ...rest, ...times, publicKey: publicKey.export({ type: "spki", format: "der" }) });
+  return { certificate, key: privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
+}
+
+/** PEM. */
+export function issue({ publicKey, subject, issuer, signer, extensions, notBefore, notAfter }: Issue): string {
+  const { algorithm, hash } = signatureOf(signer);
   const toSign = writeDer(
     sequence,
     numbered(0, writeDer(integer, Buffer.from([2]))), // the third version, the one with extensions
     writeDer(integer, newSerial()),
     algorithm,
     issuer,
-    writeDer(sequence, writeTime(now - skewMs), writeTime(now + validDays * dayMs)),
+    writeDer(sequence, writeTime(notBefore), writeTime(notAfter)),
     subject,
-    keys.publicKey.export({ type: "spki", format: "der" }),
+    publicKey,
     numbered(3, writeDer(sequence, ...extensions)),
   );
-  const signature = sign("sha256", toSign, signer);
+  const signature = sign(hash, toSign, signer);
   const certificate = writeDer(sequence, toSign, algorithm, writeDer(bitString, Buffer.from([0]), signature));
-  const key = keys.privateKey.export({ type: "pkcs8", format: "pem" });
-  return { certificate: new X509Certificate(certificate).toString(), key: key.toString() };
+  return new X509Certificate(certificate).toString();
 }
+
+function signatureOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject) {
+  if (type === "rsa")
+    return { algorithm: writeDer(sequence, writeOid(rsaWithSha256), writeDer(nullTag)), hash: "sha256" };
+  if (type === "ed25519") return { algorithm: writeDer(sequence, writeOid(ed25519)), hash: null };
+  const known = curves[details?.namedCurve ?? ""];
+  assert(known, "keys of authorities are looked at when they are read");
+  return { algorithm: writeDer(sequence, writeOid(known[0])), hash: known[1] };
+}
+
+/** Keys that `issue` signs with. */
+export const canSign = ({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean =>
+  type === "rsa" || type === "ed25519" || (details?.namedCurve ?? "") in curves;
 
 const newKeys = () => promisify(generateKeyPair)("ec", { namedCurve: "P-256" });
 
@@ -153,12 +182,47 @@ function keyId(key: KeyObject): Buffer {
   return createHash("sha1").update(contentOf(bits, bitString).subarray(1)).digest();
 }
 
+/** What is signed of it, field by field. */
+const fieldsOf = ({ raw }: X509Certificate) => readInside(readInside(readDer(raw)[0], sequence)[0], sequence);
+
 /** As encoded: an issuer must be named to the byte as it names itself. */
-function subjectOf({ raw }: X509Certificate): Buffer {
-  const [toSign] = readInside(readDer(raw)[0], sequence);
-  const subject = readInside(toSign, sequence)[5];
+export function subjectOf(certificate: X509Certificate): Buffer {
+  const subject = fieldsOf(certificate)[5];
   assert(subject, "OpenSSL has read this certificate, so it has a subject");
   return subject.encoded;
+}
+
+/** Which of the issuer's keys signed, in the issuer's own words; nothing when it doesn't name its key. */
+export function writeIssuerKey(issuer: X509Certificate): Buffer[] {
+  const extensions = fieldsOf(issuer).find(({ tag }) => tag === 0xa3);
+  const [list] = extensions ? readDer(extensions.content) : [];
+  for (const { content } of list ? readInside(list, sequence) : []) {
+    const parts = readDer(content);
+    if (!parts[0]?.encoded.equals(writeOid(oid.subjectKeyId))) continue;
+    const [id] = readDer(contentOf(parts.at(-1), octetString));
+    if (id) return [writeExtension("authorityKeyId", writeDer(sequence, numberedValue(0, id.content)))];
+  }
+  return [];
+}
+
+export interface Names {
+  readonly dnsNames?: readonly string[];
+  readonly emailAddresses?: readonly string[];
+  readonly ipAddresses?: readonly string[];
+  readonly uris?: readonly string[];
+}
+
+/** Critical when there is no other name. */
+export function writeNames({ dnsNames, emailAddresses, ipAddresses, uris }: Names, isCritical = false): Buffer[] {
+  const texts = (number: number, values: readonly string[] = []) =>
+    values.map((value) => numberedValue(number, Buffer.from(value)));
+  const names = [
+    ...texts(2, dnsNames),
+    ...texts(1, emailAddresses),
+    ...(ipAddresses ?? []).map((address) => numberedValue(7, addressBytes(address))),
+    ...texts(6, uris),
+  ];
+  return names.length > 0 ? [writeExtension("alternativeNames", writeDer(sequence, ...names), isCritical)] : [];
 }
 
 function writeName({ commonName, organizations = [] }: Pick<LeafRequest, "commonName" | "organizations">): Buffer {
@@ -172,12 +236,12 @@ function writeName({ commonName, organizations = [] }: Pick<LeafRequest, "common
   );
 }
 
-function writeExtension(type: keyof typeof oid, value: Buffer, isCritical = false): Buffer {
+export function writeExtension(type: keyof typeof oid, value: Buffer, isCritical = false): Buffer {
   const critical = isCritical ? [writeDer(booleanTag, Buffer.from([0xff]))] : [];
   return writeDer(sequence, writeOid(oid[type]), ...critical, writeDer(octetString, value));
 }
 
-function writeOid(text: string): Buffer {
+export function writeOid(text: string): Buffer {
   const [first = 0, second = 0, ...rest] = text.split(".").map(Number);
   const bytes = [40 * first + second];
   for (const part of rest) {

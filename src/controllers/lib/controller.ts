@@ -7,6 +7,7 @@
  * so running it once more does no harm; it throws to be run again later. What to do is decided by a pure function in the
  * controller's `reconcile.ts`, which knows neither client nor clock.
  */
+import type { CertificateRequest } from "#api";
 import type { Clock, Logger } from "#base";
 import type { Client, EventRecorder, Informer, InformerHandler, InformerSet, WorkQueue } from "#client";
 
@@ -22,6 +23,8 @@ export interface ControllerOptions {
     secret: { readonly namespace: string; readonly name: string },
     account: { readonly name: string; readonly uid: string },
   ) => string;
+  /** Who signs requests for certificates, by the signer's name; others are left alone. */
+  readonly signers?: ReadonlyMap<string, CertificateSigner>;
   /** A node that renews neither lease nor status for this long is unknown. */
   readonly nodeMonitorGraceMs?: number;
   /**
@@ -31,6 +34,18 @@ export interface ControllerOptions {
   readonly namespaceDelayMs?: number;
   /** Finished pods that may stay around, in all namespaces together. */
   readonly terminatedPodsMax?: number;
+}
+
+export interface CertificateSigner {
+  /** The longest life of what it signs. */
+  readonly durationMs: number;
+  /** When its own certificate ends, ms. */
+  readonly validUntil: number;
+  /** PEM. */
+  sign(
+    request: CertificateRequest,
+    terms: { readonly usages: readonly string[]; readonly notBefore: number; readonly notAfter: number },
+  ): string;
 }
 
 export interface ControllerContext {
