@@ -1,4 +1,6 @@
 /** A network cut into equal parts, handed out one by one. Addresses are bigints, so both families are the same code. */
+import { parseIp, printIp } from "#api";
+
 export interface Cidr {
   readonly first: bigint;
   readonly prefix: number;
@@ -13,49 +15,20 @@ export class CidrError extends Error {
 /** Throws CidrError. Host bits are cut off. */
 export function parseCidr(text: string): Cidr {
   const [address = "", length = ""] = text.split("/");
+  const ip = parseIp(address);
   const bits = address.includes(":") ? 128 : 32;
   const prefix = Number(length);
-  const value = bits === 128 ? parseIpv6(address) : parseIpv4(address);
-  if (value === undefined || !/^[0-9]+$/.test(length) || prefix > bits) {
+  if (!ip || ip.bytes.length * 8 !== bits || !/^[0-9]+$/.test(length) || prefix > bits) {
     throw new CidrError(`invalid CIDR ${JSON.stringify(text)}: want an address, a slash and a prefix length`);
   }
+  const value = ip.bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
   const size = BigInt(bits - prefix);
   return { first: (value >> size) << size, prefix, bits };
 }
 
-function parseIpv4(text: string): bigint | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^[0-9]{1,3}$/.test(part) && Number(part) < 256)) return undefined;
-  return parts.reduce((value, part) => (value << 8n) | BigInt(part), 0n);
-}
-
-function parseIpv6(text: string): bigint | undefined {
-  const halves = text.split("::");
-  if (halves.length > 2) return undefined;
-  const groups = (half: string | undefined) => (half ? half.split(":") : []);
-  const head = groups(halves[0]);
-  const tail = groups(halves[1]);
-  const missing = 8 - head.length - tail.length;
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  const all = [...head, ...Array.from({ length: halves.length === 2 ? missing : 0 }, () => "0"), ...tail];
-  if (!all.every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return undefined;
-  return all.reduce((value, group) => (value << 16n) | BigInt(`0x${group}`), 0n);
-}
-
 export function printCidr({ first, prefix, bits }: Cidr): string {
-  if (bits === 32) {
-    const parts = [24n, 16n, 8n, 0n].map((shift) => (first >> shift) & 255n);
-    return `${parts.join(".")}/${prefix}`;
-  }
-  const groups = Array.from({ length: 8 }, (_, index) => ((first >> BigInt(112 - 16 * index)) & 0xffffn).toString(16));
-  // The longest run of zeroes is left out, as everybody writes it.
-  const text = groups.join(":");
-  const runs = [...text.matchAll(/(?:^|:)0(?::0)+(?=:|$)/g)].sort((a, b) => b[0].length - a[0].length);
-  const [run] = runs;
-  if (!run) return `${text}/${prefix}`;
-  const before = text.slice(0, run.index);
-  const after = text.slice(run.index + run[0].length).replace(/^:/, "");
-  return `${before}::${after}/${prefix}`;
+  const bytes = Array.from({ length: bits / 8 }, (_, index) => Number((first >> BigInt(bits - 8 - 8 * index)) & 255n));
+  return `${printIp({ family: bits === 32 ? "IPv4" : "IPv6", bytes })}/${prefix}`;
 }
 
 /** Nodes that a network can serve are counted in a set of this size at most. */

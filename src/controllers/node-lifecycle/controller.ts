@@ -11,7 +11,7 @@ import { isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { podCondition, type SeenPod } from "../lib/pods.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import { labelChanges, needsEvictionTurn, planTaints, unknownConditions } from "./reconcile.ts";
-import { assessDisruption, EvictionTurns } from "./zones.ts";
+import { assessDisruption, type Disruption, EvictionTurns } from "./zones.ts";
 
 const leaseNamespace = "kube-node-lease";
 const graceMsDefault = 50_000;
@@ -32,6 +32,8 @@ export const nodeLifecycleController: Controller = defineController({
     /** Nodes whose pods must be marked as not ready: the node was, and it may have to be tried again. */
     const podsToMark = new Set<string>();
     const turns = new EvictionTurns();
+    /** Of all nodes; undefined after one changed that counts. */
+    let disruption: Disruption | undefined;
     let wasTotal = false;
 
     function watches(queue: WorkQueue) {
@@ -42,6 +44,7 @@ export const nodeLifecycleController: Controller = defineController({
       return [
         watch(nodes, {
           added(node) {
+            disruption = undefined;
             // What the status says may be long past, so a node is given its time from now on.
             if (nodeCondition(node, "Ready")) heard(nameOf(node));
             else seenAt.set(nameOf(node), timeMs(node.metadata.creationTimestamp) || clock.now());
@@ -51,9 +54,14 @@ export const nodeLifecycleController: Controller = defineController({
           updated(node, old) {
             const before = nodeCondition(old, "Ready")?.lastHeartbeatTime;
             if (nodeCondition(node, "Ready")?.lastHeartbeatTime !== before) heard(nameOf(node));
+            const isSame =
+              nodeCondition(node, "Ready")?.status === nodeCondition(old, "Ready")?.status &&
+              jsonEqual(node.metadata.labels, old.metadata.labels);
+            if (!isSame) disruption = undefined;
             mark(node);
           },
           deleted(node) {
+            disruption = undefined;
             seenAt.delete(nameOf(node));
             podsToMark.delete(nameOf(node));
             record(node, { reason: "RemovingNode", message: `Removing Node ${nameOf(node)} from Controller` });
@@ -131,7 +139,7 @@ export const nodeLifecycleController: Controller = defineController({
 
     async function taint(node: SeenNode, queue: WorkQueue): Promise<void> {
       const now = clock.now();
-      const disruption = assessDisruption(nodes.list());
+      disruption ??= assessDisruption(nodes.list());
       if (wasTotal !== disruption.isTotal) {
         wasTotal = disruption.isTotal;
         log.info(wasTotal ? "no node is ready: pods are left where they are" : "some nodes are ready again");
