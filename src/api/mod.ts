@@ -31,3 +31,4 @@ export { type CertificateRequest, CertificateRequestError, readCertificateReques
 export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/mandatory.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
 export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";
+export * from "./resource/pod-claims.ts";

@@ -35,7 +35,15 @@ export function createControllers(setup: ControllersOptions): Controllers {
     const client = clientFor(controller.account);
     const events: ReturnType<NonNullable<typeof setup.recorderFor>> = recorderFor(controller.component, client);
     const ownLog = log.with({ controller: controller.name });
-    const loops = controller.create({ client, informers, events, clock, log: ownLog, options });
+    const loops = controller.create({
+      client,
+      informers,
+      events,
+      clock,
+      log: ownLog,
+      options,
+      metrics: setup.metrics,
+    });
     return { controller, loops, events, log: ownLog };
   });
   return {

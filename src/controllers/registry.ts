@@ -20,6 +20,7 @@ import { nodeIpamController } from "./node-ipam/controller.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { podGarbageCollector } from "./pod-gc/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
+import { resourceClaimController } from "./resource-claim/controller.ts";
 import { resourceQuotaController } from "./resource-quota/controller.ts";
 import { rootCaController } from "./root-ca/controller.ts";
 import { serviceCidrController } from "./service-cidr/controller.ts";
@@ -55,6 +56,7 @@ export const controllers: readonly Controller[] = [
   podGarbageCollector,
   disruptionController,
   resourceQuotaController,
+  resourceClaimController,
   claimProtectionController,
   volumeProtectionController,
   clusterRoleAggregationController,

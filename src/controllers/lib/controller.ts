@@ -8,7 +8,7 @@
  * controller's `reconcile.ts`, which knows neither client nor clock.
  */
 import type { CertificateRequest } from "#api";
-import type { Clock, Logger } from "#base";
+import type { Clock, Logger, MetricRegistry } from "#base";
 import type { Client, EventRecorder, Informer, InformerHandler, InformerSet, WorkQueue } from "#client";
 
 export interface ControllerOptions {
@@ -57,6 +57,8 @@ export interface ControllerContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly options: ControllerOptions;
+  /** Where it counts; absent: nowhere. */
+  readonly metrics?: MetricRegistry | undefined;
 }
 
 /** An informer and what its events mark. */
