@@ -29,6 +29,7 @@ export { customScaleKind, scaleKind } from "./autoscaling/scale.ts";
 export { contentOf, derTag, readDer, readInside, writeDer } from "./certificates/der.ts";
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";
 export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/mandatory.ts";
+export { type PodReferences, podReferences, volumeSecrets } from "./pod-spec/references.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
 export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";
 export * from "./resource/pod-claims.ts";

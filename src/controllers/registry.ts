@@ -1,4 +1,5 @@
 /** Every controller, by the name kube-controller-manager gives it. Adding one means adding it here. */
+import { bootstrapSignerController, tokenCleanerController } from "./bootstrap-tokens/controller.ts";
 import {
   requestApprovingController,
   requestCleanerController,
@@ -14,6 +15,7 @@ import { endpointSliceMirroringController } from "./endpoint-slice-mirroring/con
 import { endpointsController } from "./endpoints/controller.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
 import { jobController } from "./job/controller.ts";
+import { legacyTokenCleaner } from "./legacy-token-cleaner/controller.ts";
 import type { Controller } from "./lib/controller.ts";
 import { namespaceController } from "./namespace/controller.ts";
 import { nodeIpamController } from "./node-ipam/controller.ts";
@@ -28,6 +30,7 @@ import { serviceAccountController } from "./service-account/controller.ts";
 import { serviceAccountTokenController } from "./service-account-token/controller.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { taintEvictionController } from "./taint-eviction/controller.ts";
+import { ttlController } from "./ttl/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished/controller.ts";
 import { validatingAdmissionPolicyStatusController } from "./validating-admission-policy-status/controller.ts";
 import { claimProtectionController, volumeProtectionController } from "./volume-protection/controller.ts";
@@ -63,5 +66,9 @@ export const controllers: readonly Controller[] = [
   requestSigningController,
   requestApprovingController,
   requestCleanerController,
+  bootstrapSignerController,
+  tokenCleanerController,
+  ttlController,
+  legacyTokenCleaner,
   validatingAdmissionPolicyStatusController,
 ];

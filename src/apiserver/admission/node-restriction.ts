@@ -2,10 +2,16 @@
  * What the authorizer can't see in a URL: kubelets write only their own node, lease and pods, create only mirror pods that refer to
  * nothing, and ask for tokens only for pods they run. Upstream's NodeRestriction.
  */
-import type { Node, PersistentVolumeClaim, Pod, ResourceSlice, TokenRequest } from "#api";
+import {
+  type Node,
+  type PersistentVolumeClaim,
+  type Pod,
+  podReferences,
+  type ResourceSlice,
+  type TokenRequest,
+} from "#api";
 import { type DeepReadonly, jsonEqual, type KubernetesObject, statusError } from "#machinery";
 import { nodeIdentity } from "../security/node-identity.ts";
-import { podReferences } from "../security/pod-references.ts";
 import type { Authorizer } from "../security.ts";
 import type { AdmissionPlugin, AdmissionRequest, Lookup } from "./chain.ts";
 import { audienceProblem } from "./node-audience.ts";

@@ -3,7 +3,16 @@
  * Upstream's node authorizer keeps a graph of all objects; here the pods of one node are looked at when it asks, through the cache's
  * index by node, and what a pod refers to is taken out once for each revision of it.
  */
-import type { PersistentVolume, PersistentVolumeClaim, Pod, ResourceSlice, VolumeAttachment } from "#api";
+import {
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+  type PodReferences,
+  podReferences,
+  type ResourceSlice,
+  type VolumeAttachment,
+  volumeSecrets,
+} from "#api";
 import { type DeepReadonly, type KubernetesObject, parseFieldSelector } from "#machinery";
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import { Selection } from "../cache/selection.ts";
@@ -12,7 +21,6 @@ import type { Attributes, Decision } from "../security.ts";
 import { clusterRoles } from "./bootstrap-roles.ts";
 import { parseRule } from "./bootstrap.ts";
 import { nodeIdentity } from "./node-identity.ts";
-import { type PodReferences, podReferences, volumeSecrets } from "./pod-references.ts";
 import { type PolicyRule, ruleAllows } from "./rules.ts";
 
 const leaseNamespace = "kube-node-lease";

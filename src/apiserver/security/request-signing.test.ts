@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { type webcrypto, X509Certificate } from "node:crypto";
 import { test } from "node:test";
 import { readCertificateRequest } from "#api";
-import { newRequest, newUserRequest } from "../../api/certificates/trial-requests.ts";
 import { createAuthority, type KeyPair } from "./certificates.ts";
 import { createRequestSigner } from "./request-signing.ts";
 
@@ -30,6 +29,24 @@ async function authorityOf(algorithm: { name: string } & Record<string, unknown>
   const der = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
   const key = `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`;
   return { certificate: certificate.toString("pem"), key };
+}
+
+async function newRequest(): Promise<string> {
+  const x509 = await load();
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = (await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair; // for these uses
+  const names = new x509.SubjectAlternativeNameExtension([
+    { type: "email", value: "a@example.com" },
+    { type: "url", value: "https://example.com/a" },
+    { type: "dns", value: "n1.example.com" },
+    { type: "ip", value: "10.0.0.1" },
+    { type: "ip", value: "2001:db8::1" },
+  ]);
+  const name = "O=system:nodes, O=Ünits, CN=system:node:n1";
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    ...{ name, keys, signingAlgorithm: algorithm, extensions: [names] },
+  });
+  return request.toString("pem");
 }
 
 const rsa = {
@@ -75,7 +92,7 @@ test("request signing: what can't be signed with is told", async () => {
   const [one, other] = await Promise.all([1, 2].map(() => createAuthority("a", { now, validDays: 1 })));
   assert.ok(one && other);
   assert.throws(() => createRequestSigner({ ...one, key: other.key }), /doesn't belong/);
-  const request = readCertificateRequest(await newUserRequest());
+  const request = readCertificateRequest(await newRequest());
   assert.throws(
     () => createRequestSigner(one).sign(request, { usages: ["client auth", "x", "y"], ...times }),
     /unrecognized usage values: \["x" "y"\]/,

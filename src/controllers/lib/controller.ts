@@ -25,6 +25,8 @@ export interface ControllerOptions {
   ) => string;
   /** Who signs requests for certificates, by the signer's name; others are left alone. */
   readonly signers?: ReadonlyMap<string, CertificateSigner>;
+  /** How long a token that was made unasked may lie unused; a year by default. */
+  readonly legacyTokenUnusedMs?: number;
   /** A node that renews neither lease nor status for this long is unknown. */
   readonly nodeMonitorGraceMs?: number;
   /**
@@ -86,6 +88,8 @@ export interface Controller {
   readonly name: string;
   /** Service account in kube-system: upstream's roles are bound to it. Undefined: acts as the controller manager itself. */
   readonly account: string | undefined;
+  /** Only runs when it is asked for. */
+  readonly isOptional?: boolean;
   /** `source.component` of its events. */
   readonly component: string;
   /** Asks for informers and indexes. May answer no loop when an option it needs is missing. */

@@ -1,6 +1,6 @@
 /** What a pod, and a volume behind its claims, needs read on its node. Upstream's pod and volume visitors. */
-import type { EnvFromSource, EnvVar, PersistentVolume, Pod, PodSpec, Volume } from "#api";
 import type { DeepReadonly } from "#machinery";
+import type { EnvFromSource, EnvVar, PersistentVolume, Pod, PodSpec, Volume } from "../types.d.ts";
 
 export interface PodReferences {
   readonly secrets: ReadonlySet<string>;
