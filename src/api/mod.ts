@@ -33,3 +33,4 @@ export { type PodReferences, podReferences, volumeSecrets } from "./pod-spec/ref
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
 export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";
 export * from "./resource/pod-claims.ts";
+export { compileDeviceExpression, deviceValue, matchesDevice } from "./resource/device-expressions.ts";

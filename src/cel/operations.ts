@@ -299,6 +299,7 @@ export function sizeOf(value: Result): number | undefined {
 /** `element in container` */
 export function isIn(element: CelValue, container: CelValue): Result {
   if (container instanceof CelMap) {
+    if (container.has) return container.has(element);
     const found = container.find(element);
     return found instanceof CelError ? found : found !== undefined;
   }

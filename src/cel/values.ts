@@ -99,6 +99,8 @@ export abstract class CelMap {
   abstract readonly size: number;
   /** undefined: no such key. */
   abstract find(key: CelValue): Result | undefined;
+  /** Where `find` answers for keys that aren't there: whether this one is. */
+  has?(key: CelValue): boolean;
   abstract keys(): Iterable<CelValue>;
   equals?(other: CelValue): boolean | CelError;
 }

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
+import { loadCel } from "../cel-engine.ts";
 import { tryCreate, tryUpdate } from "../trial.ts";
 import { deviceClassKind } from "./device-class.ts";
+
+before(() => loadCel());
 
 const opaque = { driver: "d.example.com", parameters: { a: 1 } };
 
@@ -10,6 +13,23 @@ test("device class: what is refused", () => {
     [{}, []],
     [{ selectors: [{ cel: { expression: "true" } }], config: [{ opaque }], extendedResourceName: "e.com/gpu" }, []],
     [{ selectors: new Array(33).fill({}) }, ["spec.selectors: Too many: 33: must have at most 32 items"]],
+    [
+      { selectors: [{ cel: { expression: "1" } }] },
+      ['spec.selectors[0].cel.expression: Invalid value: "1": must evaluate to bool or the unknown type, not int'],
+    ],
+    [
+      {
+        selectors: [
+          {
+            cel: {
+              expression:
+                "device.attributes.map(a, device.attributes.map(b, device.attributes.map(c, device.attributes.map(d, 1)))).size() > 0",
+            },
+          },
+        ],
+      },
+      ["spec.selectors[0].cel.expression: Forbidden: too complex, exceeds cost limit"],
+    ],
     [{ config: [{}] }, ["spec.config[0].opaque: Required value"]],
     ...["gpu", "kubernetes.io/gpu", "requests.e.com/gpu"].map((name): [object, string[]] => [
       { extendedResourceName: name },

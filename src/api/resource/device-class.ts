@@ -1,5 +1,6 @@
 /** DeviceClass: a kind of device, by what selects it. Follows upstream's registry/resource/deviceclass. */
 import type { FieldError } from "#machinery";
+import { loadCel } from "../cel-engine.ts";
 import { ageColumn } from "../columns.ts";
 import { semanticEqual } from "../equality.ts";
 import { defineKind } from "../kind.ts";
@@ -15,7 +16,8 @@ import { validateSelectors } from "./requests.ts";
 function validateClass(deviceClass: DeviceClass, old?: DeviceClass): FieldError[] {
   const { selectors, config, extendedResourceName } = specOf(deviceClass);
   const at = Place.root("spec");
-  validateSelectors(selectors, at.child("selectors"));
+  const isStored = old !== undefined && semanticEqual(selectors, specOf(old).selectors);
+  validateSelectors(selectors, at.child("selectors"), { stored: isStored });
   const stored = old !== undefined && semanticEqual(config, specOf(old).config);
   validateList(config, at.child("config"), {
     countMax: configurationsMax,
@@ -37,6 +39,7 @@ export const deviceClassKind = defineKind<DeviceClass>({
 
   prepareForCreate: firstGeneration,
   prepareForUpdate: bumpGeneration,
+  beforeValidate: ({ spec }) => (spec?.selectors?.length ? loadCel() : undefined),
   validate: (deviceClass) => validateClass(deviceClass),
   validateUpdate: validateClass,
 

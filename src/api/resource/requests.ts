@@ -1,7 +1,9 @@
 /** Requests for devices: of one kind exactly, or of the first kind that is available. */
 import { isDns1123Subdomain, longerThan } from "#machinery";
+import { loadCel } from "../cel-engine.ts";
 import type { Place } from "../place.ts";
-import type { DeviceRequest, DeviceSelector, DeviceSubRequest, ExactDeviceRequest } from "../types.d.ts";
+import type { DeviceClaim, DeviceRequest, DeviceSelector, DeviceSubRequest, ExactDeviceRequest } from "../types.d.ts";
+import { validateDeviceExpression } from "./device-expressions.ts";
 import { validateList, validateSet } from "./lists.ts";
 import { validateLabelName } from "./names.ts";
 import { validateToleration } from "./taints.ts";
@@ -59,14 +61,25 @@ function validateMode(mode: string, count: number, at: Place): void {
   } else at.child("allocationMode").notSupported(mode, ["All", "ExactCount"]);
 }
 
-/** Expressions are compiled by the API server, which has CEL. */
-export function validateSelectors(selectors: readonly DeviceSelector[] | undefined, at: Place): void {
+/** `loadCel` comes first if there are any. `stored`: they were accepted before. */
+export function validateSelectors(
+  selectors: readonly DeviceSelector[] | undefined,
+  at: Place,
+  { stored = false } = {},
+): void {
   validateList(selectors, at, {
     countMax: selectorsMax,
     check({ cel }, place) {
       const expressionAt = place.child("cel").child("expression");
       if (!cel) place.child("cel").required();
       else if (longerThan(cel.expression ?? "", expressionBytesMax)) expressionAt.tooLong(expressionBytesMax);
+      else validateDeviceExpression(cel.expression ?? "", expressionAt, !stored);
     },
   });
+}
+
+/** Whatever `validateRequest` needs for the requests of a claim; a promise only if there is something to wait for. */
+export function prepareSelectors(claim: DeviceClaim | undefined): Promise<void> | undefined {
+  const all = (claim?.requests ?? []).flatMap(({ exactly, firstAvailable = [] }) => [exactly, ...firstAvailable]);
+  return all.some((each) => each?.selectors?.length) ? loadCel() : undefined;
 }

@@ -8,6 +8,7 @@ import { validateTemplateMeta } from "../pod-spec/claim-spec.ts";
 import { specOf } from "../spec-of.ts";
 import type { ResourceClaimTemplate } from "../types.d.ts";
 import { defaultClaimSpec, validateClaimSpec } from "./claim-spec.ts";
+import { prepareSelectors } from "./requests.ts";
 
 export const resourceClaimTemplateKind = defineKind<ResourceClaimTemplate>({
   group: "resource.k8s.io",
@@ -18,6 +19,7 @@ export const resourceClaimTemplateKind = defineKind<ResourceClaimTemplate>({
   defaults({ spec }) {
     defaultClaimSpec(spec?.spec);
   },
+  beforeValidate: ({ spec }, old) => (old ? undefined : prepareSelectors(spec?.spec?.devices)),
   validate(template) {
     const spec = specOf(template);
     const at = Place.root("spec");

@@ -8,6 +8,7 @@ import { specOf } from "../spec-of.ts";
 import { resetMetaForStatus, setOrDelete } from "../strategy.ts";
 import type { ResourceClaim } from "../types.d.ts";
 import { defaultClaimSpec, validateClaimSpec } from "./claim-spec.ts";
+import { prepareSelectors } from "./requests.ts";
 import { dropDeallocatedDevices, validateClaimStatus } from "./claim-status.ts";
 
 function printState({ metadata, status }: ResourceClaim): string {
@@ -36,6 +37,7 @@ export const resourceClaimKind = defineKind<ResourceClaim>({
   prepareForUpdate(claim, old) {
     setOrDelete(claim, { status: old.status });
   },
+  beforeValidate: ({ spec }, old) => (old ? undefined : prepareSelectors(spec?.devices)),
   validate(claim) {
     const at = Place.root("spec");
     validateClaimSpec(specOf(claim), at);
