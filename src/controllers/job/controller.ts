@@ -3,26 +3,46 @@ import type { Job, JobStatus } from "#api";
 import { keyOf, type ResourceReference, type WorkQueue } from "#client";
 import { isStatusError, semanticEqual } from "#machinery";
 import { carryOutClaims, planClaims } from "../lib/claim.ts";
-import { type Controller, defineController, type Loop, onEvery, watch } from "../lib/controller.ts";
+import { type Controller, defineController, type Loop, watch } from "../lib/controller.ts";
 import { Expectations } from "../lib/expectations.ts";
 import { allAtOnce, inBatches } from "../lib/in-batches.ts";
 import { controllerOf, isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
 import { ownerOfPod, watchOwnedPods } from "../lib/owned-pods.ts";
 import { claimable, indexByController, managedByUid } from "../lib/owner-index.ts";
 import { createPodControl, isNamespaceTerminating } from "../lib/pod-control.ts";
-import type { SeenPod } from "../lib/pods.ts";
+import { isPodReady, type SeenPod } from "../lib/pods.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
+import { type Backoff, noBackoff } from "./backoff.ts";
 import { isTracked, jobPod, kind, trackingFinalizer } from "./pods.ts";
 import { isFinished, type JobPlan, planJob } from "./reconcile.ts";
-import { type JobEvent, statusAfter, statusBefore } from "./status.ts";
+import { countReleased, type Done, end, type JobEvent, settle } from "./status.ts";
 
 const jobsReference: ResourceReference = { group: "batch", version: "v1", resource: "jobs", namespaced: true };
 const podsReference: ResourceReference = { group: "", version: "v1", resource: "pods", namespaced: true };
 /** `spec.managedBy` of Jobs that are ours. */
 const ownManager = "kubernetes.io/job-controller";
+/** What happens to many pods at once is counted at once: a Job of a hundred pods and more is looked at once a second, as upstream. */
+const batchMsMax = 1000;
+const batchMsPerPod = 10;
+/** So few are looked at as soon as anything happens. */
+const immediatePodsMax = 10;
+
+const batchMs = ({ spec }: Seen<Job>): number =>
+  Math.min(batchMsMax, batchMsPerPod * Math.max(0, (spec?.parallelism ?? 1) - immediatePodsMax));
 
 const isOurs = ({ spec }: Seen<Job>): boolean => spec?.managedBy === undefined || spec.managedBy === ownManager;
+
+/** What is remembered of a Job between two looks. */
+interface Memory {
+  readonly uid: string;
+  backoff: Backoff;
+  /** Uids of pods that have lost their finalizer, until the cache shows it. */
+  readonly released: Set<string>;
+  /** Revision of the last status written: an older one in the cache says nothing new. */
+  written: number;
+  lookedAtMs: number;
+}
 
 export const jobController: Controller = defineController({
   name: "job-controller",
@@ -33,16 +53,42 @@ export const jobController: Controller = defineController({
     const selectors = createSelectorCache();
     const expectations = new Expectations(clock);
     const podControl = createPodControl(client, events);
-    /** By Job: uids of pods that have lost their finalizer, until the cache shows it. */
-    const released = new Map<string, Set<string>>();
+    const memories = new Map<string, Memory>();
+
+    function memoryOf(key: string, job: Seen<Job>): Memory {
+      let memory = memories.get(key);
+      if (memory?.uid !== uidOf(job)) {
+        memory = {
+          uid: uidOf(job),
+          backoff: noBackoff,
+          released: new Set(),
+          written: 0,
+          lookedAtMs: Number.NEGATIVE_INFINITY,
+        };
+        memories.set(key, memory);
+      }
+      return memory;
+    }
 
     function watches(queue: WorkQueue) {
       const forget = (pod: SeenPod) => {
         const reference = controllerOf(pod);
-        if (reference) released.get(`${namespaceOf(pod)}/${reference.name}`)?.delete(uidOf(pod));
+        if (reference) memories.get(`${namespaceOf(pod)}/${reference.name}`)?.released.delete(uidOf(pod));
+      };
+      const addSoon = (key: string) => {
+        const job = jobs.get(key);
+        const lookedAtMs = memories.get(key)?.lookedAtMs ?? Number.NEGATIVE_INFINITY;
+        queue.addAfter(key, job ? Math.max(0, lookedAtMs + batchMs(job) - clock.now()) : 0);
       };
       return [
-        onEvery(jobs, (job) => queue.add(keyOf(job))),
+        watch(jobs, {
+          added: (job) => queue.add(keyOf(job)),
+          updated(job, old) {
+            if (job.metadata.generation === old.metadata.generation) addSoon(keyOf(job));
+            else queue.add(keyOf(job));
+          },
+          deleted: (job) => queue.add(keyOf(job)),
+        }),
         watch(pods, {
           updated(pod, old) {
             if (!isTracked(pod)) forget(pod);
@@ -51,19 +97,15 @@ export const jobController: Controller = defineController({
               isDeleting(pod) && isTracked(pod) !== isTracked(old)
                 ? ownerOfPod(pod, { owners: jobs, kind: kind.kind })
                 : undefined;
-            if (job) queue.add(keyOf(job));
+            if (job) addSoon(keyOf(job));
           },
-          deleted(pod) {
-            forget(pod);
-            const job = ownerOfPod(pod, { owners: jobs, kind: kind.kind });
-            if (job) queue.add(keyOf(job));
-          },
+          deleted: forget,
         }),
         watchOwnedPods({
           pods,
           owners: jobs,
           kind: kind.kind,
-          queue,
+          queue: { ...queue, add: addSoon },
           expectations,
           selectorOf: (job) => selectors.of(job.spec?.selector),
         }),
@@ -73,17 +115,52 @@ export const jobController: Controller = defineController({
     async function reconcile(key: string, queue: WorkQueue): Promise<void> {
       const job = jobs.get(key);
       if (!job) {
-        released.delete(key);
+        memories.delete(key);
         return expectations.forget(key);
       }
-      if (!isOurs(job) || isFinished(job)) return;
-      const { completionMode = "NonIndexed" } = job.spec ?? {};
+      if (!isOurs(job)) return;
+      if (isFinished(job)) return void memories.delete(key);
+      const { completionMode = "NonIndexed", completions } = job.spec ?? {};
       if (completionMode !== "NonIndexed" && completionMode !== "Indexed") {
         const message = "Skipped Job sync because completion mode is unknown";
         events.event(job, { type: "Warning", reason: "UnknownCompletionMode", message });
         return;
       }
+      const memory = memoryOf(key, job);
+      // Its event comes and marks the Job again.
+      if (Number(job.metadata.resourceVersion) < memory.written) return;
+      memory.lookedAtMs = clock.now();
       const mayAct = expectations.areMet(key);
+      const state = {
+        job,
+        pods: await claim(job),
+        released: new Set(memory.released),
+        backoff: memory.backoff,
+        mayAct,
+        now: clock.now(),
+      };
+      const plan = planJob(state);
+      if (plan.againMs !== undefined) queue.addAfter(key, plan.againMs);
+      const { error: actError, ...done } = await act(key, job, plan);
+      const settled = settle(state, plan, done);
+      say(job, settled.events);
+      const written = await writeStatus(memory, job, settled.status);
+      if (!written) return;
+      memory.backoff = plan.backoff;
+      const freed = await release(memory, settled.release);
+      const bound = new Set(state.pods.filter((pod) => isTracked(pod) && !state.released.has(uidOf(pod))).map(uidOf));
+      for (const uid of freed.uids) bound.delete(uid);
+      const counted = countReleased(written.status ?? {}, (uid) => bound.has(uid));
+      const { outcome } = settled;
+      const ended =
+        outcome && freed.error === undefined ? end(counted, { outcome, completions, now: state.now }) : undefined;
+      await writeStatus(memory, written, ended?.status ?? counted);
+      say(job, ended?.events ?? []);
+      const error = freed.error ?? actError;
+      if (error !== undefined) throw error;
+    }
+
+    async function claim(job: Seen<Job>): Promise<readonly SeenPod[]> {
       const selector = selectors.of(job.spec?.selector);
       const owned = await carryOutClaims({
         client,
@@ -95,29 +172,12 @@ export const jobController: Controller = defineController({
         finalizer: trackingFinalizer,
         claims: planClaims(job, claimable(pods, job), (labels) => selector.matches(labels)),
       });
-      const state = { job, pods: owned, released: new Set(released.get(key)), mayAct, now: clock.now() };
-      const plan = planJob(state);
-      if (plan.againMs !== undefined) queue.addAfter(key, plan.againMs);
-      const done = await act(key, job, plan);
-      const before = statusBefore({ job, plan, ...done, now: clock.now() });
-      say(job, before.events);
-      const written = await writeStatus(job, before.status);
-      if (!written) return;
-      const freed = await release(key, plan.release);
-      const isFree = (pod: SeenPod) => freed.uids.has(uidOf(pod)) || state.released.has(uidOf(pod));
-      const stillTracked = owned.filter((pod) => isTracked(pod) && !isFree(pod));
-      const uids = new Set(stillTracked.map(uidOf));
-      const after = statusAfter(before.status, {
-        plan,
-        hasFinalizer: (uid) => uids.has(uid),
-        tracked: stillTracked.length,
-        completions: job.spec?.completions,
-        now: clock.now(),
+      // Adopted just now, with our finalizer, though the cache doesn't show it.
+      const withFinalizer = (pod: SeenPod): SeenPod => ({
+        ...pod,
+        metadata: { ...pod.metadata, finalizers: [...(pod.metadata.finalizers ?? []), trackingFinalizer] },
       });
-      await writeStatus(written, after.status);
-      say(job, after.events);
-      const error = freed.error ?? done.error;
-      if (error !== undefined) throw error;
+      return owned.map((pod) => (controllerOf(pod) || isTracked(pod) ? pod : withFinalizer(pod)));
     }
 
     function say(job: Seen<Job>, list: readonly JobEvent[]): void {
@@ -125,19 +185,16 @@ export const jobController: Controller = defineController({
     }
 
     /** Answers the Job as it is then; undefined when it is gone. */
-    async function writeStatus(job: Seen<Job>, status: JobStatus): Promise<Seen<Job> | undefined> {
+    async function writeStatus(memory: Memory, job: Seen<Job>, status: JobStatus): Promise<Seen<Job> | undefined> {
       if (semanticEqual(job.status, status)) return job;
-      return unlessGone(client.resource("batch/v1/jobs").updateStatus({ ...(job as Job), status })); // sent, never changed
+      const written = await unlessGone(
+        client.resource("batch/v1/jobs").updateStatus({ ...(job as Job), status }), // sent, never changed
+      );
+      if (written) memory.written = Number(written.metadata.resourceVersion);
+      return written;
     }
 
-    interface Done {
-      readonly created: number;
-      readonly removed: number;
-      readonly stopped: number;
-      readonly error?: unknown;
-    }
-
-    async function act(key: string, job: Seen<Job>, plan: JobPlan): Promise<Done> {
+    async function act(key: string, job: Seen<Job>, plan: JobPlan): Promise<Done & { error?: unknown }> {
       if (plan.create.length + plan.remove.length > 0) {
         expectations.expect(key, plan.create.length, plan.remove.map(uidOf));
       }
@@ -149,43 +206,40 @@ export const jobController: Controller = defineController({
         }
       });
       expectations.created(key, plan.create.length - created.succeeded);
-      const removed = await allAtOnce(plan.remove, async (pod) => {
+      let deletedReady = 0;
+      const deleted = await allAtOnce([...plan.remove, ...plan.stop], async (pod) => {
+        const isSurplus = plan.stop.length === 0;
         try {
-          await takeFinalizer(pod);
+          if (isSurplus) await takeFinalizer(pod);
           await podControl.delete(nameOf(pod), job);
         } catch (error) {
-          expectations.deleted(key, uidOf(pod));
+          if (isSurplus) expectations.deleted(key, uidOf(pod));
           if (!isStatusError(error, "NotFound")) throw error;
         }
+        if (isPodReady(pod)) deletedReady++;
       });
-      const stopped = await allAtOnce(plan.stop, async (pod) => {
-        await unlessGone(podControl.delete(nameOf(pod), job));
-      });
-      const error = created.error ?? removed.error ?? stopped.error;
+      const error = created.error ?? deleted.error;
       return {
         created: created.succeeded,
-        removed: removed.succeeded,
-        stopped: stopped.succeeded,
+        deleted: deleted.succeeded,
+        deletedReady,
         ...(error === undefined ? {} : { error }),
       };
     }
 
     async function release(
-      key: string,
+      { released }: Memory,
       some: readonly SeenPod[],
     ): Promise<{ uids: ReadonlySet<string>; error?: unknown }> {
       const uids = new Set<string>();
-      if (some.length === 0) return { uids };
-      const known = released.get(key) ?? new Set<string>();
-      released.set(key, known);
       const { error } = await allAtOnce(some, async (pod) => {
         // Before the request: its event may come before its answer.
-        known.add(uidOf(pod));
+        released.add(uidOf(pod));
         try {
           await takeFinalizer(pod);
           uids.add(uidOf(pod));
         } catch (failure) {
-          known.delete(uidOf(pod));
+          released.delete(uidOf(pod));
           throw failure;
         }
       });
@@ -226,6 +280,8 @@ export const jobController: Controller = defineController({
       async reconcile(key) {
         const pod = pods.get(key);
         if (!pod || !isTracked(pod)) return;
+        const owner = controllerOf(pod);
+        if (owner && (owner.kind !== kind.kind || owner.apiVersion !== kind.apiVersion)) return;
         const job = ownerOfPod(pod, { owners: jobs, kind: kind.kind });
         if (job && !(isOurs(job) && isFinished(job))) return;
         await takeFinalizer(pod);

@@ -16,31 +16,26 @@ export function judgeFailure(pod: SeenPod, job: Seen<Job>): FailureVerdict {
     if (why === undefined) continue;
     const { action } = rule;
     if (action === "FailJob") return { action, message: `${why} matching ${action} rule at index ${index}` };
-    if (action === "Ignore" || action === "FailIndex") return { action };
-    return { action: "Count" };
+    if (action === "Ignore" || action === "FailIndex" || action === "Count") return { action };
   }
   return { action: "Count" };
 }
 
 function matchRule(pod: SeenPod, { onExitCodes, onPodConditions }: Seen<PodFailurePolicyRule>): string | undefined {
   const who = `${namespaceOf(pod)}/${nameOf(pod)}`;
+  const { containerStatuses = [], initContainerStatuses = [], conditions = [] } = pod.status ?? {};
   if (onExitCodes) {
-    if (pod.status?.phase !== "Failed") return undefined;
     const { containerName, operator, values } = onExitCodes;
-    for (const { name, state } of [
-      ...(pod.status.initContainerStatuses ?? []),
-      ...(pod.status.containerStatuses ?? []),
-    ]) {
-      if (containerName !== undefined && containerName !== name) continue;
+    for (const { name, state } of [...containerStatuses, ...initContainerStatuses]) {
       const exitCode = state?.terminated?.exitCode ?? 0;
-      if (exitCode === 0 || values.includes(exitCode) !== (operator === "In")) continue;
+      if ((containerName ?? name) !== name || exitCode === 0) continue;
+      if (operator !== (values.includes(exitCode) ? "In" : "NotIn")) continue;
       return `Container ${name} for pod ${who} failed with exit code ${exitCode}`;
     }
     return undefined;
   }
-  for (const { type, status = "True" } of onPodConditions ?? []) {
-    const isThere = (pod.status?.conditions ?? []).some((found) => found.type === type && found.status === status);
-    if (isThere) return `Pod ${who} has condition ${type}`;
-  }
-  return undefined;
+  const found = conditions.find(({ type, status }) =>
+    onPodConditions?.some((wanted) => wanted.type === type && (wanted.status ?? "True") === status),
+  );
+  return found && `Pod ${who} has condition ${found.type}`;
 }

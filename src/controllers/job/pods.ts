@@ -1,8 +1,9 @@
 /** Pods of a Job: how they are made, which index they have, and whether they count. Pure. */
 import type { Container, Job, Pod } from "#api";
+import { timeMs } from "#machinery";
 import { isDeleting, nameOf, type Seen } from "../lib/objects.ts";
 import { podFromTemplate } from "../lib/pod-control.ts";
-import type { SeenPod } from "../lib/pods.ts";
+import { isPodReady, podReadySinceMs, type SeenPod } from "../lib/pods.ts";
 import { judgeFailure } from "./failure-policy.ts";
 
 export const kind = { apiVersion: "batch/v1", kind: "Job" };
@@ -38,8 +39,15 @@ export function hasFailed(pod: SeenPod, job: Seen<Job>): boolean {
   return !replacesOnlyFailed(job) && isDeleting(pod) && phase !== "Succeeded";
 }
 
-export const failuresOf = (pod: SeenPod): number => Number(pod.metadata.annotations?.[failureCountAnnotation] ?? 0);
-const ignoredOf = (pod: SeenPod): number => Number(pod.metadata.annotations?.[ignoredCountAnnotation] ?? 0);
+/** Whoever may write annotations may write nonsense: that is zero. */
+function countIn(pod: SeenPod, annotation: string): number {
+  const text = pod.metadata.annotations?.[annotation] ?? "";
+  return /^\+?[0-9]+$/.test(text) && Number(text) < 2 ** 31 ? Number(text) : 0;
+}
+
+/** How often its index had failed when it was made; the ignored ones make later tries wait too. */
+export const failuresOf = (pod: SeenPod): number => countIn(pod, failureCountAnnotation);
+export const triesOf = (pod: SeenPod): number => failuresOf(pod) + countIn(pod, ignoredCountAnnotation);
 
 /** With a limit for each index: whether this pod was the last try. */
 export function failsIndex(pod: SeenPod, job: Seen<Job>): boolean {
@@ -47,6 +55,24 @@ export function failsIndex(pod: SeenPod, job: Seen<Job>): boolean {
   if (limit === undefined || !hasFailed(pod, job)) return false;
   const { action } = judgeFailure(pod, job);
   return action === "FailIndex" || (action !== "Ignore" && failuresOf(pod) >= limit);
+}
+
+/** Which active pod is given up first: unbound, pending, not ready, ready for a short time, often restarted, young. */
+export function rankActive(pods: readonly SeenPod[]): SeenPod[] {
+  const phases: Readonly<Record<string, number>> = { Pending: 0, Unknown: 1, Running: 2 };
+  const rank = (pod: SeenPod) => [
+    pod.spec?.nodeName ? 1 : 0,
+    phases[pod.status?.phase ?? ""] ?? 0,
+    isPodReady(pod) ? 1 : 0,
+    isPodReady(pod) ? -podReadySinceMs(pod) : 0,
+    -Math.max(0, ...(pod.status?.containerStatuses ?? []).map(({ restartCount }) => restartCount)),
+    -timeMs(pod.metadata.creationTimestamp),
+  ];
+  const ranks = new Map(pods.map((pod) => [pod, rank(pod)]));
+  return pods.toSorted((a, b) => {
+    const [first = [], second = []] = [ranks.get(a), ranks.get(b)];
+    return first.map((value, at) => value - (second[at] ?? 0)).find((difference) => difference) ?? 0;
+  });
 }
 
 export interface NewPod {
@@ -85,7 +111,7 @@ export function jobPod(job: Seen<Job>, { index, replaces }: NewPod = {}): Pod {
     },
     spec: {
       ...spec,
-      hostname: spec.hostname || `${name}-${index}`,
+      hostname: `${name}-${index}`,
       containers: spec.containers.map(withVariable),
       ...(spec.initContainers ? { initContainers: spec.initContainers.map(withVariable) } : {}),
     },
@@ -97,7 +123,7 @@ function failureCounts(job: Seen<Job>, replaces: SeenPod | undefined): Record<st
   if (!replaces) return { [failureCountAnnotation]: "0" };
   const isIgnored = judgeFailure(replaces, job).action === "Ignore";
   const failures = failuresOf(replaces) + (isIgnored ? 0 : 1);
-  const ignored = ignoredOf(replaces) + (isIgnored ? 1 : 0);
+  const ignored = countIn(replaces, ignoredCountAnnotation) + (isIgnored ? 1 : 0);
   return {
     [failureCountAnnotation]: String(failures),
     ...(ignored > 0 ? { [ignoredCountAnnotation]: String(ignored) } : {}),

@@ -1,20 +1,32 @@
 /**
- * The state of a Job and its next step. Pure. Every pod bears a finalizer until it is counted: first its uid is written to
- * `status.uncountedTerminatedPods`, then the finalizer goes, then the uid becomes part of the count. Whatever fails in between is
- * taken up again without counting twice. Upstream: pkg/controller/job.
+ * The next step of a Job. Pure, in two halves: what to do with its pods, and then (status.ts), knowing what came of that, what to
+ * write down. Every pod bears a finalizer until it is counted: first its uid is written to `status.uncountedTerminatedPods`, then the
+ * finalizer goes, then the uid becomes part of the count. Whatever fails in between is taken up again without counting twice.
+ * Upstream: syncJob and manageJob of pkg/controller/job.
  */
-import type { Job, JobStatus } from "#api";
+import type { Job, JobCondition } from "#api";
 import { timeMs } from "#machinery";
 import { isDeleting, type Seen, uidOf } from "../lib/objects.ts";
-import { rankForDeletion } from "../lib/pod-ranking.ts";
-import { isPodActive, isPodReady, isPodTerminating, type SeenPod } from "../lib/pods.ts";
-import { backoffLeftMs, delayAfter } from "./backoff.ts";
+import { isPodActive, isPodTerminating, type SeenPod } from "../lib/pods.ts";
+import { type Backoff, backoffAfter, finishedMs, leftMs } from "./backoff.ts";
 import { judgeFailure } from "./failure-policy.ts";
 import { Indexes } from "./indexes.ts";
-import { failsIndex, failuresOf, hasFailed, indexOf, isIndexed, isTracked, replacesOnlyFailed } from "./pods.ts";
+import {
+  failsIndex,
+  hasFailed,
+  indexOf,
+  isIndexed,
+  isTracked,
+  type NewPod,
+  rankActive,
+  replacesOnlyFailed,
+  triesOf,
+} from "./pods.ts";
 
 /** Pods made, deleted or counted in one go; the uids of so many fit in a status. */
 export const burstMax = 500;
+/** Upstream looks again no sooner. */
+const againMsMin = 1000;
 
 export interface JobState {
   readonly job: Seen<Job>;
@@ -24,45 +36,41 @@ export interface JobState {
   readonly released: ReadonlySet<string>;
   /** Whether the cache shows our own last creations and deletions. */
   readonly mayAct: boolean;
+  /** From the pods that were counted before. */
+  readonly backoff: Backoff;
   readonly now: number;
 }
 
-export interface Outcome {
-  readonly type: "FailureTarget" | "SuccessCriteriaMet" | "Failed";
-  readonly reason: string;
-  readonly message: string;
-}
+/** How the Job ends. `FailureTarget` and `SuccessCriteriaMet` are written before its pods are let go, the others after. */
+export type Outcome = Pick<JobCondition, "reason" | "message"> & {
+  readonly type: "FailureTarget" | "SuccessCriteriaMet" | "Failed" | "Complete";
+};
 
-export interface NewJobPod {
-  readonly index?: number;
-  readonly replaces?: SeenPod;
+export interface Tally {
+  readonly succeeded: number;
+  readonly failed: number;
+  /** As the status has them. */
+  readonly knownIndexes?: Indexes;
+  readonly completedIndexes?: Indexes;
+  readonly failedIndexes?: Indexes;
+  /** By index: the failed pod that stays until its successor is there, which takes over its count of failures. */
+  readonly kept: ReadonlyMap<number, SeenPod>;
 }
 
 export interface JobPlan {
-  readonly active: number;
-  readonly ready: number;
+  readonly tally: Tally;
+  readonly backoff: Backoff;
+  readonly active: readonly SeenPod[];
   readonly terminating: number;
-  readonly create: readonly NewJobPod[];
-  /** Surplus: their finalizers go first, so that they don't count as failures. */
-  readonly remove: readonly SeenPod[];
+  readonly outcome?: Outcome;
   /** The Job is over: what still runs is stopped, and counts. */
   readonly stop: readonly SeenPod[];
-  readonly outcome?: Outcome;
-  readonly suspended?: boolean;
-  /** Uids to be written down before finalizers go. */
-  readonly newlySucceeded: readonly string[];
-  readonly newlyFailed: readonly string[];
-  readonly release: readonly SeenPod[];
-  readonly completedIndexes?: Indexes;
-  readonly failedIndexes?: Indexes;
+  /** Surplus: their finalizers go first, so that they don't count as failures. */
+  readonly remove: readonly SeenPod[];
+  readonly create: readonly NewPod[];
+  /** False: the cache is behind, or the Job is going; only counting goes on. */
+  readonly isManaged: boolean;
   readonly againMs?: number;
-}
-
-interface Tally {
-  readonly succeeded: number;
-  readonly failed: number;
-  readonly completed?: Indexes;
-  readonly failedIndexes?: Indexes;
 }
 
 export const isFinished = ({ status }: Seen<Job>): boolean =>
@@ -75,119 +83,125 @@ export const isSuspended = ({ spec }: Seen<Job>): boolean => spec?.suspend === t
 const conditionOf = ({ status }: Seen<Job>, type: string) =>
   status?.conditions?.find((condition) => condition.type === type && condition.status === "True");
 
-/** Pods that end with a finalizer of ours and are in no count yet. */
-const uncounted = ({ job, pods, released }: JobState): SeenPod[] => {
-  const { succeeded = [], failed = [] } = job.status?.uncountedTerminatedPods ?? {};
-  const known = new Set([...succeeded, ...failed]);
-  return pods.filter((pod) => isTracked(pod) && !released.has(uidOf(pod)) && !known.has(uidOf(pod)));
-};
-
 export function planJob(state: JobState): JobPlan {
-  const { job, pods } = state;
+  const { job, pods, mayAct } = state;
   const active = pods.filter(isPodActive);
-  const tally = count(state);
-  const outcome = decideOutcome(state, { active, tally });
-  const base = {
-    active: active.length,
-    ready: active.filter(isPodReady).length,
-    terminating: pods.filter(isPodTerminating).length,
-    create: [],
-    remove: [],
-    stop: [],
-    ...(tally.completed ? { completedIndexes: tally.completed } : {}),
-    ...(tally.failedIndexes ? { failedIndexes: tally.failedIndexes } : {}),
-    ...(outcome ? { outcome } : {}),
-  };
-  if (outcome)
-    return {
-      ...base,
-      stop: active,
-      ...settle(state, { isOver: outcome.type !== "SuccessCriteriaMet", isEnding: true }),
-    };
-  const counted = settle(state, { isOver: false, isEnding: false });
-  const againMs = deadlineInMs(state);
-  const later = againMs === undefined ? {} : { againMs };
-  if (!state.mayAct || isDeleting(job)) return { ...base, ...counted, ...later };
-  const managed = manage(state, { active, tally });
-  const soonest = [againMs, managed.againMs].filter((ms) => ms !== undefined);
-  return {
-    ...base,
-    ...counted,
-    ...managed,
-    suspended: isSuspended(job),
-    ...(soonest.length > 0 ? { againMs: Math.min(...soonest) } : {}),
-  };
+  const terminating = pods.filter(isPodTerminating).length;
+  const fresh = newlyFinished(state);
+  const tally = count(state, { fresh, active });
+  const outcome = decideOutcome(state, tally);
+  const backoff = backoffAfter(state.backoff, fresh);
+  const base = { tally, active, terminating, backoff, stop: [], remove: [], create: [], isManaged: false };
+  if (outcome) return { ...base, outcome, stop: active };
+  const isManaged = mayAct && !isDeleting(job);
+  const managed = isManaged ? manage({ ...base, state }) : { remove: [], create: [] };
+  const waits = [leftOfDeadlineMs(state), managed.againMs].filter((ms) => ms !== undefined);
+  return { ...base, ...managed, isManaged, ...(waits.length > 0 ? { againMs: Math.min(...waits) } : {}) };
 }
 
-function count(state: JobState): Tally {
-  const { job, pods } = state;
-  const { status = {} } = job;
-  const fresh = uncounted(state);
-  const failedNow = fresh.filter((pod) => hasFailed(pod, job) && (!isIndexed(job) || indexOf(pod, job) !== undefined));
-  const failed =
-    (status.failed ?? 0) +
-    (status.uncountedTerminatedPods?.failed?.length ?? 0) +
-    failedNow.filter((pod) => judgeFailure(pod, job).action !== "Ignore").length;
-  if (!isIndexed(job)) {
-    const succeededNow = fresh.filter((pod) => pod.status?.phase === "Succeeded").length;
-    const waiting = status.uncountedTerminatedPods?.succeeded?.length ?? 0;
-    return { succeeded: (status.succeeded ?? 0) + waiting + succeededNow, failed };
-  }
-  const completions = job.spec?.completions ?? 0;
-  const indexesOf = (some: readonly SeenPod[]) =>
-    some.map((pod) => indexOf(pod, job)).filter((index) => index !== undefined);
-  const done = indexesOf(fresh.filter((pod) => pod.status?.phase === "Succeeded"));
-  const completed = Indexes.parse(status.completedIndexes, completions).with(done);
-  const tally = { succeeded: completed.size, failed, completed };
-  if (job.spec?.backoffLimitPerIndex === undefined) return tally;
-  const given = indexesOf(pods.filter((pod) => isTracked(pod) && failsIndex(pod, job))).filter(
-    (index) => !completed.has(index),
+interface Fresh {
+  readonly succeeded: readonly SeenPod[];
+  readonly failed: readonly SeenPod[];
+}
+
+/** Pods that ended with a finalizer of ours and are in no count yet. */
+function newlyFinished({ job, pods, released }: JobState): Fresh {
+  const { succeeded = [], failed = [] } = job.status?.uncountedTerminatedPods ?? {};
+  const valid = pods.filter(
+    (pod) => isTracked(pod) && !released.has(uidOf(pod)) && (!isIndexed(job) || indexOf(pod, job) !== undefined),
   );
-  return { ...tally, failedIndexes: Indexes.parse(status.failedIndexes, completions).with(given) };
+  const but = (known: readonly string[], isIt: (pod: SeenPod) => boolean) => {
+    const uids = new Set(known);
+    return valid.filter((pod) => isIt(pod) && !uids.has(uidOf(pod)));
+  };
+  return {
+    succeeded: but(succeeded, (pod) => pod.status?.phase === "Succeeded"),
+    failed: but(failed, (pod) => hasFailed(pod, job)),
+  };
 }
 
-interface Counted {
-  readonly active: readonly SeenPod[];
-  readonly tally: Tally;
+export const counts = (pod: SeenPod, job: Seen<Job>): boolean => judgeFailure(pod, job).action !== "Ignore";
+
+function count(state: JobState, { fresh, active }: { fresh: Fresh; active: readonly SeenPod[] }): Tally {
+  const { job, pods } = state;
+  const { succeeded = 0, failed = 0, uncountedTerminatedPods, completedIndexes, failedIndexes } = job.status ?? {};
+  const tally = {
+    succeeded: succeeded + fresh.succeeded.length + (uncountedTerminatedPods?.succeeded?.length ?? 0),
+    failed:
+      failed + fresh.failed.filter((pod) => counts(pod, job)).length + (uncountedTerminatedPods?.failed?.length ?? 0),
+    kept: new Map<number, SeenPod>(),
+  };
+  if (!isIndexed(job)) return tally;
+  const completions = job.spec?.completions ?? 0;
+  const tracked = pods.filter(isTracked);
+  const knownIndexes = Indexes.parse(completedIndexes, completions);
+  const done = knownIndexes.with(
+    indexesOf(
+      tracked.filter((pod) => pod.status?.phase === "Succeeded"),
+      job,
+    ),
+  );
+  const indexed = { ...tally, succeeded: done.size, knownIndexes, completedIndexes: done };
+  if (job.spec?.backoffLimitPerIndex === undefined) return indexed;
+  const given = indexesOf(
+    tracked.filter((pod) => failsIndex(pod, job)),
+    job,
+  );
+  const lost = Indexes.parse(failedIndexes, completions).with(given);
+  const settled = done.with(lost).with(indexesOf(active, job));
+  return { ...indexed, failedIndexes: lost, kept: lastFailures(state, settled) };
 }
 
-function decideOutcome(state: JobState, { active, tally }: Counted): Outcome | undefined {
-  const { job, pods, now } = state;
-  const { backoffLimit = 6, completions, activeDeadlineSeconds, maxFailedIndexes } = job.spec ?? {};
-  const failure = (reason: string, message: string): Outcome => ({ type: "FailureTarget", reason, message });
-  const target = conditionOf(job, "FailureTarget");
-  if (target) return { type: "Failed", reason: target.reason ?? "", message: target.message ?? "" };
-  const met = conditionOf(job, "SuccessCriteriaMet");
-  if (met) return { type: "SuccessCriteriaMet", reason: met.reason ?? "", message: met.message ?? "" };
-  if (job.spec?.podFailurePolicy) {
-    for (const pod of uncounted(state)) {
-      const verdict = hasFailed(pod, job) ? judgeFailure(pod, job) : undefined;
-      if (verdict?.message !== undefined) return failure("PodFailurePolicy", verdict.message);
-    }
+const indexesOf = (pods: readonly SeenPod[], job: Seen<Job>): Indexes =>
+  Indexes.of(pods.map((pod) => indexOf(pod, job)).filter((index) => index !== undefined));
+
+function lastFailures({ job, pods, released }: JobState, settled: Indexes): Map<number, SeenPod> {
+  const last = new Map<number, SeenPod>();
+  for (const pod of pods) {
+    const index = indexOf(pod, job);
+    if (index === undefined || settled.has(index) || !hasFailed(pod, job)) continue;
+    if (!isTracked(pod) || released.has(uidOf(pod))) continue;
+    const known = last.get(index);
+    if (!known || (triesOf(known) <= triesOf(pod) && finishedMs(known) <= finishedMs(pod))) last.set(index, pod);
   }
-  if (tally.failed > backoffLimit || hasRestartedTooOften(job, pods)) {
-    return failure("BackoffLimitExceeded", "Job has reached the specified backoff limit");
+  return last;
+}
+
+/** In this order: what was decided before, then failures, then successes. All completions reached is decided later. */
+function decideOutcome(state: JobState, tally: Tally): Outcome | undefined {
+  const { job, pods } = state;
+  const { maxFailedIndexes, completions = 0, backoffLimit = 6 } = job.spec ?? {};
+  const fail = (reason: string, message: string): Outcome => ({ type: "FailureTarget", reason, message });
+  for (const [known, type] of [
+    ["SuccessCriteriaMet", "SuccessCriteriaMet"],
+    ["FailureTarget", "Failed"],
+  ] as const) {
+    const { reason, message } = conditionOf(job, known) ?? {};
+    if (conditionOf(job, known)) return { type, ...(reason ? { reason } : {}), ...(message ? { message } : {}) };
   }
-  const startMs = timeMs(job.status?.startTime);
-  if (activeDeadlineSeconds !== undefined && !isSuspended(job) && now - startMs >= activeDeadlineSeconds * 1000) {
-    return failure("DeadlineExceeded", "Job was active longer than specified deadline");
+  for (const pod of job.spec?.podFailurePolicy ? pods : []) {
+    const message = hasFailed(pod, job) ? judgeFailure(pod, job).message : undefined;
+    if (message) return fail("PodFailurePolicy", message);
   }
-  if (tally.failedIndexes && tally.failedIndexes.size > 0) {
-    if (maxFailedIndexes !== undefined && tally.failedIndexes.size > maxFailedIndexes) {
-      return failure("MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes");
-    }
-    if (tally.failedIndexes.size + tally.succeeded >= (completions ?? 0)) {
-      return failure("FailedIndexes", "Job has failed indexes");
-    }
-  }
-  const rule = matchSuccessPolicy(job, tally);
-  if (rule !== undefined) {
-    return { type: "SuccessCriteriaMet", reason: "SuccessPolicy", message: `Matched rules at index ${rule}` };
-  }
-  const isDone = completions === undefined ? tally.succeeded > 0 : tally.succeeded >= completions;
-  if (!isDone || active.length > 0) return undefined;
-  const message = "Reached expected number of succeeded pods";
-  return { type: "SuccessCriteriaMet", reason: "CompletionsReached", message };
+  if (tally.failed > backoffLimit || hasRestartedTooOften(job, pods))
+    return fail("BackoffLimitExceeded", "Job has reached the specified backoff limit");
+  if ((leftOfDeadlineMs(state) ?? 1) <= 0)
+    return fail("DeadlineExceeded", "Job was active longer than specified deadline");
+  const { failedIndexes, completedIndexes } = tally;
+  if (failedIndexes && maxFailedIndexes !== undefined && failedIndexes.size > maxFailedIndexes)
+    return fail("MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes");
+  if (failedIndexes?.size && failedIndexes.size + (completedIndexes?.size ?? 0) >= completions)
+    return fail("FailedIndexes", "Job has failed indexes");
+  const rule = completedIndexes && matchSuccessPolicy(job, completedIndexes);
+  if (rule === undefined) return undefined;
+  return { type: "SuccessCriteriaMet", reason: "SuccessPolicy", message: `Matched rules at index ${rule}` };
+}
+
+function leftOfDeadlineMs(state: JobState): number | undefined {
+  const { activeDeadlineSeconds } = state.job.spec ?? {};
+  if (activeDeadlineSeconds === undefined || isSuspended(state.job)) return undefined;
+  const { startTime } = state.job.status ?? {};
+  return activeDeadlineSeconds * 1000 - (startTime ? state.now - timeMs(startTime) : 0);
 }
 
 /** Pods that restart in place are not made anew, so their restarts count. */
@@ -203,188 +217,65 @@ function hasRestartedTooOften({ spec }: Seen<Job>, pods: readonly SeenPod[]): bo
   return backoffLimit === 0 ? restarts > 0 : restarts >= backoffLimit;
 }
 
-function matchSuccessPolicy({ spec }: Seen<Job>, { completed }: Tally): number | undefined {
-  if (!completed) return undefined;
-  const completions = spec?.completions ?? 0;
+function matchSuccessPolicy({ spec }: Seen<Job>, completed: Indexes): number | undefined {
+  if (completed.size === 0) return undefined;
   const index = (spec?.successPolicy?.rules ?? []).findIndex(({ succeededIndexes, succeededCount }) => {
     if (succeededIndexes === undefined) return succeededCount !== undefined && completed.size >= succeededCount;
-    const wanted = Indexes.parse(succeededIndexes, completions);
-    let found = 0;
-    for (let at = 0; at < completions; at++) if (wanted.has(at) && completed.has(at)) found++;
-    return found >= (succeededCount ?? wanted.size);
+    const wanted = Indexes.parse(succeededIndexes, spec?.completions ?? 0);
+    return wanted.size > 0 && wanted.overlap(completed) >= Math.min(wanted.size, succeededCount ?? wanted.size);
   });
   return index < 0 ? undefined : index;
 }
 
-function deadlineInMs({ job, now }: JobState): number | undefined {
-  const { activeDeadlineSeconds } = job.spec ?? {};
-  if (activeDeadlineSeconds === undefined || isSuspended(job)) return undefined;
-  const startMs = timeMs(job.status?.startTime);
-  return Math.max(0, (Number.isNaN(startMs) ? now : startMs) + activeDeadlineSeconds * 1000 - now);
+type Managed = Pick<JobPlan, "create" | "remove" | "againMs">;
+
+interface ManageView extends Pick<JobPlan, "tally" | "active" | "terminating" | "backoff"> {
+  readonly state: JobState;
 }
 
-/** Which pods are counted now, and which lose their finalizer. */
-function settle(
-  state: JobState,
-  { isOver, isEnding }: { isOver: boolean; isEnding: boolean },
-): Pick<JobPlan, "newlySucceeded" | "newlyFailed" | "release"> {
-  const { job, pods, released } = state;
-  const { succeeded = [], failed = [] } = job.status?.uncountedTerminatedPods ?? {};
-  const knownSucceeded = new Set(succeeded);
-  const knownFailed = new Set(failed);
-  const newlySucceeded: string[] = [];
-  const newlyFailed: string[] = [];
-  const release: SeenPod[] = [];
-  const kept = isEnding ? new Set<string>() : keptForCount(state);
-  for (const pod of pods) {
-    const uid = uidOf(pod);
-    if (!isTracked(pod) || released.has(uid) || kept.has(uid)) continue;
-    if (release.length >= burstMax) break;
-    const isDone = pod.status?.phase === "Succeeded";
-    const isLost = hasFailed(pod, job) || (isOver && !isDone && (isDeleting(pod) || pod.status?.phase === "Failed"));
-    if (!isDone && !isLost && !isDeleting(job)) continue;
-    release.push(pod);
-    const isOurs = !isIndexed(job) || indexOf(pod, job) !== undefined;
-    if (isDone) {
-      if (!isIndexed(job) && !knownSucceeded.has(uid) && !knownFailed.has(uid)) newlySucceeded.push(uid);
-    } else if (isLost && isOurs && !knownFailed.has(uid) && judgeFailure(pod, job).action !== "Ignore") {
-      newlyFailed.push(uid);
-    }
-  }
-  return { newlySucceeded, newlyFailed, release };
-}
-
-/** With a limit for each index the last failed pod of an index stays until its successor is there: it bears the count. */
-function keptForCount({ job, pods }: JobState): Set<string> {
-  const kept = new Set<string>();
-  if (job.spec?.backoffLimitPerIndex === undefined) return kept;
-  for (const pod of lastFailures({ job, pods }).values()) kept.add(uidOf(pod));
-  return kept;
-}
-
-/** By index: the failed pod that will be replaced. */
-function lastFailures({ job, pods }: Pick<JobState, "job" | "pods">): Map<number, SeenPod> {
-  const last = new Map<number, SeenPod>();
-  const isAnswered = new Map<number, number>();
-  for (const pod of pods) {
-    const index = indexOf(pod, job);
-    if (index === undefined) continue;
-    if (isPodActive(pod) || pod.status?.phase === "Succeeded") {
-      isAnswered.set(index, Math.max(isAnswered.get(index) ?? 0, failuresOf(pod)));
-    } else if (hasFailed(pod, job) && isTracked(pod) && !failsIndex(pod, job)) {
-      const known = last.get(index);
-      if (!known || failuresOf(pod) >= failuresOf(known)) last.set(index, pod);
-    }
-  }
-  for (const index of isAnswered.keys()) last.delete(index);
-  return last;
-}
-
-function manage(
-  state: JobState,
-  { active, tally }: Counted,
-): { create: NewJobPod[]; remove: SeenPod[]; againMs?: number } {
-  const { job, pods, now } = state;
-  const { parallelism = 1, completions } = job.spec ?? {};
-  if (isSuspended(job)) return { create: [], remove: [...active] };
-  const remaining =
-    completions === undefined ? undefined : completions - tally.succeeded - (tally.failedIndexes?.size ?? 0);
+/** Either deletes or creates: deleting goes first. */
+function manage({ state: { job, pods, now }, tally, active, terminating, backoff }: ManageView): Managed {
+  const { parallelism = 1, completions, backoffLimitPerIndex } = job.spec ?? {};
+  if (isSuspended(job)) return { create: [], remove: surplusPods(job, active, active.length) };
   const wanted =
-    remaining === undefined
+    completions === undefined
       ? tally.succeeded > 0
         ? active.length
         : parallelism
-      : Math.max(0, Math.min(parallelism, remaining));
-  const surplus = surplusPods(state, { active, tally }, Math.max(0, active.length - wanted));
-  if (surplus.length > 0) return { create: [], remove: surplus.slice(0, burstMax) };
-  const going = replacesOnlyFailed(job) ? pods.filter(isPodTerminating).length : 0;
-  const lacking = Math.min(burstMax, wanted - active.length - going);
-  if (lacking <= 0) return { create: [], remove: [] };
-  if (!isIndexed(job)) {
-    const waitMs = backoffLeftMs(
-      pods.filter((pod) => hasFailed(pod, job)),
-      state,
-    );
-    if (waitMs > 0) return { create: [], remove: [], againMs: waitMs };
-    return { create: Array.from({ length: lacking }, () => ({})), remove: [] };
-  }
-  return pickIndexes(state, { active, tally, lacking, now });
-}
-
-interface IndexChoice extends Counted {
-  readonly lacking: number;
-  readonly now: number;
-}
-
-function pickIndexes(
-  state: JobState,
-  { active, tally, lacking }: IndexChoice,
-): { create: NewJobPod[]; remove: SeenPod[]; againMs?: number } {
-  const { job, pods } = state;
-  const perIndex = job.spec?.backoffLimitPerIndex !== undefined;
+      : Math.max(0, Math.min(parallelism, completions - tally.succeeded));
+  const remove = surplusPods(job, active, active.length - wanted).slice(0, burstMax);
+  const lacking = Math.min(burstMax, wanted - active.length - (replacesOnlyFailed(job) ? terminating : 0));
+  if (remove.length > 0 || lacking <= 0) return { create: [], remove };
+  const later = (ms: number): Managed => ({ create: [], remove, againMs: Math.max(againMsMin, ms) });
+  const waitMs = backoffLimitPerIndex === undefined ? leftMs(backoff, now) : 0;
+  if (waitMs > 0) return later(waitMs);
+  if (!isIndexed(job)) return { create: Array.from({ length: lacking }, () => ({})), remove };
   const busy = replacesOnlyFailed(job) ? [...active, ...pods.filter(isPodTerminating)] : active;
-  const indexes = (some: readonly SeenPod[]) =>
-    some.map((pod) => indexOf(pod, job)).filter((index) => index !== undefined);
-  const isTaken = (tally.completed ?? new Indexes()).with(indexes(busy));
-  const missing = isTaken
-    .missing(job.spec?.completions ?? 0, job.spec?.completions ?? 0)
-    .filter((index) => !tally.failedIndexes?.has(index));
-  const create: NewJobPod[] = [];
-  let againMs: number | undefined;
-  const waitFor = (ms: number) => {
-    againMs = Math.min(againMs ?? ms, ms);
-  };
-  if (!perIndex) {
-    const waitMs = backoffLeftMs(
-      pods.filter((pod) => hasFailed(pod, job)),
-      state,
-    );
-    if (waitMs > 0) return { create: [], remove: [], againMs: waitMs };
-    return { create: missing.slice(0, lacking).map((index) => ({ index })), remove: [] };
-  }
-  const failed = lastFailures(state);
-  for (const index of missing) {
-    if (create.length >= lacking) break;
-    const replaces = failed.get(index);
-    const waitMs = replaces ? delayAfter(replaces, failuresOf(replaces) + 1, state.now) : 0;
-    if (waitMs > 0) waitFor(waitMs);
-    else create.push({ index, ...(replaces ? { replaces } : {}) });
-  }
-  return { create, remove: [], ...(againMs === undefined ? {} : { againMs }) };
+  const { kept, completedIndexes = Indexes.of([]), failedIndexes = Indexes.of([]) } = tally;
+  const taken = completedIndexes.with(failedIndexes).with(indexesOf(busy, job));
+  const tries = taken.missing(completions ?? 0, lacking).map((index) => {
+    const replaces = kept.get(index);
+    if (!replaces) return { index, waitMs: 0 };
+    const failures = { failures: triesOf(replaces) + 1, lastFailureMs: finishedMs(replaces) };
+    return { index, replaces, waitMs: leftMs(failures, now) };
+  });
+  const create = tries.filter((each) => each.waitMs === 0).map(({ waitMs: _, ...pod }) => pod);
+  return create.length > 0 || tries.length === 0
+    ? { create, remove }
+    : later(Math.min(...tries.map((each) => each.waitMs)));
 }
 
-/** Pods of an index that another pod has too, or that is none, go first. */
-function surplusPods(state: JobState, { active }: Counted, atLeast: number): SeenPod[] {
-  const { job, now } = state;
+/** At least so many; pods of an index that another pod has too, or that is none, go in any case, and first. */
+function surplusPods(job: Seen<Job>, active: readonly SeenPod[], atLeast: number): SeenPod[] {
   const surplus: SeenPod[] = [];
-  let left = [...active];
+  let left = active;
   if (isIndexed(job)) {
-    const byIndex = new Map<number, SeenPod[]>();
-    for (const pod of active) {
-      const index = indexOf(pod, job);
-      if (index === undefined) surplus.push(pod);
-      else byIndex.set(index, [...(byIndex.get(index) ?? []), pod]);
-    }
-    for (const same of byIndex.values()) surplus.push(...rankForDeletion(same, { related: [], now }).slice(0, -1));
-    left = active.filter((pod) => !surplus.includes(pod));
+    const byIndex = Map.groupBy(active, (pod) => indexOf(pod, job) ?? -1);
+    for (const [index, same] of [...byIndex].sort(([a], [b]) => a - b))
+      surplus.push(...(index < 0 ? same : rankActive(same).slice(0, -1)));
+    const gone = new Set(surplus);
+    left = active.filter((pod) => !gone.has(pod));
   }
-  if (surplus.length < atLeast) {
-    surplus.push(...rankForDeletion(left, { related: [], now }).slice(0, atLeast - surplus.length));
-  }
+  if (surplus.length < atLeast) surplus.push(...rankActive(left).slice(0, atLeast - surplus.length));
   return surplus;
-}
-
-/** Uids whose pods have no finalizer any more become part of the count. */
-export function countReleased(status: JobStatus, hasFinalizer: (uid: string) => boolean): JobStatus {
-  const { succeeded = [], failed = [] } = status.uncountedTerminatedPods ?? {};
-  const left = { succeeded: succeeded.filter(hasFinalizer), failed: failed.filter(hasFinalizer) };
-  return {
-    ...status,
-    succeeded: (status.succeeded ?? 0) + succeeded.length - left.succeeded.length,
-    failed: (status.failed ?? 0) + failed.length - left.failed.length,
-    uncountedTerminatedPods: {
-      ...(left.succeeded.length > 0 ? { succeeded: left.succeeded } : {}),
-      ...(left.failed.length > 0 ? { failed: left.failed } : {}),
-    },
-  };
 }
