@@ -4,7 +4,7 @@ import type { Lease } from "#api";
 import { FakeClock } from "#base";
 import { FakeTransport } from "#testing";
 import { createClient } from "./client.ts";
-import { runLeaderElection } from "./leader-election.ts";
+import { createLeaderElection } from "./leader-election.ts";
 
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
 const path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/c";
@@ -13,26 +13,25 @@ const path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/c";
 function candidate(transport: FakeTransport, clock: FakeClock, identity: string) {
   const stop = new AbortController();
   const state = { leads: false, led: 0, leaders: [] as string[], ended: false };
-  const done = runLeaderElection(
-    {
-      client: createClient(transport),
-      namespace: "kube-system",
-      name: "c",
-      identity,
-      clock,
-      onNewLeader: (leader) => state.leaders.push(leader),
-      lead: async (signal) => {
-        state.leads = true;
-        state.led++;
-        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-        state.leads = false;
-      },
+  const election = createLeaderElection({
+    client: createClient(transport),
+    namespace: "kube-system",
+    name: "c",
+    identity,
+    clock,
+    onNewLeader: (leader) => state.leaders.push(leader),
+    lead: async (signal) => {
+      state.leads = true;
+      state.led++;
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      state.leads = false;
     },
-    stop.signal,
-  ).then(() => {
-    state.ended = true;
   });
-  return { state, stop: () => stop.abort(), done };
+  const done = election.run(stop.signal).then((outcome) => {
+    state.ended = true;
+    return outcome;
+  });
+  return { state, stop: () => stop.abort(), done, election };
 }
 
 async function run(clock: FakeClock, ms: number): Promise<void> {
@@ -61,7 +60,8 @@ test("leader election: the first takes the lease, the second waits and takes ove
   assert.equal((transport.objects.get(path) as Lease).spec?.holderIdentity, "");
   await run(clock, 5_000);
   assert.ok(b.state.leads, "does not wait for the lease to run out");
-  assert.equal((transport.objects.get(path) as Lease).spec?.leaseTransitions, 1);
+  const transitions = (transport.objects.get(path) as Lease).spec?.leaseTransitions;
+  assert.equal(transitions, 1);
   assert.deepEqual(
     b.state.leaders,
     ["a", "", "b"].filter((leader) => b.state.leaders.includes(leader)),
@@ -100,5 +100,33 @@ test("leader election: a request that hangs does not keep it leading", async () 
   transport.intercept = () => new Promise(() => undefined);
   await run(clock, 12_000);
   assert.equal(a.state.leads, false);
-  await a.done;
+  assert.equal(await a.done, "lost");
+});
+
+test("leader election: others wait as long as the holder said, not as long as they would", async () => {
+  const transport = new FakeTransport();
+  const clock = new FakeClock();
+  const spec = { holderIdentity: "gone", leaseDurationSeconds: 40, leaseTransitions: 7 };
+  const lease = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { name: "c" }, spec };
+  transport.create(path.slice(0, -2), lease as Lease);
+  const a = candidate(transport, clock, "a");
+  await run(clock, 38_000);
+  assert.equal(a.state.led, 0);
+  await run(clock, 8_000);
+  assert.ok(a.state.leads);
+  assert.equal((transport.objects.get(path) as Lease).spec?.leaseTransitions, 8);
+  a.stop();
+  assert.equal(await a.done, "ended");
+});
+
+test("leader election: a holder whose renewals hang is overdue", async () => {
+  const transport = new FakeTransport();
+  const clock = new FakeClock();
+  const a = candidate(transport, clock, "a");
+  await run(clock, 5_000);
+  assert.equal(a.election.isOverdue(20_000), false);
+  transport.intercept = () => new Promise(() => undefined);
+  await run(clock, 40_000);
+  assert.ok(a.election.isOverdue(20_000));
+  assert.equal(await a.done, "lost");
 });

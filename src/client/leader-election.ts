@@ -16,7 +16,7 @@ export interface LeaderElectionOptions {
   readonly name: string;
   /** Unique among the candidates. */
   readonly identity: string;
-  /** Runs while leading; must end soon after the signal aborts. */
+  /** Runs while leading; must end soon after the signal aborts. When leadership is lost nobody waits for that. */
   readonly lead: (signal: AbortSignal) => Promise<void>;
   readonly onNewLeader?: (identity: string) => void;
   readonly events?: EventRecorder;
@@ -30,8 +30,14 @@ export interface LeaderElectionOptions {
 /** Candidates try at intervals of up to (1 + this) times `retryMs`, so that they don't all ask at once. */
 const jitter = 1.2;
 
-/** Resolves when the signal aborted or leadership was lost; the caller decides whether to try again. */
-export async function runLeaderElection(options: LeaderElectionOptions, signal: AbortSignal): Promise<void> {
+export interface LeaderElection {
+  /** Resolves when the signal aborted and the work has ended, or when leadership was lost; the caller decides whether to try again. */
+  run(signal: AbortSignal): Promise<"ended" | "lost">;
+  /** That we lead and have not renewed for this much longer than the lease lasts: something hangs. */
+  isOverdue(toleranceMs: number): boolean;
+}
+
+export function createLeaderElection(options: LeaderElectionOptions): LeaderElection {
   const { client, namespace, name, identity, clock = realClock, log = silentLogger } = options;
   const { leaseMs = 15_000, renewDeadlineMs = 10_000, retryMs = 2_000 } = options;
   const leases = client.resource("coordination.k8s.io/v1/leases", namespace);
@@ -51,6 +57,8 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
     reported = holder;
   };
   const isOurs = () => seen?.spec?.holderIdentity === identity;
+  /** As long as its holder said, not as long as we would. */
+  const isValid = () => seenAt + (seen?.spec?.leaseDurationSeconds ?? 0) * 1000 > clock.now();
   const write = async (spec: LeaseSpec) => {
     const metadata = { ...(seen ? seen.metadata : { name, namespace }) };
     // Metadata comes from the server and goes back unchanged; only the type says read-only.
@@ -73,7 +81,7 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
   async function tryAcquireOrRenew(): Promise<boolean> {
     try {
       // The holder knows what is stored; if not, the lost lock says so and it reads.
-      if (seen && isOurs() && clock.now() - seenAt < leaseMs) {
+      if (seen && isOurs() && isValid()) {
         try {
           await write(renewal(seen.spec));
           return true;
@@ -87,8 +95,7 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
         if (!isStatusError(error, "NotFound")) throw error;
         seen = undefined;
       }
-      const isHeld = seen?.spec?.holderIdentity && seenAt + leaseMs > clock.now();
-      if (isHeld && !isOurs()) return false;
+      if (seen?.spec?.holderIdentity && isValid() && !isOurs()) return false;
       await write(renewal(seen?.spec));
       return true;
     } catch (error) {
@@ -106,59 +113,78 @@ export async function runLeaderElection(options: LeaderElectionOptions, signal: 
     options.events?.event(about, { type: "Normal", reason: "LeaderElection", message: `${identity} ${message}` });
   };
 
-  while (!(await tryAcquireOrRenew())) {
-    await delay(clock, retryMs * (1 + jitter * Math.random()), signal);
-    if (signal.aborted) return;
-  }
-  if (signal.aborted) return release();
-  record("became leader");
-  log.info("leading", { lease: `${namespace}/${name}`, identity });
-
-  const leading = new AbortController();
-  const stop = () => leading.abort();
-  signal.addEventListener("abort", stop, { once: true });
-  const stopped = new Promise<false>((resolve) => {
-    leading.signal.addEventListener("abort", () => resolve(false), { once: true });
-  });
-  const work = options.lead(leading.signal).finally(stop);
-  let renewedAt = clock.now();
-  let hasLost = false;
-  while (!leading.signal.aborted) {
-    await delay(clock, retryMs, leading.signal);
-    if (leading.signal.aborted) break;
-    // A request that hangs must not keep us leading beyond the deadline.
-    const cancelDeadline = clock.after(Math.max(0, renewedAt + renewDeadlineMs - clock.now()), () => {
-      hasLost = true;
-      stop();
-    });
-    const startedAt = clock.now();
-    if (await Promise.race([tryAcquireOrRenew(), stopped])) renewedAt = startedAt;
-    cancelDeadline();
-    if (clock.now() - renewedAt >= renewDeadlineMs) {
-      hasLost = true;
-      stop();
+  async function run(signal: AbortSignal): Promise<"ended" | "lost"> {
+    log.info("attempting to acquire leader lease...", { lease: `${namespace}/${name}` });
+    while (!(await tryAcquireOrRenew())) {
+      await delay(clock, retryMs * (1 + jitter * Math.random()), signal);
+      if (signal.aborted) return "ended";
     }
-  }
-  signal.removeEventListener("abort", stop);
-  if (hasLost) {
+    if (signal.aborted) {
+      await release();
+      return "ended";
+    }
+    record("became leader");
+    log.info("successfully acquired lease", { lease: `${namespace}/${name}`, identity });
+    const leading = new AbortController();
+    const stop = () => leading.abort();
+    signal.addEventListener("abort", stop, { once: true });
+    const work = options.lead(leading.signal).finally(stop);
+    work.catch(() => undefined); // thrown below, unless nobody waits for it
+    const hasLost = await renew(leading);
+    signal.removeEventListener("abort", stop);
     record("stopped leading");
-    log.error("leadership lost: the lease could not be renewed in time", { lease: `${namespace}/${name}` });
+    if (hasLost) {
+      log.info("failed to renew lease", { lease: `${namespace}/${name}`, identity });
+      return "lost";
+    }
+    // The next one may only start when our work has ended.
+    try {
+      await work;
+    } finally {
+      await release();
+    }
+    return "ended";
   }
-  // The next one may only start when our work has ended.
-  try {
-    await work;
-  } finally {
-    if (!hasLost) await release();
+
+  /** True when the lease could not be renewed in time; `leading` is aborted afterwards. */
+  async function renew(leading: AbortController): Promise<boolean> {
+    const stopped = new Promise<false>((resolve) => {
+      leading.signal.addEventListener("abort", () => resolve(false), { once: true });
+    });
+    let renewedAt = clock.now();
+    let hasLost = false;
+    const lose = () => {
+      hasLost = true;
+      leading.abort();
+    };
+    while (!leading.signal.aborted) {
+      await delay(clock, retryMs, leading.signal);
+      if (leading.signal.aborted) break;
+      // A request that hangs must not keep us leading beyond the deadline.
+      const cancelDeadline = clock.after(Math.max(0, renewedAt + renewDeadlineMs - clock.now()), lose);
+      const startedAt = clock.now();
+      if (await Promise.race([tryAcquireOrRenew(), stopped])) renewedAt = startedAt;
+      cancelDeadline();
+      if (!leading.signal.aborted && clock.now() - renewedAt >= renewDeadlineMs) lose();
+    }
+    return hasLost;
   }
 
   async function release(): Promise<void> {
-    if (!seen || !isOurs()) return;
-    const now = microTime(clock.now());
-    const leaseTransitions = seen.spec?.leaseTransitions;
     try {
+      // A renewal may have been under way.
+      observe(await leases.get(name));
+      if (!isOurs()) return;
+      const now = microTime(clock.now());
+      const leaseTransitions = seen?.spec?.leaseTransitions;
       await write({ holderIdentity: "", leaseDurationSeconds: 1, acquireTime: now, renewTime: now, leaseTransitions });
     } catch (error) {
-      log.warn("leader election: can't release the lease", { lease: `${namespace}/${name}`, error });
+      log.warn("failed to release lease", { lease: `${namespace}/${name}`, error });
     }
   }
+
+  return {
+    run,
+    isOverdue: (toleranceMs) => isOurs() && clock.now() - seenAt > leaseMs + toleranceMs,
+  };
 }

@@ -18,7 +18,7 @@ export {
   readKubeconfig,
   tokenFileSource,
 } from "./kubeconfig.ts";
-export { type LeaderElectionOptions, runLeaderElection } from "./leader-election.ts";
+export { type LeaderElection, type LeaderElectionOptions, createLeaderElection } from "./leader-election.ts";
 export { keyOf, splitKey } from "./object-store.ts";
 export { type ReflectorOptions, type ReflectorSink, runReflector } from "./reflector.ts";
 export { microTime, secondTime } from "./time.ts";
