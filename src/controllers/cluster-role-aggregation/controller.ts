@@ -5,7 +5,8 @@ import { jsonEqual } from "#machinery";
 import { type Controller, defineController, onEvery } from "../lib/controller.ts";
 import { nameOf, type Seen } from "../lib/objects.ts";
 import { createSelectorCache, type SelectorCache } from "../lib/selectors.ts";
-import { unlessGone } from "../lib/unless-gone.ts";
+
+const fieldManager = "clusterrole-aggregation-controller";
 
 /** Each rule once, in the order of selectors and then of names. */
 export function aggregateRules(
@@ -26,7 +27,7 @@ export function aggregateRules(
 }
 
 export const clusterRoleAggregationController: Controller = defineController({
-  name: "clusterrole-aggregation-controller",
+  name: fieldManager,
   create({ client, informers }) {
     const roles = informers.of("rbac.authorization.k8s.io/v1/clusterroles");
     const selectors = createSelectorCache();
@@ -43,7 +44,10 @@ export const clusterRoleAggregationController: Controller = defineController({
           const rules = aggregateRules(role, roles.list(), selectors);
           if (jsonEqual(rules, role.rules ?? [])) return;
           const own = client.resource("rbac.authorization.k8s.io/v1/clusterroles");
-          await unlessGone(own.update({ ...(role as ClusterRole), rules })); // sent, never changed
+          // Applied, as upstream does: who applies the role itself, without rules, finds no conflict.
+          const kind = { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole" };
+          const patch = { ...kind, metadata: { name: nameOf(role) }, rules };
+          await own.patch(nameOf(role), patch, { type: "apply", fieldManager, force: true });
         },
       },
     ];
