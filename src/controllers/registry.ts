@@ -14,12 +14,14 @@ import { endpointSliceController } from "./endpoint-slice/controller.ts";
 import { endpointSliceMirroringController } from "./endpoint-slice-mirroring/controller.ts";
 import { endpointsController } from "./endpoints/controller.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
+import { horizontalPodAutoscalerController } from "./horizontal-pod-autoscaler/controller.ts";
 import { jobController } from "./job/controller.ts";
 import { legacyTokenCleaner } from "./legacy-token-cleaner/controller.ts";
 import type { Controller } from "./lib/controller.ts";
 import { namespaceController } from "./namespace/controller.ts";
 import { nodeIpamController } from "./node-ipam/controller.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
+import { persistentVolumeBinder } from "./persistent-volume-binder/controller.ts";
 import { podGarbageCollector } from "./pod-gc/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
 import { resourceClaimController } from "./resource-claim/controller.ts";
@@ -58,8 +60,10 @@ export const controllers: readonly Controller[] = [
   taintEvictionController,
   podGarbageCollector,
   disruptionController,
+  horizontalPodAutoscalerController,
   resourceQuotaController,
   resourceClaimController,
+  persistentVolumeBinder,
   claimProtectionController,
   volumeProtectionController,
   clusterRoleAggregationController,

@@ -7,9 +7,16 @@ import { keyOf, type WorkQueue } from "#client";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
 import { draft, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
-import { claimFinalizer, claimsOf, isVolumeUsed, mayFree, nextStep, usesClaim, volumeFinalizer } from "./reconcile.ts";
-
-const claimIndex = "claims";
+import {
+  claimFinalizer,
+  claimIndex,
+  claimsOf,
+  isVolumeUsed,
+  mayFree,
+  nextStep,
+  usesClaim,
+  volumeFinalizer,
+} from "./reconcile.ts";
 
 export const claimProtectionController: Controller = defineController({
   name: "persistentvolumeclaim-protection-controller",

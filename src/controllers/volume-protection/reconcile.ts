@@ -17,6 +17,9 @@ export function nextStep(object: SeenObject, { finalizer, isUsed }: { finalizer:
 
 export const isVolumeUsed = ({ status }: Seen<PersistentVolume>): boolean => status?.phase === "Bound";
 
+/** Of pods, by what `claimsOf` answers. */
+export const claimIndex = "claims";
+
 /** Keys of the claims that a pod names, or has for itself. */
 export const claimsOf = (pod: Seen<Pod>): string[] =>
   (pod.spec?.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) => {
