@@ -226,3 +226,16 @@ export function printLabelSelector(selector: LabelSelector | null | undefined): 
     throw error;
   }
 }
+
+/** As Go prints a pointer to it, in messages. */
+export function goLabelSelector(selector: LabelSelector | undefined): string {
+  if (!selector) return "nil";
+  const { matchLabels = {}, matchExpressions = [] } = selector;
+  const labels = Object.keys(matchLabels).sort();
+  const expressions = matchExpressions.map(
+    ({ key, operator, values = [] }) =>
+      `LabelSelectorRequirement{Key:${key},Operator:${operator},Values:[${values.join(" ")}],},`,
+  );
+  const map = `map[string]string{${labels.map((key) => `${key}: ${matchLabels[key]},`).join("")}}`;
+  return `&LabelSelector{MatchLabels:${map},MatchExpressions:[]LabelSelectorRequirement{${expressions.join("")}},}`;
+}

@@ -76,6 +76,7 @@ export { jsonText, measureJson, parseJson } from "./json-text.ts";
 export {
   compileLabelSelector,
   everythingSelector,
+  goLabelSelector,
   type LabelMatcher,
   type LabelOperator,
   type LabelRequirement,

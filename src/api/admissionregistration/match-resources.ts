@@ -1,9 +1,9 @@
 /** What policies and their bindings have in common: which requests, and with which parameters. */
-import { isDns1035Label, isDns1123Subdomain, isPathSegmentName, nameIsDnsSubdomain } from "#machinery";
+import { goLabelSelector, isDns1035Label, isDns1123Subdomain, isPathSegmentName, nameIsDnsSubdomain } from "#machinery";
 import type { Column } from "../kind.ts";
 import type { Place } from "../place.ts";
 import { validateLabelSelector } from "../selectors.ts";
-import type { LabelSelector, MatchResources, ParamKind, ParamRef } from "../types.d.ts";
+import type { MatchResources, ParamKind, ParamRef } from "../types.d.ts";
 import { defaultRules, validateNamedRule } from "./rules.ts";
 
 export function defaultMatchResources(match: MatchResources | undefined): void {
@@ -124,21 +124,7 @@ export const printParamKind = (kind: ParamKind | undefined): string =>
 function printParamRef(reference: ParamRef | undefined): string {
   const { name, namespace, selector } = reference ?? {};
   if (name) return `${namespace || "*"}/${name}`;
-  return selector ? printSelector(selector) : "<unset>";
-}
-
-/** As Go prints it. */
-function printSelector({ matchLabels = {}, matchExpressions = [] }: LabelSelector): string {
-  const labels = Object.keys(matchLabels)
-    .sort()
-    .map((key) => `${key}: ${matchLabels[key]},`);
-  const expressions = matchExpressions.map(
-    ({ key, operator, values = [] }) =>
-      `LabelSelectorRequirement{Key:${key},Operator:${operator},Values:[${values.join(" ")}],},`,
-  );
-  const map = `map[string]string{${labels.join("")}}`;
-  const list = `[]LabelSelectorRequirement{${expressions.join("")}}`;
-  return `&LabelSelector{MatchLabels:${map},MatchExpressions:${list},}`;
+  return selector ? goLabelSelector(selector) : "<unset>";
 }
 
 /** Of a binding. */

@@ -29,13 +29,32 @@ export interface ControllerOptions {
   readonly legacyTokenUnusedMs?: number;
   /** A node that renews neither lease nor status for this long is unknown. */
   readonly nodeMonitorGraceMs?: number;
+  /** The same, of one that has not said how it is yet. */
+  readonly nodeStartupGraceMs?: number;
+  /** How fast pods are driven away from failed nodes. */
+  readonly eviction?: EvictionPace;
+  /** Bits of a node's share of the pod network. */
+  readonly nodeMasks?: { readonly ipv4?: number | undefined; readonly ipv6?: number | undefined };
+  /** Objects worked on at once, by the controller's name; what isn't here is as the controller says. */
+  readonly workers?: ReadonlyMap<string, number>;
   /**
    * How long a namespace that is being deleted is left alone, so that every API server knows; 5 s by default, as upstream. With one
    * server nothing has to be waited for.
    */
   readonly namespaceDelayMs?: number;
+  /** Of the horizontal pod autoscaler; what isn't said is as upstream. */
+  readonly autoscaling?: AutoscalingOptions;
   /** Finished pods that may stay around, in all namespaces together. */
   readonly terminatedPodsMax?: number;
+}
+
+export interface EvictionPace {
+  /** Nodes of one zone. */
+  readonly perSecond: number;
+  /** In a large zone of which most has failed; in a small one none. */
+  readonly perSecondWhenMostFailed: number;
+  readonly largeZoneNodes: number;
+  readonly unhealthyShare: number;
 }
 
 export interface CertificateSigner {
@@ -48,6 +67,17 @@ export interface CertificateSigner {
     request: CertificateRequest,
     terms: { readonly usages: readonly string[]; readonly notBefore: number; readonly notAfter: number },
   ): string;
+}
+
+export interface AutoscalingOptions {
+  readonly syncMs?: number;
+  readonly downscaleStabilizationMs?: number;
+  readonly tolerance?: number;
+  readonly cpuInitializationMs?: number;
+  readonly initialReadinessMs?: number;
+  /** Feature gate HPAScaleToZero. */
+  readonly scaleToZero?: boolean;
+  readonly workers?: number;
 }
 
 export interface ControllerContext {
