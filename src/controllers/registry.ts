@@ -13,6 +13,7 @@ import { disruptionController } from "./disruption/controller.ts";
 import { endpointSliceController } from "./endpoint-slice/controller.ts";
 import { endpointSliceMirroringController } from "./endpoint-slice-mirroring/controller.ts";
 import { endpointsController } from "./endpoints/controller.ts";
+import { ephemeralVolumeController } from "./ephemeral-volume/controller.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
 import { horizontalPodAutoscalerController } from "./horizontal-pod-autoscaler/controller.ts";
 import { jobController } from "./job/controller.ts";
@@ -22,6 +23,7 @@ import { namespaceController } from "./namespace/controller.ts";
 import { nodeIpamController } from "./node-ipam/controller.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { persistentVolumeBinder } from "./persistent-volume-binder/controller.ts";
+import { persistentVolumeExpander } from "./persistent-volume-expander/controller.ts";
 import { podGarbageCollector } from "./pod-gc/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
 import { resourceClaimController } from "./resource-claim/controller.ts";
@@ -35,7 +37,11 @@ import { taintEvictionController } from "./taint-eviction/controller.ts";
 import { ttlController } from "./ttl/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished/controller.ts";
 import { validatingAdmissionPolicyStatusController } from "./validating-admission-policy-status/controller.ts";
-import { claimProtectionController, volumeProtectionController } from "./volume-protection/controller.ts";
+import {
+  attributesClassProtectionController,
+  claimProtectionController,
+  volumeProtectionController,
+} from "./volume-protection/controller.ts";
 
 export const controllers: readonly Controller[] = [
   deploymentController,
@@ -66,6 +72,9 @@ export const controllers: readonly Controller[] = [
   persistentVolumeBinder,
   claimProtectionController,
   volumeProtectionController,
+  attributesClassProtectionController,
+  ephemeralVolumeController,
+  persistentVolumeExpander,
   clusterRoleAggregationController,
   requestSigningController,
   requestApprovingController,

@@ -1,13 +1,15 @@
 /**
  * Claims that pods use and volumes that are bound stay, once deleted, until they are free: admission gives each a finalizer, which is
- * taken away here.
+ * taken away here. So are classes of attributes that volumes and claims have.
  */
-import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#api";
+import type { PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttributesClass } from "#api";
 import { keyOf, type WorkQueue } from "#client";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
 import { draft, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import {
+  attributesClassesOf,
+  attributesFinalizer,
   claimFinalizer,
   claimIndex,
   claimsOf,
@@ -93,7 +95,44 @@ export const volumeProtectionController: Controller = defineController({
   },
 });
 
-function changed<T extends PersistentVolume | PersistentVolumeClaim>(
+const attributesIndex = "attributes-class";
+
+export const attributesClassProtectionController: Controller = defineController({
+  name: "volumeattributesclass-protection-controller",
+  component: "volumeattributesclass-protection-controller",
+  create({ client, informers }) {
+    const classes = informers.of("storage.k8s.io/v1/volumeattributesclasses");
+    const users = [informers.of("v1/persistentvolumeclaims"), informers.of("v1/persistentvolumes")] as const;
+    for (const each of users) each.addIndex(attributesIndex, attributesClassesOf);
+    return [
+      {
+        watches(queue: WorkQueue) {
+          const mark = (found: Seen<VolumeAttributesClass>) => {
+            if (nextStep(found, { finalizer: attributesFinalizer, isUsed: () => false })) queue.add(nameOf(found));
+          };
+          const left = (object: Seen<PersistentVolume | PersistentVolumeClaim>) => {
+            for (const name of attributesClassesOf(object)) queue.add(name);
+          };
+          const changes = { updated: (_: unknown, old: Parameters<typeof left>[0]) => left(old), deleted: left };
+          return [watch(classes, { added: mark, updated: mark }), ...users.map((each) => watch(each, changes))];
+        },
+        async reconcile(name) {
+          const found = classes.get(name);
+          const isUsed = () => users.some((each) => each.by(attributesIndex, name).length > 0);
+          const step = found && nextStep(found, { finalizer: attributesFinalizer, isUsed });
+          if (!step || step === "keep") return;
+          await unlessGone(
+            client
+              .resource("storage.k8s.io/v1/volumeattributesclasses")
+              .update(changed<VolumeAttributesClass>(found, { finalizer: attributesFinalizer, step })),
+          );
+        },
+      },
+    ];
+  },
+});
+
+function changed<T extends PersistentVolume | PersistentVolumeClaim | VolumeAttributesClass>(
   object: Seen<T>,
   { finalizer, step }: { finalizer: string; step: "add" | "remove" },
 ): T {

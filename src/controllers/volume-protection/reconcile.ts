@@ -5,6 +5,8 @@ import { controllerOf, isDeleting, nameOf, namespaceOf, type Seen, type SeenObje
 export const claimFinalizer = "kubernetes.io/pvc-protection";
 export const volumeFinalizer = "kubernetes.io/pv-protection";
 
+export const attributesFinalizer = "kubernetes.io/vac-protection";
+
 export type Step = "add" | "remove" | "keep" | undefined;
 
 /** What happens to the finalizer of an object; undefined: nothing to do, `keep`: it is in use. */
@@ -49,3 +51,12 @@ export const mayFree = (pod: Seen<Pod>): boolean =>
   pod.status?.phase === "Succeeded" ||
   pod.status?.phase === "Failed" ||
   (isDeleting(pod) && pod.metadata.deletionGracePeriodSeconds === 0);
+
+/** Names of the attributes classes that a claim has, had, or is to get; or that a volume has. */
+export function attributesClassesOf({ spec, status = {} }: Seen<PersistentVolumeClaim | PersistentVolume>): string[] {
+  const { currentVolumeAttributesClassName: current, modifyVolumeStatus: modified } = status as Seen<
+    NonNullable<PersistentVolumeClaim["status"]> // a volume's status has none of its fields
+  >;
+  const names = [spec?.volumeAttributesClassName, current, modified?.targetVolumeAttributesClassName];
+  return [...new Set(names.filter((name): name is string => Boolean(name)))];
+}
