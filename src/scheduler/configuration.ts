@@ -80,6 +80,7 @@ function readProfile(value: unknown, { path, percentage }: { path: string; perce
   const filters = resolve("filter", defaultProfile.filters);
   const scores = resolve("score", defaultProfile.scores);
   return {
+    ...defaultProfile,
     schedulerName,
     filters: filters.flatMap(({ name }) => findRule<FilterPlugin>(defaultProfile.filters, name)),
     scores: scores.flatMap(({ name, weight }) =>

@@ -8,16 +8,17 @@ import { type Clock, type Logger, type MetricRegistry, realClock, silentLogger }
 import { type Client, createSeriesRecorder, type InformerSet } from "#client";
 import type { DeepReadonly } from "#machinery";
 import { createClusterObjects } from "./cluster-objects.ts";
+import { afterFailure } from "./core/after-failure.ts";
 import { createAssumedStorage } from "./core/assumed-storage.ts";
 import { ClusterState } from "./core/cluster-state.ts";
 import { defaultProfile } from "./core/default-plugins.ts";
-import { type FitFailure, printFitFailure } from "./core/fit-error.ts";
+import { printFitFailure } from "./core/fit-error.ts";
 import { nodeChange, podChange } from "./core/changes.ts";
 import type { ClusterEvent, Profile } from "./core/framework.ts";
 import type { NodeInfo } from "./core/node-info.ts";
 import { createPendingPods, type defaultBackoff, type PendingPod } from "./core/pending-pods.ts";
 import { createPodInfo, type PodInfo, type ReadonlyPod } from "./core/pod-info.ts";
-import { type Preemption, preempt, type RoomMade } from "./core/preempt.ts";
+import type { Preemption, RoomMade } from "./core/preempt.ts";
 import { createDecider } from "./core/schedule.ts";
 import { planVolumes, sortClaims, type VolumePlan } from "./core/volume-binding.ts";
 import { createStorageObjects } from "./storage-objects.ts";
@@ -176,11 +177,11 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         const decision = decider.decide(pod, state);
         if ("failure" in decision) {
           const { failure } = decision;
-          const preemption =
-            profile.preempts && failure.nodeCount > 0 ? tryPreemption(pod, { failure, profile }) : undefined;
+          const preemption = afterFailure(pod, { failure, state, profile, now: clock.now(), random });
+          if (preemption && "isHopeless" in preemption && preemption.isHopeless) withdrawNomination(pod);
           pending.reject(entry, failure.plugins);
           metrics?.attempt("unschedulable", profile.schedulerName, startMs);
-          const note = preemption && "message" in preemption ? ` ${preemption.message}` : "";
+          const note = preemption && "message" in preemption && preemption.message ? ` ${preemption.message}` : "";
           const message = `${printFitFailure(failure)}${note}`;
           log.debug("pod fits nowhere", { pod: pod.key, message });
           writer.reportFailure(pods.get(pod.key) ?? pod.pod, {
@@ -230,15 +231,6 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         // Without the rule about volumes a pod is bound as it is.
         if (!plan || "conflicts" in plan || plan.bindings.length + plan.provisions.length === 0) return undefined;
         return assumedStorage.assume(plan, node.name);
-      }
-
-      function tryPreemption(
-        pod: PodInfo,
-        { failure, profile }: { failure: FitFailure; profile: Profile },
-      ): Preemption {
-        const preemption = preempt(pod, { failure, state, filters: profile.filters, now: clock.now(), random });
-        if ("isHopeless" in preemption && preemption.isHopeless) withdrawNomination(pod);
-        return preemption;
       }
 
       function startPreemption(entry: PendingPod, { node, victims }: RoomMade): void {

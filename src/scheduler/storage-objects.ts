@@ -19,7 +19,16 @@ export function createStorageObjects(informers: InformerSet): StorageFeed {
   const capacities = informers.of("storage.k8s.io/v1/csistoragecapacities");
   volumes.addIndex("class", (volume) => [classOf(volume)]);
   capacities.addIndex("class", ({ storageClassName }) => [storageClassName]);
-  const rest = [volumes, classes, csiNodes, csiDrivers, capacities];
+  const attachments = informers.of("storage.k8s.io/v1/volumeattachments");
+  attachments.addIndex("node", ({ spec }) => [spec.nodeName]);
+  const rest = {
+    volume: volumes,
+    class: classes,
+    "csi-node": csiNodes,
+    "csi-driver": csiDrivers,
+    capacity: capacities,
+    attachment: attachments,
+  } as const;
 
   return {
     objects: {
@@ -30,15 +39,24 @@ export function createStorageObjects(informers: InformerSet): StorageFeed {
       csiNode: (name) => csiNodes.get(name),
       csiDriver: (name) => csiDrivers.get(name),
       capacitiesOfClass: (name) => capacities.by("class", name),
+      attachmentsOf: (nodeName) => attachments.by("node", nodeName),
     },
-    synced: () => Promise.all([claims, ...rest].map((each) => each.synced())),
+    synced: () => Promise.all([claims, ...Object.values(rest)].map((each) => each.synced())),
     follow(onChange) {
       const claimChanged = ({ metadata: { namespace, name } }: { metadata: { namespace?: string; name?: string } }) =>
         onChange({ kind: "claim-changed", key: `${namespace}/${name}` });
-      const changed = () => onChange({ kind: "storage-changed" });
       const ends = [
         claims.addHandler({ added: claimChanged, updated: claimChanged, deleted: claimChanged }),
-        ...rest.map((each) => each.addHandler({ added: changed, updated: changed, deleted: changed })),
+        ...Object.entries(rest).map(([name, informer]) => {
+          const resource = name as keyof typeof rest; // its own keys
+          const changed = (type: "added" | "updated" | "deleted") => () =>
+            onChange({ kind: "storage-changed", resource, type });
+          return informer.addHandler({
+            added: changed("added"),
+            updated: changed("updated"),
+            deleted: changed("deleted"),
+          });
+        }),
       ];
       return () => {
         for (const end of ends) end();

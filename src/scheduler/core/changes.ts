@@ -11,9 +11,12 @@ export function nodeChange(old: DeepReadonly<Node>, node: DeepReadonly<Node>): N
     allocatable: !isEqual(old.status?.allocatable, node.status?.allocatable),
     labels: !isEqual(old.metadata.labels, node.metadata.labels),
     taints: !isEqual(old.spec?.taints, node.spec?.taints),
+    declaredFeatures: !isEqual(old.status?.declaredFeatures, node.status?.declaredFeatures),
     unschedulable: Boolean(old.spec?.unschedulable) !== Boolean(node.spec?.unschedulable),
   };
-  return change.allocatable || change.labels || change.taints || change.unschedulable ? change : undefined;
+  return change.declaredFeatures || change.allocatable || change.labels || change.taints || change.unschedulable
+    ? change
+    : undefined;
 }
 
 export function podChange(old: PodInfo, pod: PodInfo): PodChange | undefined {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, PodSpec } from "#api";
 import { ClusterState } from "./cluster-state.ts";
-import { defaultPlugins } from "./default-plugins.ts";
+import { defaultProfile } from "./default-plugins.ts";
 import { createFitCheck } from "./fit-check.ts";
 import { makeNode, makePod } from "./fixtures.ts";
 import { createPodInfo } from "./pod-info.ts";
@@ -63,10 +63,10 @@ test("fit check: after pods moved it says what one made anew says, and all is as
       return state.setPod({ ...pod, spec: { containers: [], ...pod.spec, nodeName: `n${random(5)}` } });
     });
     const pod = createPodInfo(randomPod("new"));
-    const verdicts = (fit = createFitCheck(defaultPlugins.filters, { pod, state })) =>
+    const verdicts = (fit = createFitCheck(defaultProfile.filters, { pod, state })) =>
       state.nodes.map((node) => fit.check(node)?.reasons.join() ?? "fits");
     const before = verdicts();
-    const fit = createFitCheck(defaultPlugins.filters, { pod, state });
+    const fit = createFitCheck(defaultProfile.filters, { pod, state });
     const undo: (() => void)[] = [];
     for (const other of placed) {
       const node = state.node(other.pod.spec?.nodeName ?? "");
@@ -75,7 +75,8 @@ test("fit check: after pods moved it says what one made anew says, and all is as
       undo.push(() => fit.place(other, node));
       assert.deepEqual(verdicts(fit), verdicts(), `seed ${seed}, round ${round}: without ${other.name}`);
     }
-    const guest = createPodInfo(randomPod("guest"));
+    // Without wishes of its own: a rule that had nothing to say keeps silent about those.
+    const guest = createPodInfo(makePod("guest", { requests: { cpu: "100m" }, labels: { app: `a${random(3)}` } }));
     const [node] = state.nodes;
     assert.ok(node);
     fit.place(guest, node);

@@ -3,8 +3,8 @@
  * them too: it is asked with them counted, and then without, because the pod may need to be near one of them.
  *
  * Pods can be placed and taken off to see what would be. Rules that look only at the node see it at once; those that prepared themselves from
- * pods of all nodes are told (`update`), or prepare themselves anew while anything differs. Preparing anew each time would
- * cost a search for victims a look at every node for every pod that may be spared.
+ * pods of all nodes are told (`update`). A rule that had nothing to say keeps silent about what would be, as upstream's do. Preparing
+ * anew each time would cost a search for victims a look at every node for every pod that may be spared.
  */
 import type { ClusterState } from "./cluster-state.ts";
 import type { FilterPlugin, NodeFilter, PreparedFilter, Rejection } from "./framework.ts";
@@ -28,31 +28,28 @@ export function createFitCheck(
   plugins: readonly FilterPlugin[],
   { pod, state }: { pod: PodInfo; state: ClusterState },
 ): FitCheck {
-  /** Those with something to say, in order. */
-  const speaking: { plugin: FilterPlugin; prepared: PreparedFilter }[] = [];
-  /** The same, as asked of every node. */
+  /** Of those with something to say, in order. */
   const filters: { name: string; filter: NodeFilter }[] = [];
+  const updates: NonNullable<PreparedFilter["update"]>[] = [];
   const narrowing: string[] = [];
   let only: ReadonlySet<string> | undefined;
   let impossible: FitCheck["impossible"];
   for (const plugin of plugins) {
     const prepared = plugin.prepare(pod, state);
     if (!prepared) continue;
-    speaking.push({ plugin, prepared });
     if (prepared.impossible) {
       impossible = { plugin: plugin.name, reason: prepared.impossible };
       break;
     }
+    if (prepared.update) updates.push(prepared.update);
     if (prepared.filter) filters.push({ name: plugin.name, filter: prepared.filter });
     if (prepared.onlyNodes) {
       only = only ? only.intersection(prepared.onlyNodes) : prepared.onlyNodes;
       narrowing.push(plugin.name);
     }
   }
-  /** Pods that are not where they really are. */
-  const moved = new Set<string>();
-
   function ask(node: NodeInfo, objecting?: Set<string>): Rejection | undefined {
+    if (impossible) return impossible.reason;
     for (const { name, filter } of filters) {
       const reason = filter(node);
       if (!reason) continue;
@@ -62,27 +59,11 @@ export function createFitCheck(
     return undefined;
   }
 
-  function askAnew(node: NodeInfo, objecting?: Set<string>): Rejection | undefined {
-    for (const plugin of plugins) {
-      const before = speaking.find((each) => each.plugin === plugin)?.prepared;
-      const prepared = plugin.dependsOnPods && !before?.update ? plugin.prepare(pod, state) : before;
-      const reason = prepared?.impossible ?? prepared?.filter?.(node);
-      if (!reason) continue;
-      objecting?.add(plugin.name);
-      return reason;
-    }
-    return undefined;
-  }
-
   function move(other: PodInfo, node: NodeInfo, by: 1 | -1): void {
     if (by === 1) state.place(other, node.name);
     else state.takeOff(other.uid);
-    if (!moved.delete(other.uid)) moved.add(other.uid);
-    for (const { prepared } of speaking) prepared.update?.(other, node, by);
+    for (const update of updates) update(other, node, by);
   }
-
-  const check = (node: NodeInfo, objecting?: Set<string>) =>
-    moved.size === 0 && !impossible ? ask(node, objecting) : askAnew(node, objecting);
 
   return {
     impossible,
@@ -90,15 +71,15 @@ export function createFitCheck(
     narrowing,
     check(node, objecting) {
       const promised = state.nominatedBefore(pod, node.name);
-      if (promised.length === 0) return check(node, objecting);
+      if (promised.length === 0) return ask(node, objecting);
       for (const other of promised) move(other, node, 1);
       let reason: Rejection | undefined;
       try {
-        reason = check(node, objecting);
+        reason = ask(node, objecting);
       } finally {
         for (const other of promised) move(other, node, -1);
       }
-      return reason ?? check(node, objecting);
+      return reason ?? ask(node, objecting);
     },
     place: (other, node) => move(other, node, 1),
     takeOff: (other, node) => move(other, node, -1),

@@ -25,7 +25,7 @@ export interface PreparedFilter {
   readonly onlyNodes?: ReadonlySet<string>;
   /** No node can match. */
   readonly impossible?: Rejection;
-  /** A pod came to a node (1) or left it (-1) since. Rules with `dependsOnPods` that are costly to prepare have it. */
+  /** A pod came to a node (1) or left it (-1) since; for what was prepared from pods of all nodes. */
   update?(pod: PodInfo, node: NodeInfo, by: 1 | -1): void;
 }
 
@@ -39,14 +39,20 @@ export type ClusterEvent =
   | { readonly kind: "pod-deleted"; readonly pod: PodInfo }
   /** `key`: `namespace/name`. */
   | { readonly kind: "claim-changed"; readonly key: string }
-  /** A volume, class, driver or capacity. */
-  | { readonly kind: "storage-changed" };
+  | {
+      readonly kind: "storage-changed";
+      readonly resource: StorageResource;
+      readonly type: "added" | "updated" | "deleted";
+    };
+
+export type StorageResource = "volume" | "class" | "csi-node" | "csi-driver" | "capacity" | "attachment";
 
 export interface NodeChange {
   readonly allocatable: boolean;
   readonly labels: boolean;
   readonly taints: boolean;
   readonly unschedulable: boolean;
+  readonly declaredFeatures: boolean;
 }
 
 export interface PodChange {
@@ -57,11 +63,14 @@ export interface PodChange {
 
 export interface FilterPlugin {
   readonly name: string;
-  /** It prepares itself from pods of all nodes. */
-  readonly dependsOnPods?: true;
   prepare(pod: PodInfo, state: ClusterState): PreparedFilter | undefined;
   /** What may change its mind; `helps` is asked about nothing else. */
   readonly events: readonly ClusterEvent["kind"][];
+  /**
+   * What it does when no node passed, before a search for victims; answers what it did or why it could do nothing.
+   * Upstream's PostFilter.
+   */
+  afterFailure?(pod: PodInfo, state: ClusterState): string;
   /** Whether the event may let a pod fit that this rule rejected. When in doubt, yes. */
   helps(event: ClusterEvent, pod: PodInfo, state: ClusterState): boolean;
 }
@@ -86,11 +95,21 @@ export interface Plugins {
   readonly scores: readonly ScorePlugin[];
 }
 
+/** DefaultPreemptionArgs: nodes that suffice as candidates, this share and at least so many. */
+export interface CandidateLimits {
+  readonly minCandidateNodesPercentage: number;
+  readonly minCandidateNodesAbsolute: number;
+}
+
 /** How pods that name it in `spec.schedulerName` are scheduled. */
 export interface Profile extends Plugins {
   readonly schedulerName: string;
   /** Whether pods may be removed for more important ones. */
   readonly preempts: boolean;
+  /** How many nodes a search for victims looks at. */
+  readonly candidates: CandidateLimits;
+  /** How long a pod waits for its volumes before it is tried elsewhere. */
+  readonly bindTimeoutMs: number;
   /** Of the nodes, how many with room are enough; undefined: the more nodes, the smaller a share. */
   readonly percentageOfNodesToScore?: number;
 }

@@ -28,8 +28,6 @@ export class NodeInfo {
   readonly podsWithTerms = new Set<PodInfo>();
   readonly podsWithRequiredAnti = new Set<PodInfo>();
 
-  readonly podsWithClaims = new Set<PodInfo>();
-
   constructor(name: string) {
     this.name = name;
   }
@@ -56,7 +54,6 @@ export class NodeInfo {
     for (const port of pod.hostPorts) this.hostPorts.add(port);
     if (pod.terms !== noTerms) this.podsWithTerms.add(pod);
     if (pod.terms.requiredAnti.length > 0) this.podsWithRequiredAnti.add(pod);
-    if (pod.claims.length > 0) this.podsWithClaims.add(pod);
   }
 
   removePod(uid: string): PodInfo | undefined {
@@ -67,7 +64,6 @@ export class NodeInfo {
     for (const port of pod.hostPorts) this.hostPorts.delete(port);
     this.podsWithTerms.delete(pod);
     this.podsWithRequiredAnti.delete(pod);
-    if (pod.claims.length > 0) this.podsWithClaims.delete(pod);
     return pod;
   }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeClock } from "#base";
 import { ClusterState } from "./cluster-state.ts";
-import { defaultPlugins } from "./default-plugins.ts";
+import { defaultProfile } from "./default-plugins.ts";
 import { makeNode, makePod } from "./fixtures.ts";
 import type { ClusterEvent } from "./framework.ts";
 import { NodeInfo } from "./node-info.ts";
@@ -12,7 +12,7 @@ import { createPodInfo } from "./pod-info.ts";
 function setUp() {
   const clock = new FakeClock();
   const queue = createPendingPods({
-    filters: defaultPlugins.filters,
+    filters: defaultProfile.filters,
     state: new ClusterState(),
     clock,
     onReady: () => undefined,
@@ -29,7 +29,7 @@ function setUp() {
 function nodeEvent(kind: "node-added" | "node-updated", options = {}): ClusterEvent {
   const node = new NodeInfo("n");
   node.setNode(makeNode("n", options));
-  const changed = { allocatable: true, labels: true, taints: true, unschedulable: true };
+  const changed = { allocatable: true, labels: true, taints: true, unschedulable: true, declaredFeatures: true };
   return kind === "node-added" ? { kind, node } : { kind, node, changed };
 }
 

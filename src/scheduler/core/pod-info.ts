@@ -27,6 +27,7 @@ export interface PodInfo {
   readonly hostPorts: readonly HostPort[];
   readonly terms: AffinityTerms;
   readonly claims: readonly PodClaim[];
+  readonly hasVolumes: boolean;
 }
 
 export function createPodInfo(pod: ReadonlyPod): PodInfo {
@@ -44,6 +45,7 @@ export function createPodInfo(pod: ReadonlyPod): PodInfo {
     hostPorts: hostPortsOf(pod),
     terms: affinityTermsOf(pod),
     claims: claimsOf(pod),
+    hasVolumes: (pod.spec?.volumes?.length ?? 0) > 0,
   };
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod, PodDisruptionBudget, PodSpec } from "#api";
 import { ClusterState, noObjects } from "./cluster-state.ts";
-import { defaultPlugins } from "./default-plugins.ts";
+import { defaultProfile } from "./default-plugins.ts";
 import { makeNode, makePod } from "./fixtures.ts";
 import { createPodInfo } from "./pod-info.ts";
 import { type Candidate, candidatesWanted, pickCandidate, preempt } from "./preempt.ts";
@@ -69,11 +69,11 @@ function run({ pod, pods = [], nodes = { n: "2" }, budgets = [], nominations = [
   for (const each of pods) state.setPod(each);
   for (const { pod: promised, node } of nominations) state.nominate(createPodInfo(promised), node);
   const info = createPodInfo(pod);
-  const decision = createDecider(defaultPlugins).decide(info, state);
+  const decision = createDecider(defaultProfile).decide(info, state);
   assert.ok("failure" in decision, "it fits without preemption");
   const before = picture(state);
   const { failure } = decision;
-  const result = preempt(info, { failure, state, filters: defaultPlugins.filters, now, random: () => 0 });
+  const result = preempt(info, { failure, state, filters: defaultProfile.filters, now, random: () => 0 });
   assert.deepEqual(picture(state), before, "the state is as it was");
   if ("message" in result) return result.message;
   return { node: result.node.name, victims: result.victims.map(({ name }) => name) };
@@ -297,7 +297,10 @@ for (const [name, candidates] of Object.entries<Candidate[]>({
 }
 
 test("preemption: a tenth of many nodes suffices, of few all are looked at", () => {
-  assert.deepEqual([1, 99, 100, 500, 5000].map(candidatesWanted), [1, 99, 100, 100, 500]);
+  assert.deepEqual(
+    [1, 99, 100, 500, 5000].map((count) => candidatesWanted(count)),
+    [1, 99, 100, 100, 500],
+  );
 });
 
 test("scheduling: room that was promised is taken at once by its pod, and kept from lesser ones", () => {
@@ -306,7 +309,7 @@ test("scheduling: room that was promised is taken at once by its pod, and kept f
   const boss = createPodInfo(makePod("boss", { requests: { cpu: "2" }, spec: { priority: 5 } }));
   state.nominate(boss, "b");
   const decide = (pod: Pod) => {
-    const decision = createDecider(defaultPlugins).decide(createPodInfo(pod), state);
+    const decision = createDecider(defaultProfile).decide(createPodInfo(pod), state);
     return "node" in decision ? [decision.node.name, decision.evaluated] : "nowhere";
   };
   assert.deepEqual(decide(boss.pod as Pod), ["b", 1]);

@@ -7,7 +7,7 @@
 import type { ClusterState } from "./cluster-state.ts";
 import { createFitCheck, type FitCheck } from "./fit-check.ts";
 import { type FitFailure, printFitFailure } from "./fit-error.ts";
-import { type FilterPlugin, type Rejection, rejection } from "./framework.ts";
+import { type CandidateLimits, type FilterPlugin, type Rejection, rejection } from "./framework.ts";
 import { compileSelector } from "./affinity-terms.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
@@ -29,9 +29,10 @@ export interface Candidate {
   readonly violations: number;
 }
 
-/** Nodes that suffice as candidates: this share, and at least so many. */
-const candidatesPercent = 10;
-const candidatesMin = 100;
+export const defaultCandidateLimits: CandidateLimits = {
+  minCandidateNodesPercentage: 10,
+  minCandidateNodesAbsolute: 100,
+};
 
 const notHelpful = rejection(false, "Preemption is not helpful for scheduling");
 const noVictims = rejection(false, "No preemption victims found for incoming pod");
@@ -45,9 +46,10 @@ export function preempt(
     /** Milliseconds since 1970: pods that have not started start now. */
     now: number;
     random?: () => number;
+    candidates?: CandidateLimits;
   },
 ): Preemption {
-  const { failure, state, filters, now, random = Math.random } = options;
+  const { failure, state, filters, now, random = Math.random, candidates = defaultCandidateLimits } = options;
   const { nodeCount, resolvable } = failure;
   const refused = whyNotEligible(pod, { resolvable, state });
   if (refused) return { message: `preemption: ${refused}`, isHopeless: false };
@@ -61,7 +63,7 @@ export function preempt(
   const violating: Candidate[] = [];
   if (!state.hasLower(pod.priority)) reject(noVictims, resolvable.length);
   else if (resolvable.length > 0) {
-    const wanted = candidatesWanted(resolvable.length);
+    const wanted = candidatesWanted(resolvable.length, candidates);
     const offset = Math.floor(random() * resolvable.length);
     const fit = createFitCheck(filters, { pod, state });
     for (let index = 0; index < resolvable.length; index++) {
@@ -78,8 +80,9 @@ export function preempt(
   return { message: `preemption: ${printFitFailure({ nodeCount, rejections })}`, isHopeless: true };
 }
 
-export function candidatesWanted(nodeCount: number): number {
-  return Math.min(nodeCount, Math.max(candidatesMin, Math.trunc((nodeCount * candidatesPercent) / 100)));
+export function candidatesWanted(nodeCount: number, limits = defaultCandidateLimits): number {
+  const share = Math.trunc((nodeCount * limits.minCandidateNodesPercentage) / 100);
+  return Math.min(nodeCount, Math.max(limits.minCandidateNodesAbsolute, share));
 }
 
 function whyNotEligible(

@@ -71,12 +71,27 @@ test("pod requests: extended resources and huge pages by name", () => {
 });
 
 test("pod requests: while a container is resized the larger of wanted and held counts, unless the resize can't be", () => {
-  const status = { name: "c", ready: true, restartCount: 0, image: "", imageID: "", allocatedResources: { cpu: "2" } };
-  const pod = makePod("p", { requests: { cpu: "1" }, status: { containerStatuses: [status] } });
+  const status = { name: "c", ready: true, restartCount: 0, image: "", imageID: "" };
+  const held = { ...status, allocatedResources: { cpu: "2" }, resources: { requests: { cpu: "1500m" } } };
+  const pod = makePod("p", { requests: { cpu: "1" }, status: { containerStatuses: [held] } });
   assert.equal(podRequests(pod).milliCpu, 2000);
-  const wanted = makePod("p", { requests: { cpu: "8" }, status: { containerStatuses: [status] } });
+  const wanted = makePod("p", { requests: { cpu: "8" }, status: { containerStatuses: [held] } });
   assert.equal(podRequests(wanted).milliCpu, 8000);
   const conditions = [{ type: "PodResizePending", status: "True", reason: "Infeasible" }];
-  const refused = makePod("p", { requests: { cpu: "8" }, status: { containerStatuses: [status], conditions } });
+  const refused = makePod("p", { requests: { cpu: "8" }, status: { containerStatuses: [held], conditions } });
   assert.equal(podRequests(refused).milliCpu, 2000);
+});
+
+test("pod requests: those of the whole pod replace the sum, and what is assumed for containers that ask for nothing", () => {
+  const spec = { resources: { requests: { cpu: "2" } }, overhead: { cpu: "100m" } };
+  const pod = makePod("p", { requests: { memory: "64Mi" }, spec });
+  const counted = (options = {}) => {
+    const { milliCpu, memory } = podRequests(pod, options);
+    return [milliCpu, memory / mebi];
+  };
+  assert.deepEqual(counted(), [2100, 64]);
+  assert.deepEqual(counted({ assume: true }), [2100, 64]);
+  assert.deepEqual(counted({ assume: true, podLevel: false }), [200, 64]);
+  const resized = { ...pod, status: { resources: { requests: { cpu: "3" } }, allocatedResources: { cpu: "4" } } };
+  assert.equal(podRequests(resized).milliCpu, 4100);
 });

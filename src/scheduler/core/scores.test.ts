@@ -6,8 +6,13 @@ import { makeNode, makePod } from "./fixtures.ts";
 import type { ScorePlugin } from "./framework.ts";
 import { createPodInfo } from "./pod-info.ts";
 import { imageLocality } from "./plugins/image-locality.ts";
-import { nodeAffinityScore } from "./plugins/node-affinity.ts";
-import { balancedAllocation, nodeResourcesScore } from "./plugins/node-resources.ts";
+import { createNodeAffinityScore } from "./plugins/node-affinity.ts";
+import {
+  createBalancedAllocation,
+  createNodeResourcesScore,
+  defaultFit,
+  defaultResources,
+} from "./plugins/node-resources.ts";
 import { taintTolerationScore } from "./plugins/taint-toleration.ts";
 import { createDecider, feasibleWanted } from "./schedule.ts";
 
@@ -48,8 +53,8 @@ test("scores: NodeAffinity adds the weights of the terms that match", () => {
   const nodeAffinity = { preferredDuringSchedulingIgnoredDuringExecution: [term(2, "x"), term(6, "y")] };
   const nodes = [makeNode("a"), makeNode("b", { labels: { x: "" } }), makeNode("c", { labels: { x: "", y: "" } })];
   const pod = makePod("p", { spec: { affinity: { nodeAffinity } } });
-  assert.deepEqual(scoresOf(nodeAffinityScore, { nodes, pod }), [0, 25, 100]);
-  assert.equal(scoresOf(nodeAffinityScore, { nodes, pod: makePod("p") }), undefined);
+  assert.deepEqual(scoresOf(createNodeAffinityScore(), { nodes, pod }), [0, 25, 100]);
+  assert.equal(scoresOf(createNodeAffinityScore(), { nodes, pod: makePod("p") }), undefined);
 });
 
 test("scores: NodeResourcesFit prefers what stays free", () => {
@@ -59,9 +64,9 @@ test("scores: NodeResourcesFit prefers what stays free", () => {
   ];
   const pod = makePod("p", { requests: { cpu: "3", memory: "5000" } });
   // (25 + 50) / 2 and (50 + 50) / 2, upstream's own example.
-  assert.deepEqual(scoresOf(nodeResourcesScore, { nodes, pod }), [37, 50]);
+  assert.deepEqual(scoresOf(createNodeResourcesScore(defaultFit), { nodes, pod }), [37, 50]);
   const others: [string, Pod][] = [["b", makePod("o", { requests: { cpu: "4", memory: "6000" } })]];
-  assert.deepEqual(scoresOf(nodeResourcesScore, { nodes, others, pod }), [37, 0]);
+  assert.deepEqual(scoresOf(createNodeResourcesScore(defaultFit), { nodes, others, pod }), [37, 0]);
 });
 
 test("scores: NodeResourcesBalancedAllocation prefers like shares of cpu and memory", () => {
@@ -70,8 +75,8 @@ test("scores: NodeResourcesBalancedAllocation prefers like shares of cpu and mem
     makeNode("b", { allocatable: { cpu: "6", memory: "10000" } }),
   ];
   const pod = makePod("p", { requests: { cpu: "3", memory: "5000" } });
-  assert.deepEqual(scoresOf(balancedAllocation, { nodes, pod }), [87, 100]);
-  assert.equal(scoresOf(balancedAllocation, { nodes, pod: makePod("p") }), undefined);
+  assert.deepEqual(scoresOf(createBalancedAllocation(defaultResources), { nodes, pod }), [68, 75]);
+  assert.equal(scoresOf(createBalancedAllocation(defaultResources), { nodes, pod: makePod("p") }), undefined);
 });
 
 test("scores: ImageLocality prefers nodes that have the image, if it is large and widespread", () => {
@@ -100,7 +105,7 @@ test("decider: takes the best node, any of equals", () => {
   state.setPod(makePod("o", { requests: { cpu: "2" }, spec: { nodeName: "b" } }));
   const chosen = new Set<string>();
   for (let step = 0; step < 10; step++) {
-    const decider = createDecider({ filters: [], scores: [nodeResourcesScore] }, () => step / 10);
+    const decider = createDecider({ filters: [], scores: [createNodeResourcesScore(defaultFit)] }, () => step / 10);
     const decision = decider.decide(createPodInfo(makePod("p")), state);
     if ("node" in decision) chosen.add(decision.node.name);
   }

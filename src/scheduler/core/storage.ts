@@ -7,6 +7,7 @@ import type {
   PersistentVolumeClaim,
   Pod,
   StorageClass,
+  VolumeAttachment,
 } from "#api";
 import { type DeepReadonly, quantityValue } from "#machinery";
 
@@ -22,6 +23,7 @@ export interface StorageObjects {
   csiNode(name: string): DeepReadonly<CSINode> | undefined;
   csiDriver(name: string): DeepReadonly<CSIDriver> | undefined;
   capacitiesOfClass(name: string): readonly DeepReadonly<CSIStorageCapacity>[];
+  attachmentsOf(nodeName: string): readonly DeepReadonly<VolumeAttachment>[];
 }
 
 export const noStorage: StorageObjects = {
@@ -32,6 +34,7 @@ export const noStorage: StorageObjects = {
   csiNode: () => undefined,
   csiDriver: () => undefined,
   capacitiesOfClass: () => [],
+  attachmentsOf: () => [],
 };
 
 /** A claim that a pod names, or that is made for one of its ephemeral volumes. */

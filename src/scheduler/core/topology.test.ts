@@ -3,12 +3,20 @@ import { test } from "node:test";
 import type { Pod, PodSpec, TopologySpreadConstraint } from "#api";
 import { selectorFromLabels } from "#machinery";
 import { type ClusterObjects, ClusterState, noObjects } from "./cluster-state.ts";
-import { defaultPlugins } from "./default-plugins.ts";
+import { defaultProfile } from "./default-plugins.ts";
 import { printFitFailure } from "./fit-error.ts";
 import { makeNode, makePod } from "./fixtures.ts";
 import { createPodInfo } from "./pod-info.ts";
-import { interPodAffinityFilter, interPodAffinityScore } from "./plugins/inter-pod-affinity.ts";
-import { topologySpreadFilter, topologySpreadScore } from "./plugins/topology-spread.ts";
+import {
+  createInterPodAffinityScore,
+  defaultInterPodAffinity,
+  interPodAffinityFilter,
+} from "./plugins/inter-pod-affinity.ts";
+import {
+  createTopologySpreadFilter,
+  createTopologySpreadScore,
+  defaultTopologySpread,
+} from "./plugins/topology-spread.ts";
 import { createDecider } from "./schedule.ts";
 
 const zoneKey = "topology.kubernetes.io/zone";
@@ -34,6 +42,10 @@ function cluster(pods: Record<string, Pod[]> = {}, objects?: ClusterObjects): Cl
 }
 
 /** The nodes that one rule lets through. */
+const topologySpreadFilter = createTopologySpreadFilter(defaultTopologySpread);
+const topologySpreadScore = createTopologySpreadScore(defaultTopologySpread);
+const interPodAffinityScore = createInterPodAffinityScore(defaultInterPodAffinity);
+
 function allowed(plugin: typeof topologySpreadFilter, pod: Pod, state: ClusterState): string {
   const prepared = plugin.prepare(createPodInfo(pod), state);
   const filter = prepared?.filter;
@@ -123,7 +135,7 @@ test("hard topology spread: matchLabelKeys tell one rollout from the next", () =
 test("hard topology spread: the message tells a missing label from a full domain", () => {
   const pod = makePod("p", { ...app("web"), spec: { ...spread({}), nodeSelector: { none: "" } } });
   const open = { ...pod, spec: { containers: [], ...spread({ minDomains: 5 }) } };
-  const decision = createDecider(defaultPlugins).decide(createPodInfo(open), cluster({ a1: [web()], b1: [web()] }));
+  const decision = createDecider(defaultProfile).decide(createPodInfo(open), cluster({ a1: [web()], b1: [web()] }));
   assert.ok("failure" in decision);
   assert.equal(
     printFitFailure(decision.failure),

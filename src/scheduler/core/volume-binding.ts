@@ -33,7 +33,7 @@ export interface VolumePlan {
 }
 
 export type VolumeConflict =
-  | "node(s) had volume node affinity conflict"
+  | "node(s) didn't match PersistentVolume's node affinity"
   | "node(s) didn't find available persistent volumes to bind"
   | "node(s) did not have enough free storage"
   | "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";
@@ -79,7 +79,7 @@ export function planVolumes(
   for (const { spec } of bound) {
     const volume = storage.volume(spec?.volumeName ?? "");
     if (volume && isReachable(volume, node)) continue;
-    if (volume) conflicts.push("node(s) had volume node affinity conflict");
+    if (volume) conflicts.push("node(s) didn't match PersistentVolume's node affinity");
     isMissing = !volume;
     break;
   }

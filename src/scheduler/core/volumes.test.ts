@@ -14,7 +14,7 @@ import type {
 } from "#api";
 import { createAssumedStorage } from "./assumed-storage.ts";
 import { ClusterState, noObjects } from "./cluster-state.ts";
-import { defaultPlugins } from "./default-plugins.ts";
+import { defaultProfile } from "./default-plugins.ts";
 import { printFitFailure } from "./fit-error.ts";
 import { makeNode, makePod } from "./fixtures.ts";
 import { createPodInfo } from "./pod-info.ts";
@@ -168,13 +168,13 @@ const cases: Case[] = [
     pod: using("c"),
     claims: [bound("c", "v")],
     volumes: [volume("v", on("x"))],
-    expected: "2 node(s) had volume node affinity conflict",
+    expected: "2 node(s) didn't match PersistentVolume's node affinity",
   },
   {
     name: "a bound claim whose volume is gone",
     pod: using("c"),
     claims: [bound("c", "v")],
-    expected: "2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
+    expected: 'persistentvolume "v" not found',
   },
   {
     name: "an unbound claim goes where a volume for it is",
@@ -289,7 +289,8 @@ const cases: Case[] = [
     claims: [bound("c", "v", { accessModes: ["ReadWriteOncePod"] })],
     volumes: [volume("v")],
     others: [user("other", "c", "n")],
-    expected: "2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",
+    expected:
+      "2 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
   },
   {
     name: "a disk that another pod writes to",
@@ -339,7 +340,7 @@ function stateOf({ others = [], ...world }: World & { others?: Pod[] }): Cluster
 
 for (const { name, pod, expected, ...world } of cases) {
   test(`volumes: ${name}`, () => {
-    const decision = createDecider(defaultPlugins).decide(createPodInfo(pod), stateOf(world));
+    const decision = createDecider(defaultProfile).decide(createPodInfo(pod), stateOf(world));
     const found = "failure" in decision ? printFitFailure(decision.failure) : decision.node.name;
     const isNode = expected === "n" || expected === "m";
     assert.equal(found, isNode ? expected : `0/2 nodes are available: ${expected}.`);
@@ -408,9 +409,9 @@ test("volumes: who holds a claim for one pod only can be preempted", () => {
   });
   const pod = using("c");
   const info = createPodInfo({ ...pod, spec: { containers: [], ...pod.spec, priority: 1 } });
-  const decision = createDecider(defaultPlugins).decide(info, state);
+  const decision = createDecider(defaultProfile).decide(info, state);
   assert.ok("failure" in decision);
-  const result = preempt(info, { failure: decision.failure, state, filters: defaultPlugins.filters, now: 0 });
+  const result = preempt(info, { failure: decision.failure, state, filters: defaultProfile.filters, now: 0 });
   assert.ok("victims" in result);
   assert.deepEqual([result.node.name, result.victims.map(({ name }) => name)], ["n", ["low"]]);
 });

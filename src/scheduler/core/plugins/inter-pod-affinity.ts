@@ -13,8 +13,18 @@ const notNear = rejection(false, "node(s) didn't match pod affinity rules");
 const notAway = rejection(true, "node(s) didn't match pod anti-affinity rules");
 const unwanted = rejection(true, "node(s) didn't satisfy existing pods anti-affinity rules");
 
-/** How much a required wish of a pod that is there counts when nodes are compared. */
-const requiredWeight = 1;
+/** InterPodAffinityArgs. */
+export interface InterPodAffinityArguments {
+  /** How much a required wish of a pod that is there counts when nodes are compared. */
+  readonly hardPodAffinityWeight: number;
+  /** For pods that wish nothing themselves. */
+  readonly ignorePreferredTermsOfExistingPods: boolean;
+}
+
+export const defaultInterPodAffinity: InterPodAffinityArguments = {
+  hardPodAffinityWeight: 1,
+  ignorePreferredTermsOfExistingPods: false,
+};
 
 function matches(
   { namespaces, namespaceSelector, selector }: AffinityTerm,
@@ -93,7 +103,6 @@ function countUnwelcoming(pod: PodInfo, state: ClusterState): Topology {
 
 export const interPodAffinityFilter: FilterPlugin = {
   name: "InterPodAffinity",
-  dependsOnPods: true,
   prepare(pod, state) {
     const { required, requiredAnti } = pod.terms;
     if (pod.terms === noTerms && state.nodesWithTerms.size === 0) return undefined;
@@ -151,13 +160,16 @@ export const interPodAffinityFilter: FilterPlugin = {
   },
 };
 
-export const interPodAffinityScore: ScorePlugin = {
+export const createInterPodAffinityScore = ({
+  hardPodAffinityWeight,
+  ignorePreferredTermsOfExistingPods,
+}: InterPodAffinityArguments): ScorePlugin => ({
   name: "InterPodAffinity",
   weight: 2,
   prepare(pod, state) {
     const { preferred, preferredAnti } = pod.terms;
     const hasPreferences = preferred.length > 0 || preferredAnti.length > 0;
-    if (!hasPreferences && state.nodesWithTerms.size === 0) return undefined;
+    if (!hasPreferences && (ignorePreferredTermsOfExistingPods || state.nodesWithTerms.size === 0)) return undefined;
     const topology = new Topology();
     const apply = (terms: readonly WeightedTerm[], about: PodInfo, at: { node: NodeInfo; sign: 1 | -1 }) => {
       for (const term of terms) {
@@ -170,8 +182,10 @@ export const interPodAffinityScore: ScorePlugin = {
         apply(preferred, other, { node, sign: 1 });
         apply(preferredAnti, other, { node, sign: -1 });
         if (other.terms === noTerms) continue;
-        for (const term of other.terms.required) {
-          if (matches(term, pod, state)) topology.add(node, term.topologyKey, requiredWeight);
+        if (hardPodAffinityWeight > 0) {
+          for (const term of other.terms.required) {
+            if (matches(term, pod, state)) topology.add(node, term.topologyKey, hardPodAffinityWeight);
+          }
         }
         apply(other.terms.preferred, pod, { node, sign: 1 });
         apply(other.terms.preferredAnti, pod, { node, sign: -1 });
@@ -180,7 +194,7 @@ export const interPodAffinityScore: ScorePlugin = {
     if (topology.isEmpty) return undefined;
     return { score: (node) => topology.sum(node), normalize: normalizeBetweenExtremes };
   },
-};
+});
 
 function normalizeBetweenExtremes(scores: Float64Array): void {
   let min = Infinity;
@@ -190,6 +204,7 @@ function normalizeBetweenExtremes(scores: Float64Array): void {
     max = Math.max(max, score);
   }
   for (let index = 0; index < scores.length; index++) {
-    scores[index] = max > min ? Math.trunc((scoreMax * ((scores[index] ?? 0) - min)) / (max - min)) : 0;
+    // In this order, as upstream: it loses a point here and there.
+    scores[index] = max > min ? Math.trunc(scoreMax * (((scores[index] ?? 0) - min) / (max - min))) : 0;
   }
 }

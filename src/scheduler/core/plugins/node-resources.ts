@@ -2,113 +2,226 @@
 import { type FilterPlugin, type Rejection, rejection, type ScorePlugin, scoreMax } from "../framework.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
+import { amountOf, isExtended, isScalar, podRequests, type Resources } from "../resources.ts";
 
-/** What is missing, in upstream's order; undefined when the pod fits. */
-function missing({ requests }: PodInfo, { pods, allocatable, requested }: NodeInfo): string[] | undefined {
-  let found: string[] | undefined;
-  const lacks = (reason: string) => {
-    found ??= [];
-    found.push(reason);
+export interface ResourceWeight {
+  readonly name: string;
+  readonly weight: number;
+}
+
+/** NodeResourcesFitArgs. */
+export interface FitArguments {
+  readonly ignoredResources: readonly string[];
+  /** What stands before the `/` of the names of extended resources. */
+  readonly ignoredResourceGroups: readonly string[];
+  readonly scoringStrategy: {
+    readonly type: "LeastAllocated" | "MostAllocated" | "RequestedToCapacityRatio";
+    readonly resources: readonly ResourceWeight[];
+    /** Utilization in percent, scores from 0 to 10. */
+    readonly requestedToCapacityRatio?: { readonly shape: readonly ShapePoint[] };
   };
-  if (pods.size + 1 > allocatable.pods) lacks("Too many pods");
+}
+
+export interface ShapePoint {
+  readonly utilization: number;
+  readonly score: number;
+}
+
+export const defaultResources: readonly ResourceWeight[] = [
+  { name: "cpu", weight: 1 },
+  { name: "memory", weight: 1 },
+];
+
+export const defaultFit: FitArguments = {
+  ignoredResources: [],
+  ignoredResourceGroups: [],
+  scoringStrategy: { type: "LeastAllocated", resources: defaultResources },
+};
+
+/** Names in upstream's order of reasons. */
+function* wantedOf({ milliCpu, memory, ephemeralStorage, others }: Resources): Iterable<readonly [string, number]> {
   // What a pod does not ask for is no reason, even on a node that has promised too much of it.
-  const { milliCpu, memory, ephemeralStorage } = requests;
-  if (milliCpu > 0 && milliCpu > allocatable.milliCpu - requested.milliCpu) lacks("Insufficient cpu");
-  if (memory > 0 && memory > allocatable.memory - requested.memory) lacks("Insufficient memory");
-  if (ephemeralStorage > 0 && ephemeralStorage > allocatable.ephemeralStorage - requested.ephemeralStorage) {
-    lacks("Insufficient ephemeral-storage");
-  }
-  for (const [name, amount] of requests.others) {
-    const free = (allocatable.others.get(name) ?? 0) - (requested.others.get(name) ?? 0);
-    if (amount > 0 && amount > free) lacks(`Insufficient ${name}`);
-  }
-  return found;
+  if (milliCpu > 0) yield ["cpu", milliCpu];
+  if (memory > 0) yield ["memory", memory];
+  if (ephemeralStorage > 0) yield ["ephemeral-storage", ephemeralStorage];
+  for (const entry of others) if (entry[1] > 0) yield entry;
 }
 
-/** A pod that is larger than the empty node doesn't get in by removing others. */
-function isTooLarge({ requests }: PodInfo, { allocatable }: NodeInfo): boolean {
-  if (requests.milliCpu > allocatable.milliCpu || requests.memory > allocatable.memory) return true;
-  if (requests.ephemeralStorage > allocatable.ephemeralStorage || allocatable.pods === 0) return true;
-  for (const [name, amount] of requests.others) if (amount > (allocatable.others.get(name) ?? 0)) return true;
-  return false;
-}
+export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups }: FitArguments): FilterPlugin {
+  const isIgnored = (name: string) =>
+    isExtended(name) &&
+    (ignoredResources.includes(name) || ignoredResourceGroups.includes(name.split("/", 1)[0] as string)); // of a text there is a first part
+  const wantsOf = ({ requests }: PodInfo) => [...wantedOf(requests)].filter(([name]) => !isIgnored(name));
+  type Wants = ReturnType<typeof wantsOf>;
+  /** A pod that is larger than the empty node doesn't get in by removing others. */
+  const fitsEmpty = (wants: Wants, { allocatable }: NodeInfo) =>
+    wants.every(([name, amount]) => amount <= amountOf(allocatable, name));
 
-export const nodeResourcesFit: FilterPlugin = {
-  name: "NodeResourcesFit",
-  prepare(pod) {
-    // Few combinations occur, and many nodes share one.
-    const rejections = new Map<string, Rejection>();
-    return {
-      filter(node) {
-        const reasons = missing(pod, node);
-        if (!reasons) return undefined;
-        const isResolvable = !isTooLarge(pod, node);
-        const key = `${isResolvable} ${reasons.join()}`;
-        let found = rejections.get(key);
-        if (!found) {
-          found = rejection(isResolvable, ...reasons);
+  return {
+    name: "NodeResourcesFit",
+    prepare(pod) {
+      const wants = wantsOf(pod);
+      const { milliCpu, memory } = pod.requests;
+      const isSimple = wants.every(([name]) => name === "cpu" || name === "memory");
+      // Few combinations occur, and many nodes share one.
+      const rejections = new Map<string, Rejection>();
+      return {
+        filter(node) {
+          const { pods, allocatable, requested } = node;
+          // Nearly all nodes and pods; without a loop.
+          const fits =
+            isSimple &&
+            pods.size < allocatable.pods &&
+            (milliCpu === 0 || milliCpu <= allocatable.milliCpu - requested.milliCpu) &&
+            (memory === 0 || memory <= allocatable.memory - requested.memory);
+          if (fits) return undefined;
+          const missing = wants.filter(
+            ([name, amount]) => amount > amountOf(allocatable, name) - amountOf(requested, name),
+          );
+          const reasons = missing.map(([name]) => `Insufficient ${name}`);
+          if (pods.size + 1 > allocatable.pods) reasons.unshift("Too many pods");
+          if (reasons.length === 0) return undefined;
+          const isResolvable = fitsEmpty(missing, node);
+          const key = `${isResolvable} ${reasons.join()}`;
+          const found = rejections.get(key) ?? rejection(isResolvable, ...reasons);
           rejections.set(key, found);
-        }
-        return found;
-      },
-    };
-  },
-  events: ["node-added", "node-updated", "pod-deleted", "pod-updated"],
-  helps(event, pod) {
-    switch (event.kind) {
-      case "node-added":
-        return !isTooLarge(pod, event.node);
-      case "node-updated":
-        return event.changed.allocatable && !isTooLarge(pod, event.node);
-      case "pod-deleted":
-        return true;
-      case "pod-updated":
-        return event.changed.scaledDown;
-      default:
-        return false;
+          return found;
+        },
+      };
+    },
+    events: ["node-added", "node-updated", "pod-deleted", "pod-updated"],
+    helps(event, pod) {
+      switch (event.kind) {
+        case "node-added":
+          return event.node.allocatable.pods > 0 && fitsEmpty(wantsOf(pod), event.node);
+        case "node-updated":
+          return event.changed.allocatable && event.node.allocatable.pods > 0 && fitsEmpty(wantsOf(pod), event.node);
+        case "pod-deleted":
+          return true;
+        case "pod-updated":
+          return event.changed.scaledDown;
+        default:
+          return false;
+      }
+    },
+  };
+}
+
+/** Linear between the points, level outside them. */
+function brokenLine(shape: readonly ShapePoint[]): (utilization: number) => number {
+  return (utilization) => {
+    let before = shape[0];
+    for (const point of shape) {
+      if (utilization <= point.utilization && before) {
+        if (before === point) return point.score * 10;
+        const slope =
+          ((point.score - before.score) * 10 * (utilization - before.utilization)) /
+          (point.utilization - before.utilization);
+        return before.score * 10 + Math.trunc(slope);
+      }
+      before = point;
     }
-  },
-};
+    return (before?.score ?? 0) * 10;
+  };
+}
 
-/** Upstream's LeastAllocated: the more of cpu and memory stays free, the better. Counts a little for pods that ask for nothing. */
-export const nodeResourcesScore: ScorePlugin = {
-  name: "NodeResourcesFit",
-  weight: 1,
-  prepare({ assumed: wants }) {
-    const free = (used: number, capacity: number) =>
+/** 0…100 for what would be used of a node's capacity. */
+function strategyOf({ type, requestedToCapacityRatio }: FitArguments["scoringStrategy"]) {
+  if (type === "LeastAllocated") {
+    return (used: number, capacity: number) =>
       used > capacity ? 0 : Math.trunc(((capacity - used) * scoreMax) / capacity);
-    return {
-      score({ allocatable, assumed }) {
-        let sum = 0;
-        let count = 0;
-        if (allocatable.milliCpu > 0) {
-          sum += free(assumed.milliCpu + wants.milliCpu, allocatable.milliCpu);
-          count++;
-        }
-        if (allocatable.memory > 0) {
-          sum += free(assumed.memory + wants.memory, allocatable.memory);
-          count++;
-        }
-        return count === 0 ? 0 : Math.trunc(sum / count);
-      },
-    };
-  },
-};
+  }
+  if (type === "MostAllocated") {
+    return (used: number, capacity: number) => Math.trunc((Math.min(used, capacity) * scoreMax) / capacity);
+  }
+  const line = brokenLine(requestedToCapacityRatio?.shape ?? []);
+  return (used: number, capacity: number) =>
+    line(used > capacity ? scoreMax : Math.trunc((used * scoreMax) / capacity));
+}
 
-/** Prefers nodes where cpu and memory would be used to the same degree: 1 minus the standard deviation of the two shares. */
-export const balancedAllocation: ScorePlugin = {
-  name: "NodeResourcesBalancedAllocation",
-  weight: 1,
-  prepare({ requests }) {
-    // A pod that asks for nothing changes no balance, and would drive all such pods to one node.
-    if (requests.milliCpu === 0 && requests.memory === 0) return undefined;
-    return {
-      score({ allocatable, requested }) {
-        if (allocatable.milliCpu === 0 || allocatable.memory === 0) return scoreMax;
-        const cpu = Math.min(1, (requested.milliCpu + requests.milliCpu) / allocatable.milliCpu);
-        const memory = Math.min(1, (requested.memory + requests.memory) / allocatable.memory);
-        return Math.trunc((1 - Math.abs(cpu - memory) / 2) * scoreMax);
-      },
-    };
-  },
-};
+/**
+ * Prefers nodes by how much of them is used; LeastAllocated unless configured: the more stays free, the better.
+ * Counts a little for pods that ask for nothing. Requests of the pod as a whole don't count here, as upstream's don't.
+ */
+export function createNodeResourcesScore({ scoringStrategy }: FitArguments): ScorePlugin {
+  const { type, resources } = scoringStrategy;
+  const of = strategyOf(scoringStrategy);
+  const isRatio = type === "RequestedToCapacityRatio";
+  return {
+    name: "NodeResourcesFit",
+    weight: 1,
+    prepare({ pod, assumed, requests }) {
+      const wants = pod.spec?.resources
+        ? podRequests(pod, { assume: true, podLevel: false })
+        : { ...requests, ...assumed };
+      const counted = resources
+        .map(({ name, weight }) => ({ name, weight, wanted: amountOf(wants, name) }))
+        .filter(({ name, wanted }) => wanted > 0 || !isScalar(name));
+      return {
+        score({ allocatable, assumed, requested }) {
+          let sum = 0;
+          let weights = 0;
+          for (const { name, weight, wanted } of counted) {
+            const capacity = amountOf(allocatable, name);
+            if (capacity === 0) continue;
+            const inUse =
+              name === "cpu" ? assumed.milliCpu : name === "memory" ? assumed.memory : amountOf(requested, name);
+            const score = of(inUse + wanted, capacity);
+            if (isRatio && score <= 0) continue;
+            sum += score * weight;
+            weights += weight;
+          }
+          if (weights === 0) return 0;
+          return isRatio ? Math.round(sum / weights) : Math.trunc(sum / weights);
+        },
+      };
+    },
+  };
+}
+
+/**
+ * Prefers nodes whose resources become more evenly used by the pod: 1 minus the standard deviation of the used shares, with the pod
+ * compared to without it.
+ */
+export function createBalancedAllocation(resources: readonly ResourceWeight[]): ScorePlugin {
+  return {
+    name: "NodeResourcesBalancedAllocation",
+    weight: 1,
+    prepare({ requests }) {
+      const counted = resources
+        .map(({ name }) => ({ name, wanted: amountOf(requests, name) }))
+        .filter(({ name, wanted }) => wanted > 0 || !isScalar(name));
+      // A pod that asks for nothing changes no balance, and would drive all such pods to one node.
+      if (counted.every(({ wanted }) => wanted === 0)) return undefined;
+      const before: number[] = [];
+      const after: number[] = [];
+      return {
+        score({ allocatable, requested }) {
+          let length = 0;
+          for (const { name, wanted } of counted) {
+            const capacity = amountOf(allocatable, name);
+            if (capacity === 0) continue;
+            const used = amountOf(requested, name);
+            before[length] = Math.min(1, used / capacity);
+            after[length++] = Math.min(1, (used + wanted) / capacity);
+          }
+          const half = scoreMax / 2;
+          return half + Math.trunc((half + evenness(after, length) - evenness(before, length)) / 2);
+        },
+      };
+    },
+  };
+}
+
+function evenness(shares: readonly number[], length: number): number {
+  let deviation = 0;
+  if (length === 2) deviation = Math.abs(((shares[0] ?? 0) - (shares[1] ?? 0)) / 2);
+  else if (length > 2) {
+    let sum = 0;
+    for (let index = 0; index < length; index++) sum += shares[index] ?? 0;
+    let squares = 0;
+    for (let index = 0; index < length; index++) squares += ((shares[index] ?? 0) - sum / length) ** 2;
+    deviation = Math.sqrt(squares / length);
+  }
+  return Math.trunc((1 - deviation) * scoreMax);
+}

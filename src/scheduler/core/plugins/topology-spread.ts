@@ -18,10 +18,20 @@ const uneven = rejection(true, "node(s) didn't match pod topology spread constra
 const unlabelled = rejection(false, "node(s) didn't match pod topology spread constraints (missing required label)");
 
 const hostname = "kubernetes.io/hostname";
-const defaults = [
-  { topologyKey: hostname, maxSkew: 3 },
-  { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5 },
+const whenUnsatisfiable = "ScheduleAnyway";
+const systemDefaults: readonly TopologySpreadConstraint[] = [
+  { topologyKey: hostname, maxSkew: 3, whenUnsatisfiable },
+  { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5, whenUnsatisfiable },
 ];
+
+/** PodTopologySpreadArgs. */
+export interface TopologySpreadArguments {
+  /** For pods without constraints of their own; System: upstream's. */
+  readonly defaultingType: "System" | "List";
+  readonly defaultConstraints: readonly DeepReadonly<TopologySpreadConstraint>[];
+}
+
+export const defaultTopologySpread: TopologySpreadArguments = { defaultingType: "System", defaultConstraints: [] };
 
 interface Constraint {
   readonly topologyKey: string;
@@ -32,16 +42,27 @@ interface Constraint {
   readonly includes: (node: NodeInfo) => boolean;
 }
 
-function constraintsOf(info: PodInfo, whenUnsatisfiable: string): Constraint[] {
-  return (info.pod.spec?.topologySpreadConstraints ?? [])
-    .filter((constraint) => constraint.whenUnsatisfiable === whenUnsatisfiable)
-    .map((constraint) => ({
-      topologyKey: constraint.topologyKey,
-      maxSkew: constraint.maxSkew,
-      minDomains: constraint.minDomains ?? 1,
-      selector: selectorOf(constraint, info),
-      includes: inclusion(constraint, info),
-    }));
+const noConstraints: readonly Constraint[] = [];
+
+function constraintsOf(
+  info: PodInfo,
+  { state, args, action }: { state: ClusterState; args: TopologySpreadArguments; action: string },
+): readonly Constraint[] {
+  const own = info.pod.spec?.topologySpreadConstraints ?? [];
+  const { defaultingType, defaultConstraints } = args;
+  const given = own.length > 0 ? own : defaultingType === "System" ? systemDefaults : defaultConstraints;
+  const wanted = given.filter((constraint) => constraint.whenUnsatisfiable === action);
+  if (wanted.length === 0) return noConstraints;
+  // The defaults are about the pods that belong together with this one.
+  const selector = own.length > 0 ? undefined : state.objects.selectorOf(info.pod);
+  if (own.length === 0 && !selector) return noConstraints;
+  return wanted.map((constraint) => ({
+    topologyKey: constraint.topologyKey,
+    maxSkew: constraint.maxSkew,
+    minDomains: constraint.minDomains ?? 1,
+    selector: selector ?? selectorOf(constraint, info),
+    includes: inclusion(constraint, info),
+  }));
 }
 
 /** With the pod's own values of `matchLabelKeys`, which tell one rollout from the next. */
@@ -63,17 +84,19 @@ function inclusion(constraint: DeepReadonly<TopologySpreadConstraint>, info: Pod
     (!required || required(node)) && (nodeTaintsPolicy !== "Honor" || areTolerated(node.hardTaints, tolerations));
 }
 
+const noCounts: NodeCounts = new Map();
+
+/** A selector of everything counts nothing, upstream's oddity. */
 const countsFor = ({ selector }: Constraint, { namespace }: PodInfo, state: ClusterState): NodeCounts =>
-  state.count({ namespace, selector, terminating: false });
+  selector.everything ? noCounts : state.count({ namespace, selector, terminating: false });
 
 const hasAllKeys = (node: NodeInfo, constraints: readonly Constraint[]): boolean =>
   constraints.every(({ topologyKey }) => node.labels[topologyKey] !== undefined);
 
-export const topologySpreadFilter: FilterPlugin = {
+export const createTopologySpreadFilter = (args: TopologySpreadArguments): FilterPlugin => ({
   name: "PodTopologySpread",
-  dependsOnPods: true,
   prepare(info, state) {
-    const constraints = constraintsOf(info, "DoNotSchedule");
+    const constraints = constraintsOf(info, { state, args, action: "DoNotSchedule" });
     if (constraints.length === 0) return undefined;
     const eligible = state.nodes.filter((node) => hasAllKeys(node, constraints));
     const checks = constraints.map((constraint) => {
@@ -119,8 +142,8 @@ export const topologySpreadFilter: FilterPlugin = {
     };
   },
   events: ["node-added", "node-updated", "pod-added", "pod-updated", "pod-deleted"],
-  helps(event, info) {
-    const constraints = constraintsOf(info, "DoNotSchedule");
+  helps(event, info, state) {
+    const constraints = constraintsOf(info, { state, args, action: "DoNotSchedule" });
     switch (event.kind) {
       case "node-added":
         return hasAllKeys(event.node, constraints);
@@ -138,7 +161,7 @@ export const topologySpreadFilter: FilterPlugin = {
         return false;
     }
   },
-};
+});
 
 function smallest(values: Iterable<number>): number {
   let min = Number.POSITIVE_INFINITY;
@@ -146,22 +169,13 @@ function smallest(values: Iterable<number>): number {
   return min;
 }
 
-function softConstraints(info: PodInfo, state: ClusterState): { constraints: Constraint[]; areDefaults: boolean } {
-  if ((info.pod.spec?.topologySpreadConstraints ?? []).length > 0) {
-    return { constraints: constraintsOf(info, "ScheduleAnyway"), areDefaults: false };
-  }
-  const selector = state.objects.selectorOf(info.pod);
-  if (!selector) return { constraints: [], areDefaults: true };
-  const includes = compileRequired(info) ?? (() => true);
-  return { constraints: defaults.map((each) => ({ ...each, minDomains: 1, selector, includes })), areDefaults: true };
-}
-
-export const topologySpreadScore: ScorePlugin = {
+export const createTopologySpreadScore = (args: TopologySpreadArguments): ScorePlugin => ({
   name: "PodTopologySpread",
   weight: 2,
   prepare(info, state, nodes) {
-    const { constraints, areDefaults } = softConstraints(info, state);
+    const constraints = constraintsOf(info, { state, args, action: "ScheduleAnyway" });
     if (constraints.length === 0) return undefined;
+    const areDefaults = args.defaultingType === "System" && !info.pod.spec?.topologySpreadConstraints?.length;
     // Of the defaults a node without zone still takes part in spreading over nodes.
     const isScored = (node: NodeInfo) => areDefaults || hasAllKeys(node, constraints);
     const scored = nodes.filter(isScored);
@@ -202,7 +216,7 @@ export const topologySpreadScore: ScorePlugin = {
       normalize: normalizeFewestBest,
     };
   },
-};
+});
 
 const ignored = -1;
 

@@ -24,6 +24,7 @@ export const volumeBinding: FilterPlugin = {
   events: ["node-added", "node-updated", "claim-changed", "storage-changed"],
   helps(event, pod) {
     if (event.kind === "claim-changed") return pod.claims.some(({ key }) => key === event.key);
+    if (event.kind === "storage-changed") return event.resource !== "attachment" && event.type !== "deleted";
     return event.kind !== "node-updated" || event.changed.labels;
   },
 };

@@ -5,7 +5,7 @@ import { type FilterPlugin, rejection } from "../framework.ts";
 
 const inUse = rejection(
   true,
-  "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode",
+  "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
 );
 const noDisk = rejection(true, "node(s) had no available disk");
 
@@ -37,18 +37,17 @@ function areInConflict(a: Volume, b: Volume): boolean {
 
 export const volumeRestrictions: FilterPlugin = {
   name: "VolumeRestrictions",
-  dependsOnPods: true,
   prepare({ pod, claims }, state) {
     const disks = pod.spec?.volumes?.filter(isDisk) ?? [];
     const { storage } = state.objects;
-    let isUsed = false;
+    const used: string[] = [];
     for (const { key, name, isEphemeral } of claims) {
       if (isEphemeral) continue;
       const claim = storage.claim(key);
       if (!claim) return { impossible: rejection(false, `persistentvolumeclaim "${name}" not found`) };
-      if (claim.spec?.accessModes?.includes("ReadWriteOncePod") && state.claimUsers(key) > 0) isUsed = true;
+      if (claim.spec?.accessModes?.includes("ReadWriteOncePod") && state.claimUsers(key) > 0) used.push(key);
     }
-    if (!isUsed && disks.length === 0) return undefined;
+    if (used.length === 0 && disks.length === 0) return undefined;
     return {
       filter({ pods }) {
         for (const own of disks) {
@@ -56,7 +55,8 @@ export const volumeRestrictions: FilterPlugin = {
             if (other.spec?.volumes?.some((volume) => areInConflict(own, volume))) return noDisk;
           }
         }
-        return isUsed ? inUse : undefined;
+        // Asked anew: a search for victims takes pods off.
+        return used.some((key) => state.claimUsers(key) > 0) ? inUse : undefined;
       },
     };
   },

@@ -1,4 +1,5 @@
 import { type FilterPlugin, rejection } from "../framework.ts";
+import { classOf } from "../storage.ts";
 
 const conflict = rejection(false, "node(s) had no available volume zone");
 
@@ -13,9 +14,23 @@ export const volumeZone: FilterPlugin = {
   name: "VolumeZone",
   prepare({ claims }, { objects: { storage } }) {
     if (claims.length === 0) return undefined;
+    const none = (reason: string) => ({ impossible: rejection(false, reason) });
     const wanted: { name: string; alias: string; values: ReadonlySet<string> }[] = [];
-    for (const { key } of claims) {
-      const volume = storage.volume(storage.claim(key)?.spec?.volumeName ?? "");
+    for (const { key, name: claimName, isEphemeral } of claims) {
+      if (isEphemeral) continue;
+      const claim = storage.claim(key);
+      if (!claim) return none(`persistentvolumeclaim "${claimName}" not found`);
+      const volumeName = claim.spec?.volumeName;
+      if (!volumeName) {
+        const className = classOf(claim);
+        if (className === "") return none("PersistentVolumeClaim had no pv name and storageClass name");
+        const storageClass = storage.storageClass(className);
+        if (!storageClass) return none(`storageclass.storage.k8s.io "${className}" not found`);
+        if (storageClass.volumeBindingMode === "WaitForFirstConsumer") continue;
+        return none("PersistentVolume had no name");
+      }
+      const volume = storage.volume(volumeName);
+      if (!volume) return none(`persistentvolume "${volumeName}" not found`);
       for (const [name, alias] of labels) {
         for (const label of [name, alias]) {
           const value = volume?.metadata.labels?.[label];
@@ -36,6 +51,8 @@ export const volumeZone: FilterPlugin = {
   events: ["node-added", "node-updated", "claim-changed", "storage-changed"],
   helps(event, pod) {
     if (event.kind === "claim-changed") return pod.claims.some(({ key }) => key === event.key);
+    if (event.kind === "storage-changed")
+      return event.type !== "deleted" && (event.resource === "volume" || event.resource === "class");
     return event.kind !== "node-updated" || event.changed.labels;
   },
 };
