@@ -26,6 +26,8 @@ export { type Address, isIpv6Text, parseCidr, parseIp, printIp } from "./ip.ts";
 export { creationText } from "./columns.ts";
 export { kinds } from "./kinds.ts";
 export { customScaleKind, scaleKind } from "./autoscaling/scale.ts";
+export { readSchedule, ScheduleError } from "./batch/cron-job/schedule.ts";
+export { isTimeZone } from "./batch/cron-job/time-zone.ts";
 export { contentOf, derTag, readDer, readInside, writeDer } from "./certificates/der.ts";
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";
 export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/mandatory.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { tryColumns, tryCreate, tryUpdate } from "../trial.ts";
-import { checkSchedule, ScheduleError } from "./cron-job/schedule.ts";
+import { readSchedule, ScheduleError } from "./cron-job/schedule.ts";
 import { cronJobKind } from "./cron-job.ts";
 
 const pods = { spec: { containers: [{ name: "c", image: "a" }], restartPolicy: "Never" } };
@@ -48,8 +48,8 @@ test("cron job: schedules", () => {
     ["TZ=Nowhere/X 0 * * * *", "provided bad location Nowhere/X: unknown time zone Nowhere/X"],
   ];
   for (const [schedule, message] of cases) {
-    if (message === "") checkSchedule(schedule);
-    else assert.throws(() => checkSchedule(schedule), new ScheduleError(message), schedule);
+    if (message === "") readSchedule(schedule);
+    else assert.throws(() => readSchedule(schedule), new ScheduleError(message), schedule);
   }
 });
 

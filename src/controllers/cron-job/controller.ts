@@ -1,14 +1,17 @@
 /** Starts Jobs when their time has come. */
-import type { CronJob, CronJobStatus, Job } from "#api";
+import { type CronJob, type CronJobStatus, isTimeZone, type Job, ScheduleError } from "#api";
 import { keyOf, type WorkQueue } from "#client";
-import { goQuote, isStatusError, semanticEqual } from "#machinery";
-import { type Controller, defineController, onEvery } from "../lib/controller.ts";
+import { formatTime, goQuote, isStatusError, semanticEqual } from "#machinery";
+import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
 import { controllerOf, isControlledBy, isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
 import { indexByController, managedBy } from "../lib/owner-index.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
-import { type CronEvent, followJobs, kind, newJob, planRun, surplusJobs, withoutJob } from "./reconcile.ts";
-import { parseSchedule, type Schedule, ScheduleError } from "./schedule.ts";
+import { type CronEvent, followJobs, kind, newJob, nextInMs, planRun, surplusJobs, withoutJob } from "./reconcile.ts";
+import { parseSchedule, type Schedule } from "./schedule.ts";
+
+/** An old object may have what is refused today: Go takes these two for UTC and for the zone of the machine. */
+const isKnownZone = (name: string): boolean => name === "" || name === "Local" || isTimeZone(name);
 
 export const cronJobController: Controller = defineController({
   name: "cronjob-controller",
@@ -19,7 +22,19 @@ export const cronJobController: Controller = defineController({
 
     function watches(queue: WorkQueue) {
       return [
-        onEvery(cronJobs, (cronJob) => queue.add(keyOf(cronJob))),
+        watch(cronJobs, {
+          added: (cronJob) => queue.add(keyOf(cronJob)),
+          updated(cronJob, old) {
+            const { schedule: text = "", timeZone } = cronJob.spec ?? {};
+            if (text === old.spec?.schedule && timeZone === old.spec.timeZone) return queue.add(keyOf(cronJob));
+            // What the new schedule would have started before is not made up for.
+            const schedule = readSchedule(cronJob, {
+              reason: "UnParseableCronJobSchedule",
+              message: `unparseable schedule for cronjob: ${text}`,
+            });
+            if (schedule) queue.addAfter(keyOf(cronJob), nextInMs(cronJob, { schedule, now: clock.now() }));
+          },
+        }),
         onEvery(jobs, (job) => {
           const reference = controllerOf(job);
           if (reference?.kind === kind.kind) queue.add(`${namespaceOf(job)}/${reference.name}`);
@@ -31,6 +46,7 @@ export const cronJobController: Controller = defineController({
       const cronJob = cronJobs.get(key);
       if (!cronJob) return;
       const owned = managedBy(jobs, cronJob);
+      for (const job of surplusJobs(cronJob, owned)) await deleteJob(cronJob, nameOf(job));
       const followed = followJobs(cronJob, owned);
       for (const job of followed.unexpected) await reportUnexpected(cronJob, job);
       say(cronJob, followed.events);
@@ -41,14 +57,16 @@ export const cronJobController: Controller = defineController({
         events.event(cronJob, { type: "Normal", reason: "MissingJob", message });
         status = withoutJob(status, uid);
       }
-      if (!isDeleting(cronJob) && !cronJob.spec?.suspend) {
-        const schedule = readSchedule(cronJob);
-        if (schedule) status = await runIfDue(cronJob, status, { schedule, queue });
+      const schedule = isDeleting(cronJob) ? undefined : scheduleOf(cronJob);
+      let failure: unknown;
+      if (schedule) {
+        const run = await runIfDue(cronJob, status, { schedule, queue });
+        ({ status, failure } = run);
       }
       if (!semanticEqual(status, cronJob.status)) {
         await unlessGone(client.resource("batch/v1/cronjobs").updateStatus({ ...(cronJob as CronJob), status })); // sent, never changed
       }
-      for (const job of surplusJobs(cronJob, owned)) await deleteJob(cronJob, nameOf(job));
+      if (failure !== undefined) throw failure;
     }
 
     const exists = async (cronJob: Seen<CronJob>, jobName: string): Promise<boolean> =>
@@ -62,18 +80,35 @@ export const cronJobController: Controller = defineController({
       events.event(cronJob, { type: "Warning", reason: "UnexpectedJob", message });
     }
 
-    function readSchedule(cronJob: Seen<CronJob>): Schedule | undefined {
-      const { schedule: text = "", timeZone } = cronJob.spec ?? {};
+    /** Undefined when it can't or must not be followed. */
+    function scheduleOf(cronJob: Seen<CronJob>): Schedule | undefined {
+      const { schedule = "", timeZone, suspend } = cronJob.spec ?? {};
+      const warn = (reason: string, message: string) => events.event(cronJob, { type: "Warning", reason, message });
+      if (timeZone !== undefined && !isKnownZone(timeZone)) {
+        warn("UnknownTimeZone", `invalid timeZone: ${goQuote(timeZone)}: unknown time zone ${timeZone}`);
+        return undefined;
+      }
+      if (suspend) return undefined;
+      if (schedule.includes("TZ")) {
+        const more = "see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details";
+        const message = `CRON_TZ or TZ used in schedule ${goQuote(schedule)} is not officially supported, ${more}`;
+        warn("UnsupportedSchedule", message);
+      }
+      return readSchedule(cronJob, {
+        reason: "UnparseableSchedule",
+        message: `unparseable schedule: ${goQuote(schedule)}`,
+      });
+    }
+
+    /** An event tells when it can't be read. */
+    function readSchedule(cronJob: Seen<CronJob>, warning: Record<"reason" | "message", string>): Schedule | undefined {
+      const { schedule = "", timeZone } = cronJob.spec ?? {};
       try {
-        return parseSchedule(text, timeZone);
+        return parseSchedule(schedule, timeZone !== undefined && isKnownZone(timeZone) ? timeZone : undefined);
       } catch (error) {
-        if (error instanceof ScheduleError) {
-          const message = `unparseable schedule: ${goQuote(text)} : ${error.message}`;
-          events.event(cronJob, { type: "Warning", reason: "UnparseableSchedule", message });
-        } else if (error instanceof RangeError) {
-          const message = `invalid timeZone: ${goQuote(timeZone ?? "")}: unknown time zone ${timeZone}`;
-          events.event(cronJob, { type: "Warning", reason: "UnknownTimeZone", message });
-        } else throw error;
+        if (!(error instanceof ScheduleError)) throw error;
+        const why = warning.reason === "UnparseableSchedule" ? ` : ${error.message}` : "";
+        events.event(cronJob, { type: "Warning", ...warning, message: warning.message + why });
         return undefined;
       }
     }
@@ -82,28 +117,32 @@ export const cronJobController: Controller = defineController({
       cronJob: Seen<CronJob>,
       status: CronJobStatus,
       { schedule, queue }: { schedule: Schedule; queue: WorkQueue },
-    ): Promise<CronJobStatus> {
+    ): Promise<{ status: CronJobStatus; failure?: unknown }> {
       const plan = planRun(cronJob, status, { schedule, now: clock.now() });
       say(cronJob, plan.events);
       if (plan.nextInMs !== undefined) queue.addAfter(keyOf(cronJob), plan.nextInMs);
-      if (plan.startMs === undefined) return status;
-      let active = status.active ?? [];
-      for (const { name = "", uid } of plan.replace) {
-        await deleteJob(cronJob, name);
-        active = active.filter((reference) => reference.uid !== uid);
+      if (plan.startMs === undefined) return { status };
+      let after = status;
+      try {
+        for (const { name = "", uid } of plan.replace) {
+          await replaceJob(cronJob, name);
+          after = withoutJob(after, uid);
+        }
+        const job = await createJob(cronJob, plan.startMs);
+        if (!job || after.active?.some(({ uid }) => uid === uidOf(job))) return { status: after };
+        const reference = {
+          kind: "Job",
+          apiVersion: "batch/v1",
+          name: nameOf(job),
+          namespace: namespaceOf(job),
+          uid: uidOf(job),
+          resourceVersion: job.metadata.resourceVersion ?? "",
+        };
+        const lastScheduleTime = formatTime(plan.startMs);
+        return { status: { ...after, active: [...(after.active ?? []), reference], lastScheduleTime } };
+      } catch (failure) {
+        return { status: after, failure };
       }
-      const job = await createJob(cronJob, plan.startMs);
-      if (!job) return status;
-      const reference = {
-        kind: "Job",
-        apiVersion: "batch/v1",
-        name: nameOf(job),
-        namespace: namespaceOf(job),
-        uid: uidOf(job),
-        resourceVersion: job.metadata.resourceVersion ?? "",
-      };
-      const lastScheduleTime = `${new Date(plan.startMs).toISOString().slice(0, 19)}Z`;
-      return { ...status, active: [...active, reference], lastScheduleTime };
     }
 
     /** Undefined when nothing was or should be written down. */
@@ -117,9 +156,9 @@ export const cronJobController: Controller = defineController({
       } catch (error) {
         if (isNamespaceTerminating(error)) return undefined;
         if (isStatusError(error, "AlreadyExists")) {
-          // Ours of a moment ago, before its note was written.
+          // Ours of a moment ago, before its note was written; or somebody else's, who is to know.
           const existing = await own.get(nameOf(job));
-          if (isControlledBy(existing, cronJob)) return existing;
+          return isControlledBy(existing, cronJob) ? existing : undefined;
         }
         const message = `Error creating job: ${messageOf(error)}`;
         events.event(cronJob, { type: "Warning", reason: "FailedCreate", message });
@@ -127,16 +166,29 @@ export const cronJobController: Controller = defineController({
       }
     }
 
-    async function deleteJob(cronJob: Seen<CronJob>, name: string): Promise<void> {
+    /** Throws when it is still there. */
+    async function replaceJob(cronJob: Seen<CronJob>, name: string): Promise<void> {
       try {
-        const own = client.resource("batch/v1/jobs", namespaceOf(cronJob));
-        await unlessGone(own.delete(name, { propagationPolicy: "Background" }));
+        await client.resource("batch/v1/jobs", namespaceOf(cronJob)).get(name);
+      } catch (error) {
+        const message = `Get job: ${messageOf(error)}`;
+        events.event(cronJob, { type: "Warning", reason: "FailedGet", message });
+        throw error;
+      }
+      if (!(await deleteJob(cronJob, name))) throw new Error(`could not replace job ${namespaceOf(cronJob)}/${name}`);
+    }
+
+    async function deleteJob(cronJob: Seen<CronJob>, name: string): Promise<boolean> {
+      const own = client.resource("batch/v1/jobs", namespaceOf(cronJob));
+      try {
+        await own.delete(name, { propagationPolicy: "Background" });
       } catch (error) {
         const message = `Deleted job: ${messageOf(error)}`;
         events.event(cronJob, { type: "Warning", reason: "FailedDelete", message });
-        throw error;
+        return false;
       }
       events.event(cronJob, { type: "Normal", reason: "SuccessfulDelete", message: `Deleted job ${name}` });
+      return true;
     }
 
     function say(cronJob: Seen<CronJob>, list: readonly CronEvent[]): void {

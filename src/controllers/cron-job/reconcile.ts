@@ -1,8 +1,8 @@
 /** Whether a CronJob's time has come, and what its status says about its Jobs. Pure. Upstream: cronjob_controllerv2.go. */
 import type { CronJob, CronJobStatus, Job, ObjectReference } from "#api";
-import { formatTime, timeMs } from "#machinery";
-import { byCreation, controllerReference, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
-import type { Schedule } from "./schedule.ts";
+import { timeMs } from "#machinery";
+import { controllerReference, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
+import { type Schedule, timeInZone } from "./schedule.ts";
 
 export const kind = { apiVersion: "batch/v1", kind: "CronJob" };
 const scheduledAnnotation = "batch.kubernetes.io/cronjob-scheduled-timestamp";
@@ -81,61 +81,70 @@ export function planRun(
   { schedule, now }: { schedule: Schedule; now: number },
 ): CronPlan {
   const { startingDeadlineSeconds, concurrencyPolicy } = cronJob.spec ?? {};
-  const created = timeMs(cronJob.metadata.creationTimestamp);
-  const last = timeMs(status.lastScheduleTime);
-  let since = Number.isNaN(last) ? created : last;
-  if (startingDeadlineSeconds !== undefined) since = Math.max(since, now - startingDeadlineSeconds * 1000);
-  const { due, missed } = dueTime(schedule, since, now);
+  const of = { ...cronJob, status };
+  const deadlineMs = startingDeadlineSeconds === undefined ? undefined : startingDeadlineSeconds * 1000;
+  const { due, missed, isNever } = mostRecent(schedule, Math.max(earliestMs(of), now - (deadlineMs ?? Infinity)), now);
   const events: CronEvent[] = [];
+  const say = (type: "Normal" | "Warning", reason: string, message: string) => events.push({ type, reason, message });
+  if (isNever) {
+    const why = "time difference between two schedules is less than 1 second";
+    say("Warning", "InvalidSchedule", `invalid schedule: ${cronJob.spec?.schedule} : ${why}`);
+    return { replace: [], events };
+  }
+  const plan = { replace: [], events, nextInMs: nextInMs(of, { schedule, now }) };
+  if (due === undefined) return plan;
   if (missed > missedMax) {
-    const message = `too many missed start times: ${missed}. Set or decrease .spec.startingDeadlineSeconds or check clock skew`;
-    events.push({ type: "Warning", reason: "TooManyMissedTimes", message });
+    const advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew";
+    say("Warning", "TooManyMissedTimes", `too many missed start times. ${advice}`);
   }
-  const next = schedule.next(now);
-  const plan = { replace: [], events, ...(next === undefined ? {} : { nextInMs: next - now + delayMs }) };
-  if (due === undefined || due === last) return plan;
   const active = status.active ?? [];
-  if (active.some(({ name }) => name === jobName(cronJob, due))) return plan;
-  if (startingDeadlineSeconds !== undefined && due + startingDeadlineSeconds * 1000 < now) {
-    const message = `Missed scheduled time to start a job: ${new Date(due).toUTCString().replace("GMT", "+0000")}`;
-    events.push({ type: "Warning", reason: "MissSchedule", message });
+  if (deadlineMs !== undefined && due + deadlineMs < now) {
+    const time = new Date(due).toUTCString().replace("GMT", "+0000");
+    say("Warning", "MissSchedule", `Missed scheduled time to start a job: ${time}`);
+  } else if (due === timeMs(status.lastScheduleTime) || active.some(({ name }) => name === jobName(cronJob, due))) {
     return plan;
-  }
-  if (concurrencyPolicy === "Forbid" && active.length > 0) {
+  } else if (concurrencyPolicy === "Forbid" && active.length > 0) {
     const message = "Not starting job because prior execution is running and concurrency policy is Forbid";
-    events.push({ type: "Normal", reason: "JobAlreadyActive", message });
-    return plan;
-  }
-  return { ...plan, startMs: due, replace: concurrencyPolicy === "Replace" ? active : [] };
+    say("Normal", "JobAlreadyActive", message);
+  } else return { ...plan, startMs: due, replace: concurrencyPolicy === "Replace" ? active : [] };
+  return plan;
 }
 
-/** The latest time that has come since then. */
-function dueTime(schedule: Schedule, since: number, now: number): { due: number | undefined; missed: number } {
-  const first = schedule.next(since);
-  if (first === undefined || first > now) return { due: undefined, missed: 0 };
+/** Since when times may have been missed. */
+const earliestMs = ({ metadata, status }: Seen<CronJob>): number =>
+  timeMs(status?.lastScheduleTime ?? metadata.creationTimestamp);
+
+/** When to look again: a little after the next time. Of a changed schedule this time hasn't come yet, whatever was missed. */
+export function nextInMs(cronJob: Seen<CronJob>, { schedule, now }: { schedule: Schedule; now: number }): number {
+  const earliest = earliestMs(cronJob);
+  const { due, missed, isNever } = mostRecent(schedule, earliest, now);
+  const next = schedule.next(isNever ? now : (due ?? (missed === 0 ? earliest : now)));
+  return next === undefined ? 0 : next + delayMs - now;
+}
+
+interface Recent {
+  /** The latest time that has come. */
+  readonly due?: number;
+  /** A guess by the distance of the first two. */
+  readonly missed: number;
+  /** There is no such day. */
+  readonly isNever?: boolean;
+}
+
+function mostRecent(schedule: Schedule, earliest: number, now: number): Recent {
+  const first = schedule.next(earliest);
+  if (first === undefined) return { missed: 0, isNever: true };
+  if (now < first) return { missed: 0 };
   const second = schedule.next(first);
-  if (second === undefined || second > now) return { due: first, missed: 1 };
-  // After a long time the first ones tell the pace, and only the last ones are walked through.
-  const pace = second - first;
-  const estimate = Math.floor((now - first) / pace) + 1;
-  let due = second;
-  if (estimate > missedMax) {
-    for (let back = pace; ; back *= 2) {
-      const found = schedule.next(Math.max(first, now - back));
-      if (found !== undefined && found <= now) {
-        due = found;
-        break;
-      }
-      if (now - back <= first) break;
-    }
-  }
-  let missed = Math.max(2, estimate);
-  if (estimate <= missedMax) missed = 2;
-  for (let next = schedule.next(due); next !== undefined && next <= now; next = schedule.next(due)) {
-    due = next;
-    if (estimate <= missedMax) missed++;
-  }
-  return { due, missed };
+  if (second === undefined) return { missed: 0, isNever: true };
+  if (now < second) return { missed: 0, due: first };
+  const pace = Math.round((second - first) / 1000) * 1000;
+  const missed = Math.floor((now - first) / pace) + 1;
+  // Not all are walked through, only those after the last but one at this pace.
+  let due: number | undefined;
+  let next = schedule.next(first + (missed - 2) * pace);
+  for (; next !== undefined && next <= now; next = schedule.next(next)) due = next;
+  return due === undefined ? { missed } : { missed, due };
 }
 
 /** The same time makes the same name, so that it is started once. */
@@ -151,7 +160,10 @@ export function newJob(cronJob: Seen<CronJob>, scheduledMs: number): Job {
       name: jobName(cronJob, scheduledMs),
       namespace: namespaceOf(cronJob),
       ...(metadata?.labels ? { labels: metadata.labels } : {}),
-      annotations: { ...metadata?.annotations, [scheduledAnnotation]: formatTime(scheduledMs) },
+      annotations: {
+        ...metadata?.annotations,
+        [scheduledAnnotation]: timeInZone(scheduledMs, cronJob.spec?.timeZone ?? "UTC"),
+      },
       ownerReferences: [controllerReference(cronJob, kind)],
     },
     ...(spec ? { spec } : {}),
@@ -162,14 +174,13 @@ export function newJob(cronJob: Seen<CronJob>, scheduledMs: number): Job {
 /** Finished Jobs beyond the limits, oldest first. */
 export function surplusJobs({ spec }: Seen<CronJob>, jobs: readonly Seen<Job>[]): Seen<Job>[] {
   const limits = { Complete: spec?.successfulJobsHistoryLimit, Failed: spec?.failedJobsHistoryLimit };
-  const startOf = (job: Seen<Job>) => job.status?.startTime ?? "";
+  /** Those without a start last, names decide between equals. */
+  const rank = (job: Seen<Job>) => `${job.status?.startTime ?? "~"} ${nameOf(job)}`;
   return (["Complete", "Failed"] as const).flatMap((outcome) => {
     const limit = limits[outcome];
     if (limit === undefined) return [];
     const ended = jobs.filter((job) => finishedAs(job) === outcome);
     const surplus = Math.max(0, ended.length - limit);
-    return ended
-      .sort((a, b) => (startOf(a) < startOf(b) ? -1 : startOf(a) > startOf(b) ? 1 : byCreation(a, b)))
-      .slice(0, surplus);
+    return ended.sort((a, b) => (rank(a) < rank(b) ? -1 : 1)).slice(0, surplus);
   });
 }

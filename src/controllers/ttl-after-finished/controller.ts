@@ -13,7 +13,8 @@ export function expiryMs(job: Seen<Job>): number | undefined {
     ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
   );
   if (ttlSecondsAfterFinished === undefined || !end || isDeleting(job)) return undefined;
-  return timeMs(end.lastTransitionTime) + ttlSecondsAfterFinished * 1000;
+  const at = timeMs(end.lastTransitionTime) + ttlSecondsAfterFinished * 1000;
+  return Number.isNaN(at) ? undefined : at;
 }
 
 export const ttlAfterFinishedController: Controller = defineController({

@@ -4,7 +4,7 @@ import { validateCount } from "../../counts.ts";
 import { Place } from "../../place.ts";
 import type { CronJob, CronJobSpec, JobTemplateSpec } from "../../types.d.ts";
 import { validateJobSpec } from "../job/validate.ts";
-import { checkSchedule, ScheduleError } from "./schedule.ts";
+import { readSchedule, ScheduleError } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
 
 const policies = ["Allow", "Forbid", "Replace"];
@@ -29,7 +29,7 @@ export function validateCronJob({ spec = { schedule: "", jobTemplate: {} } }: Cr
 /** The time zone has a field of its own; objects from before that keep it in the schedule. */
 function validateSchedule({ schedule, timeZone }: CronJobSpec, at: Place, old: CronJobSpec | undefined): void {
   try {
-    checkSchedule(schedule);
+    readSchedule(schedule);
   } catch (error) {
     if (!(error instanceof ScheduleError)) throw error;
     at.invalid(schedule, error.message);
