@@ -20,6 +20,9 @@ export interface EventRecorderOptions {
   readonly host?: string;
   readonly clock?: Clock;
   readonly log?: Logger;
+  /** See EventWriterOptions. */
+  readonly waitingMax?: number;
+  readonly sendersMax?: number;
 }
 
 export interface ClosableEventRecorder extends EventRecorder {
@@ -48,11 +51,11 @@ export function objectReference(about: DeepReadonly<KubernetesObject>, fieldPath
 }
 
 export function createEventRecorder(options: EventRecorderOptions): ClosableEventRecorder {
-  const { client, component, host, clock = realClock, log = silentLogger } = options;
-  const writer = createEventWriter({ client, clock, log });
+  const { client, component, clock = realClock, log = silentLogger, ...bounds } = options;
+  const writer = createEventWriter({ ...bounds, client, clock, log });
   const correlator = createEventCorrelator(eventName);
   return {
-    event(about, { type, reason, message, annotations, fieldPath }) {
+    event(about, { type, reason, message, annotations, fieldPath, host = options.host }) {
       const now = clock.now();
       const time = secondTime(now);
       const involvedObject = objectReference(about, fieldPath);

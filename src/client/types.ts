@@ -124,6 +124,8 @@ export interface EventRecorder {
       related?: DeepReadonly<KubernetesObject>;
       annotations?: Record<string, string>;
       fieldPath?: string;
+      /** The node, where one recorder speaks for several. */
+      host?: string;
     },
   ): void;
 }

@@ -9,6 +9,10 @@ export { cgroupRootOf, type KubeletDependencies, type KubeletOptions } from "./o
 export { removeNode } from "./remove-node.ts";
 export { nodeFolders } from "./runtime-setup.ts";
 export { createWebhookAuth, type KubeletAuth, type KubeletUser } from "./server/auth.ts";
+export type { Behavior } from "./simulated/behavior.ts";
+export type { SimulatedNodes, SimulatedNodesOptions, Usage } from "./simulated/simulated-nodes.ts";
+/** Only who simulates has it in memory. */
+export const loadSimulatedNodes = () => import("./simulated/simulated-nodes.ts");
 export {
   createKubeletServer,
   kubeletPort,

@@ -11,5 +11,7 @@ export {
 } from "./network.ts";
 export { fillDisk } from "./fill-disk.ts";
 export { leftovers } from "./leftovers.ts";
+export { type Cluster, type ClusterOptions, startCluster } from "./start-cluster.ts";
+export { scaledClock } from "./scaled-clock.ts";
 export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";
 export { type Random, createRandom, type Fuzz, fuzz, anyJson } from "./fuzz.ts";

@@ -65,7 +65,7 @@ export function recordEvent(
   );
 }
 
-function containerPath({ spec }: PodView, { name }: ContainerSpec): string {
+export function containerPath({ spec }: PodView, { name }: ContainerSpec): string {
   const list = spec?.containers.some((one) => one.name === name)
     ? "containers"
     : spec?.initContainers?.some((one) => one.name === name)

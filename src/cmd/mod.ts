@@ -1,0 +1,5 @@
+/** What clusters inside other programs are made of. */
+export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
+export { writeAdminKubeconfig } from "./kubeconfig-file.ts";
+export { dataLayout } from "./settings.ts";
+export { kubernetesVersion } from "./version.ts";

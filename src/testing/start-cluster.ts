@@ -1,0 +1,157 @@
+/**
+ * A whole cluster in the process of a test: API server with an embedded store in a folder of its own, controllers, scheduler and simulated
+ * nodes, on a loopback port, without root or anything installed. What tests of operators and tools talk to.
+ */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { type Clock, type Logger, realClock, silentLogger } from "#base";
+import type { Node } from "#api";
+import { type Client, createInformers, type Informer } from "#client";
+import { type ControlPlane, dataLayout, kubernetesVersion, startControlPlane, writeAdminKubeconfig } from "#cmd";
+import { createControllers } from "#controllers";
+import { loadSimulatedNodes, type SimulatedNodes, type SimulatedNodesOptions } from "#kubelet";
+import { createScheduler } from "#scheduler";
+
+type ControllerOptions = NonNullable<Parameters<typeof createControllers>[0]["options"]>;
+
+export interface ClusterOptions {
+  /** How many simulated nodes, or more about them; none when missing. */
+  readonly nodes?: number | ({ readonly count: number } & Partial<Omit<SimulatedNodesOptions, "client" | "informers">>);
+  /** Missing: when there are nodes. */
+  readonly scheduler?: boolean;
+  /** Over those that suit a test. */
+  readonly controllers?: Partial<ControllerOptions>;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  /** Of the API server; any free one when missing. */
+  readonly port?: number;
+}
+
+export interface Cluster {
+  /** Acts as the administrator, without a socket in between. */
+  readonly client: Client;
+  clientFor(user: { readonly name: string; readonly groups?: readonly string[]; readonly userAgent?: string }): Client;
+  /** `https://127.0.0.1:…`. */
+  readonly server: string;
+  readonly kubeconfigPath: string;
+  readonly kubeconfig: string;
+  readonly nodes: SimulatedNodes | undefined;
+  /** Ends everything and removes its folder. */
+  close(): Promise<void>;
+}
+
+/** Resolves when requests are answered and all nodes are ready for pods. */
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const { clock = realClock, log = silentLogger } = options;
+  const given = typeof options.nodes === "number" ? { count: options.nodes } : options.nodes;
+  const directory = mkdtempSync(path.join(tmpdir(), "sampan-cluster-"));
+  const layout = dataLayout(directory);
+  const stop = new AbortController();
+  const { signal } = stop;
+  const parts: Promise<unknown>[] = [];
+  let plane: ControlPlane | undefined;
+  const close = async () => {
+    stop.abort();
+    await Promise.all(parts);
+    await plane?.close();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    plane = await startControlPlane({
+      layout,
+      serviceCidr: "10.96.0.0/16",
+      clusterDomain: "cluster.local",
+      bindAddress: "127.0.0.1",
+      port: options.port ?? 0,
+      advertiseAddress: "127.0.0.1",
+      staticTokens: new Map(),
+      clock,
+      log,
+    });
+    const { client: clientOf, pki, port, legacyToken } = plane;
+    const server = `https://127.0.0.1:${port}`;
+    await writeAdminKubeconfig(layout.kubeconfig, { server, pki });
+    const clientFor: Cluster["clientFor"] = ({ name, groups = [], userAgent = "test" }) =>
+      clientOf({ name, groups, userAgent });
+    const admin = { name: "kubernetes-admin", groups: ["system:masters"] };
+    const client = clientFor(admin);
+
+    const userAgent = "kube-controller-manager";
+    const manager = clientFor({ name: "system:kube-controller-manager", userAgent });
+    const informers = createInformers(manager, { clock, log });
+    const accounts = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+    const controllers = createControllers({
+      informers,
+      clock,
+      log,
+      clientFor: (account) =>
+        account === undefined
+          ? manager
+          : clientFor({ name: `system:serviceaccount:kube-system:${account}`, groups: accounts, userAgent }),
+      options: {
+        clusterCidrs: [clusterCidrFor(given?.count ?? 0)],
+        serviceCidrs: ["10.96.0.0/16"],
+        rootCa: pki.authority.certificate,
+        legacyToken,
+        namespaceDelayMs: 0,
+        ...options.controllers,
+      },
+    });
+    parts.push(controllers.run(signal), informers.run(signal));
+    if (options.scheduler ?? given !== undefined) {
+      const schedulerClient = clientFor({ name: "system:kube-scheduler", userAgent: "kube-scheduler" });
+      const seen = createInformers(schedulerClient, { clock, log });
+      parts.push(
+        createScheduler({ client: schedulerClient, informers: seen, clock, log }).run(signal),
+        seen.run(signal),
+      );
+    }
+    const kubelet = clientFor({ ...admin, userAgent: "kubelet" });
+    const nodes =
+      given &&
+      (await loadSimulatedNodes()).startSimulatedNodes(
+        { version: kubernetesVersion, clock, log, ...given, client: kubelet },
+        signal,
+      );
+    if (nodes) parts.push(nodes.done);
+    await nodes?.ready;
+    if (nodes) await schedulable(informers.of("v1/nodes"), nodes.names.length);
+    return {
+      client,
+      clientFor,
+      server,
+      kubeconfigPath: layout.kubeconfig,
+      kubeconfig: readFileSync(layout.kubeconfig, "utf8"),
+      nodes,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Nodes are born with a taint, which the controllers take away once they know them to be ready. */
+function schedulable(nodes: Informer<Node>, count: number): Promise<void> {
+  return new Promise((resolve) => {
+    const look = () => {
+      const free = nodes
+        .list()
+        .filter(({ spec }) => spec?.podCIDR && !spec.taints?.some(({ key }) => key === notReady));
+      if (free.length < count) return;
+      queueMicrotask(() => stop());
+      resolve();
+    };
+    const stop = nodes.addHandler({ added: look, updated: look });
+  });
+}
+
+const notReady = "node.kubernetes.io/not-ready";
+
+/** The usual pod network, as wide as it must be for a /24 for each node. */
+export function clusterCidrFor(nodes: number): string {
+  const prefixBits = Math.min(16, 24 - Math.ceil(Math.log2(Math.max(1, nodes))));
+  const start = (((10 << 24) | (244 << 16)) & (-1 << (32 - prefixBits))) >>> 0;
+  return `${[24, 16, 8, 0].map((shift) => (start >>> shift) & 255).join(".")}/${prefixBits}`;
+}
