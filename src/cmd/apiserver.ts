@@ -1,9 +1,9 @@
 /** `sampan apiserver`: the API server alone on the embedded store; no loops, no node. */
-import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
+import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
 import { checkAddresses } from "./addresses.ts";
 import { apiFlags, readApiFlags } from "./api-flags.ts";
-import { CommandError, defineCommand } from "./command.ts";
-import { startControlPlane } from "./control-plane.ts";
+import { CommandError, defineCommand, type Invocation } from "./command.ts";
+import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { portHolder } from "./machine.ts";
 import { exitWith, runCommand } from "./run-command.ts";
@@ -19,7 +19,7 @@ const {
   ...place
 } = placeFlags;
 
-const flags = {
+export const apiserverFlags = {
   ...place,
   "advertise-address": {
     type: "string",
@@ -29,39 +29,51 @@ const flags = {
   ...apiFlags,
 } as const satisfies FlagSpecs;
 
+type ApiserverValues = FlagValues<typeof apiserverFlags>;
+
 export const command = defineCommand({
   summary: "Run the API server alone",
-  flags,
-  async run({ flags: given, out, err, signal }) {
-    const values = withServiceRanges(given);
-    const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
-    checkAddresses(values, []);
-    const layout = dataLayout(values["data-dir"]);
-    const holder = portHolder(values["secure-port"]);
-    if (holder)
-      throw new CommandError(`port ${values["secure-port"]} is held by ${holder}; stop it, or pass --secure-port N`);
-    const bind = values["bind-address"];
-    const advertiseAddress = values["advertise-address"] ?? (bind === "0.0.0.0" || bind === "::" ? "127.0.0.1" : bind);
-    const plane = await startControlPlane({
-      layout,
-      serviceCidr: values["service-cidr"],
-      clusterDomain: values["cluster-domain"],
-      bindAddress: bind,
-      port: values["secure-port"],
-      advertiseAddress,
-      ...(await readApiFlags(values, log)),
-      clock: realClock,
-      log,
-    });
+  flags: apiserverFlags,
+  run: (invocation) => runApiServer(invocation),
+});
+
+/** Until the signal aborts. `beside`: what runs in the same process, and resolves when it has ended. */
+export async function runApiServer(
+  { flags: given, out, err, signal }: Pick<Invocation<typeof apiserverFlags>, "flags" | "out" | "err" | "signal">,
+  beside?: (context: { plane: ControlPlane; values: ApiserverValues; log: Logger }) => Promise<void>,
+): Promise<number> {
+  const values = withServiceRanges(given);
+  const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
+  checkAddresses(values, []);
+  const layout = dataLayout(values["data-dir"]);
+  const holder = portHolder(values["secure-port"]);
+  if (holder)
+    throw new CommandError(`port ${values["secure-port"]} is held by ${holder}; stop it, or pass --secure-port N`);
+  const bind = values["bind-address"];
+  const advertiseAddress = values["advertise-address"] ?? (bind === "0.0.0.0" || bind === "::" ? "127.0.0.1" : bind);
+  const plane = await startControlPlane({
+    layout,
+    serviceCidr: values["service-cidr"],
+    clusterDomain: values["cluster-domain"],
+    bindAddress: bind,
+    port: values["secure-port"],
+    advertiseAddress,
+    ...(await readApiFlags(values, log)),
+    clock: realClock,
+    log,
+  });
+  try {
     await writeAdminKubeconfig(layout.kubeconfig, {
       server: `https://${advertiseAddress}:${plane.port}`,
       pki: plane.pki,
     });
     out(`serving on https://${advertiseAddress}:${plane.port}; export KUBECONFIG=${layout.kubeconfig}\n`);
+    await beside?.({ plane, values, log });
     if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
+  } finally {
     await plane.close();
-    return 0;
-  },
-});
+  }
+  return 0;
+}
 
 if (import.meta.main) await exitWith(runCommand("apiserver", command, process.argv.slice(2)));

@@ -1,7 +1,7 @@
 /** The HTTPS server beside a part, for as long as it runs: flags under upstream's names, a certificate of its own if none is given. */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import type { ComponentServer, KeyPair } from "#apiserver";
+import type { ComponentServer, HealthCheck, KeyPair } from "#apiserver";
 import type { Clock, FlagSpecs, FlagValues, Logger, MetricRegistry } from "#base";
 import type { Client } from "#client";
 import { CommandError } from "./command.ts";
@@ -36,6 +36,8 @@ export type ComponentValues = FlagValues<typeof componentFlags> & { readonly "se
 export interface ComponentOptions {
   readonly name: string;
   readonly metrics: MetricRegistry;
+  /** Beside `ping`. */
+  readonly checks?: ReadonlyMap<string, HealthCheck>;
   readonly client: Client;
   /** PEM: authority of client certificates. */
   readonly clientCa?: string;
@@ -78,7 +80,7 @@ export async function serveComponent(values: ComponentValues, options: Component
 
 async function makeServer(
   values: ComponentValues,
-  { name, metrics, client, clientCa, clock, log, given }: ComponentOptions & { given: KeyPair | undefined },
+  { name, metrics, checks, client, clientCa, clock, log, given }: ComponentOptions & { given: KeyPair | undefined },
 ): Promise<ComponentServer> {
   const { createComponentServer, selfSignedPair } = await import("#apiserver");
   const { certificate: cert, key } = given ?? (await selfSignedPair("localhost", clock.now()));
@@ -90,6 +92,7 @@ async function makeServer(
     profiling: values.profiling,
     tls: { cert, key, ...(clientCa !== undefined && { clientCa }) },
     metrics,
+    ...(checks && { checks }),
     auth: createComponentAuth(client, clock),
     clock,
     log,

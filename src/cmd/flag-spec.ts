@@ -1,3 +1,5 @@
+import type { FlagSpec } from "#base";
+
 /** Short forms of flags, for parts that have dozens of them. */
 export const text = (value: string, help: string) => ({ type: "string", value, help }) as const;
 /** Separated by commas, or given several times. */
@@ -6,6 +8,10 @@ export const list = (value: string, help: string) => ({ type: "strings", value, 
 export const whole = (value: string, help: string) => ({ type: "strings", whole: true, value, help }) as const;
 /** Without a default. */
 export const time = (help: string) => ({ type: "duration", value: "TIME", help }) as const;
+
+/** The same for each of several. */
+export const each = <K extends string, S extends FlagSpec>(names: readonly K[], spec: (name: K) => S): Record<K, S> =>
+  Object.fromEntries(names.map((name) => [name, spec(name)])) as Record<K, S>; // the names are the type's
 
 /** Those that begin so and were given (of flags without defaults). */
 export const givenFlags = (values: Readonly<Record<string, unknown>>, prefix: string): string[] =>

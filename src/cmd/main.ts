@@ -13,6 +13,10 @@ const verbs: Record<string, { summary: string; load: () => Promise<{ command: un
   kubeconfig: { summary: "Print the admin kubeconfig", load: () => import("./kubeconfig.ts") },
   convert: { summary: "Convert manifests between versions and media types", load: () => import("./convert.ts") },
   apiserver: { summary: "Run the API server alone", load: () => import("./apiserver.ts") },
+  server: {
+    summary: "Run API server, controllers and scheduler, without a node",
+    load: () => import("./server.ts"),
+  },
   scheduler: { summary: "Run the scheduler alone", load: () => import("./scheduler.ts") },
   controllers: { summary: "Run the controllers alone", load: () => import("./controllers.ts") },
   kubelet: { summary: "Run a kubelet alone", load: () => import("./kubelet.ts") },

@@ -3,6 +3,7 @@ import {
   collectProcess,
   createLogger,
   type FlagSpecs,
+  type FlagValues,
   type Logger,
   type LogLevel,
   MetricRegistry,
@@ -21,6 +22,9 @@ import {
 } from "#client";
 import { CommandError } from "./command.ts";
 import { type ComponentValues, serveComponent } from "./component-server.ts";
+import { readConfigFile } from "./config-file.ts";
+import { text } from "./flag-spec.ts";
+import { checkLeaderFlags, createElected, type Elected, type LeaderValues } from "./leader-flags.ts";
 import { placeFlags } from "./settings.ts";
 
 export const partFlags = {
@@ -32,6 +36,14 @@ export const partFlags = {
   },
   "log-level": placeFlags["log-level"],
 } as const satisfies FlagSpecs;
+
+/** Of parts with a server of their own: whom it asks about callers. */
+export const delegatedFlags = {
+  "authentication-kubeconfig": text("FILE", "Kubeconfig for asking who a caller is (default: --kubeconfig)."),
+  "authorization-kubeconfig": text("FILE", "The same, for what callers may do."),
+  "client-ca-file": text("FILE", "PEM authority of callers with certificates."),
+} as const satisfies FlagSpecs;
+type DelegatedValues = FlagValues<typeof delegatedFlags>;
 
 export interface PartContext {
   readonly client: Client;
@@ -49,42 +61,91 @@ interface PartInvocation {
   readonly out: (text: string) => void;
 }
 
-/** Connects, runs what `start` makes beside its informers, and disconnects. */
+export interface PartServing {
+  /** Of the part's own server of health and metrics. */
+  readonly serving?: ComponentValues & DelegatedValues;
+  /** Absent: several may work beside each other. */
+  readonly election?: LeaderValues & { readonly "leader-elect-resource-name": string };
+}
+
+/** Connects, runs what `start` makes beside its informers, while leading if there is an election, and disconnects. */
 export async function runPart(
   name: string,
   { flags, signal, err, out }: PartInvocation,
   start: (context: PartContext) => Promise<void> | Promise<void>[],
-  serving?: ComponentValues,
+  { serving, election }: PartServing = {},
 ): Promise<number> {
   const log = createLogger({ write: err, level: flags["log-level"] as LogLevel }); // one of the flag's choices
-  const target = await readTarget(flags.kubeconfig);
+  if (election) checkLeaderFlags(election);
+  const target = await readTarget("kubeconfig", flags.kubeconfig);
   const metrics = new MetricRegistry();
   const endMetrics = serving ? collectProcess(metrics) : undefined;
   const plain = createHttpsTransport({ ...target.transport, userAgent: name });
   const { host } = new URL(target.transport.server);
   const transport = serving ? meteredTransport(plain, { metrics, host }) : plain;
   const client = createClient(transport);
-  const informers = createInformers(client, { clock: realClock, log });
-  const endServing = serving && (await serveComponent(serving, { name, metrics, client, clock: realClock, log }));
-  try {
+  const lead = async (leading: AbortSignal) => {
+    const informers = createInformers(client, { clock: realClock, log });
     // Asked for before they run, so that everything is listed once.
-    const running = [start({ client, informers, log, metrics, signal })].flat();
+    const running = [start({ client, informers, log, metrics, signal: leading })].flat();
     out(`${name} works against ${target.transport.server}\n`);
-    await Promise.all([...running, informers.run(signal)]);
+    await Promise.all([...running, informers.run(leading)]);
+  };
+  const elected = createElected({
+    ...{ values: election, name: election?.["leader-elect-resource-name"] ?? name, component: name, lead },
+    ...{ client, clock: realClock, log },
+  });
+  const endServing = serving && (await servePart(name, serving, { metrics, client, elected, log }));
+  try {
+    if (election?.["leader-elect"]) out(`${name} stands by at ${target.transport.server}\n`);
+    // Lost: another one works from now on, so nothing of ours may go on, not even what is under way.
+    return (await elected.run(signal)) === "ended" ? 0 : 1;
   } finally {
     await endServing?.();
     endMetrics?.();
     transport.close();
   }
-  return 0;
 }
 
-async function readTarget(file: string | undefined) {
+async function servePart(
+  name: string,
+  values: ComponentValues & DelegatedValues,
+  context: { metrics: MetricRegistry; client: Client; elected: Elected; log: Logger },
+): Promise<() => Promise<void>> {
+  const { metrics, elected, log } = context;
+  const clientCa = await readConfigFile("client-ca-file", values["client-ca-file"], (pem) => pem);
+  const reviewer = await reviewerOf(name, values);
+  const end = await serveComponent(values, {
+    ...{ name, metrics, checks: elected.checks, client: reviewer?.client ?? context.client, clock: realClock, log },
+    ...(clientCa !== undefined && { clientCa }),
+  });
+  return async () => {
+    await end();
+    reviewer?.close();
+  };
+}
+
+/** Who is asked about callers, when that isn't the API server itself that the part works against. */
+async function reviewerOf(
+  name: string,
+  values: DelegatedValues,
+): Promise<{ client: Client; close(): void } | undefined> {
+  const { "authentication-kubeconfig": authentication, "authorization-kubeconfig": authorization } = values;
+  const file = authentication ?? authorization;
+  if (file === undefined) return undefined;
+  if ((authorization ?? file) !== file)
+    throw new CommandError("--authentication-kubeconfig and --authorization-kubeconfig must be the same file");
+  const { transport } = await readTarget("authentication-kubeconfig", file);
+  const opened = createHttpsTransport({ ...transport, userAgent: name });
+  return { client: createClient(opened), close: () => opened.close() };
+}
+
+async function readTarget(flag: string, file: string | undefined) {
   try {
     return await kubeconfigTarget(
       await readKubeconfig(kubeconfigPaths(process.env, file), { mustExist: file !== undefined }),
     );
   } catch (error) {
-    throw new CommandError(`--kubeconfig: ${(error as Error).message}`);
+    throw new CommandError(`--${flag}: ${(error as Error).message}`);
   }
 }

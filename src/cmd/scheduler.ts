@@ -1,57 +1,39 @@
 /** `sampan scheduler`: the scheduler alone, against any API server. */
-import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { type FlagSpecs, realClock } from "#base";
-import {
-  ConfigurationError,
-  createScheduler,
-  readSchedulerConfiguration,
-  type SchedulerConfiguration,
-} from "#scheduler";
-import { CommandError, defineCommand } from "./command.ts";
+import { createScheduler } from "#scheduler";
+import { defineCommand } from "./command.ts";
 import { componentFlags, securePort } from "./component-server.ts";
-import { partFlags, runPart } from "./part.ts";
+import { leaderFlags, leaderNameFlag } from "./leader-flags.ts";
+import { delegatedFlags, partFlags, runPart } from "./part.ts";
+import { readSchedulerFile, schedulerFlags } from "./scheduler-file.ts";
+
+const name = "kube-scheduler";
 
 const flags = {
   ...partFlags,
   ...componentFlags,
+  ...delegatedFlags,
   ...securePort(10259),
-  "scheduler-config": {
-    type: "string",
-    value: "FILE",
-    help: "A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1): profiles, their rules and weights.",
-  },
+  ...schedulerFlags,
+  ...leaderFlags,
+  ...leaderNameFlag(name),
 } as const satisfies FlagSpecs;
 
 export const command = defineCommand({
   summary: "Run the scheduler alone",
   flags,
   async run(invocation) {
-    const configuration = await readConfiguration(invocation.flags["scheduler-config"]);
+    const { flags: values } = invocation;
+    const configuration = await readSchedulerFile(values["scheduler-config"]);
     return runPart(
-      "kube-scheduler",
+      name,
       invocation,
       ({ client, informers, log, metrics, signal }) =>
         createScheduler({ client, informers, clock: realClock, log, metrics, host: hostname(), ...configuration }).run(
           signal,
         ),
-      invocation.flags,
+      { serving: values, election: values },
     );
   },
 });
-
-async function readConfiguration(path: string | undefined): Promise<Partial<SchedulerConfiguration>> {
-  if (!path) return {};
-  const { parse } = await import("yaml");
-  try {
-    return readSchedulerConfiguration(parse(await readFile(path, "utf8")));
-  } catch (error) {
-    const isExpected = error instanceof ConfigurationError || isFileOrYamlError(error);
-    if (!isExpected || !(error instanceof Error)) throw error;
-    throw new CommandError(`cannot use the scheduler's configuration ${path}: ${error.message.split("\n")[0]}`);
-  }
-}
-
-/** Both name what is wrong; anything else is a bug. */
-const isFileOrYamlError = (error: unknown): boolean =>
-  error instanceof Error && ("syscall" in error || error.name === "YAMLParseError");

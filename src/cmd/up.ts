@@ -3,31 +3,26 @@ import { spawn } from "node:child_process";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
-import {
-  createLogger,
-  type FlagSpecs,
-  type FlagValues,
-  type Logger,
-  type LogLevel,
-  MetricRegistry,
-  realClock,
-} from "#base";
+import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
+import type { Node } from "#api";
+import type { DeepReadonly } from "#machinery";
 import { assess, printFindings } from "#cli";
-import { type Client, createInformers } from "#client";
-import { createControllers } from "#controllers";
-import { createScheduler } from "#scheduler";
+import { createInformers } from "#client";
 import { checkAddresses } from "./addresses.ts";
 import { apiFlags, readApiFlags } from "./api-flags.ts";
-import { serveInside } from "./component-server.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
 import { isRunning, readInstance, storeHolder, writeInstance } from "./instance.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
+import { startLoops } from "./loops.ts";
+import { provideLocalPathClass } from "./local-path-class.ts";
 import { gatherMachineFacts } from "./machine.ts";
 import { addressIn, bridgeName, type NodeNetwork, prepareNodeNetwork, subnetOf } from "./network.ts";
 import { kubeletTls } from "./kubelet-certificate.ts";
 import { startNode } from "./node.ts";
-import { explainFailure } from "./operational-error.ts";
+import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from "./simulated.ts";
+import { Parts } from "./parts.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { ipv4Range, withServiceRanges } from "./service-flags.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
@@ -35,7 +30,9 @@ import { kubernetesVersion } from "./version.ts";
 
 const flags = {
   ...placeFlags,
+  ...nodesFlags,
   ...apiFlags,
+  ...controllerFlags,
   detach: { type: "bool", short: "d", help: "Go on in the background once the cluster is ready." },
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
@@ -50,24 +47,33 @@ export const command = defineCommand({
 });
 
 async function runHere({ flags: given, out, err, signal }: Invocation<typeof flags>): Promise<number> {
-  const values = withServiceRanges(given);
+  const isSimulated = readNodesFlags(given);
+  const clusterCidr = widened(given["cluster-cidr"], given.nodes);
+  const values = withServiceRanges({ ...given, "cluster-cidr": clusterCidr });
   const startedAt = Date.now() - Math.round(performance.now());
   const progress = createProgress({ out, isTerminal: process.stdout.isTTY === true, startedAt });
   const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
   const layout = dataLayout(values["data-dir"]);
   const nodeName = values["node-name"] ?? hostname().toLowerCase();
   checkPlace(values, nodeName);
+  // Ends everything: a signal, or a part that can't go on.
+  const stop = new AbortController();
+  const life = AbortSignal.any([signal, stop.signal]);
   const apiOptions = await readApiFlags(values, log);
+  const controllers = await readControllerFlags(values, { clock: realClock, log, signal: life });
   await refuseSecond(layout);
-  await preflight(values);
+  if (!isSimulated) await preflight(values);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
-  const network = await prepareNodeNetwork({
-    bridge: bridgeName,
-    owner: layout.root,
-    podCidr: subnetOf(values["cluster-cidr"], 0),
-    serviceCidr: ipv4Range(values["service-cidr"]),
-    nodeAddress: values["node-ip"],
-  });
+  const network =
+    !isSimulated &&
+    (await prepareNodeNetwork({
+      bridge: bridgeName,
+      owner: layout.root,
+      podCidr: subnetOf(values["cluster-cidr"], 0),
+      serviceCidr: ipv4Range(values["service-cidr"]),
+      nodeAddress: values["node-ip"],
+    }));
+  const address = network ? network.nodeAddress : (values["node-ip"] ?? ownAddress());
   const endpoint = values["container-runtime-endpoint"];
   await writeInstance(layout.pidFile, {
     port: values["secure-port"],
@@ -75,9 +81,6 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     bridge: bridgeName,
     ...(endpoint ? { runtimeEndpoint: endpoint } : {}),
   });
-  // Ends everything: a signal, or a part that can't go on.
-  const stop = new AbortController();
-  const life = AbortSignal.any([signal, stop.signal]);
   const parts = new Parts(stop);
   let plane: ControlPlane | undefined;
   try {
@@ -87,29 +90,28 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       clusterDomain: values["cluster-domain"],
       bindAddress: values["bind-address"],
       port: values["secure-port"],
-      advertiseAddress: network.nodeAddress,
+      advertiseAddress: address,
       ...apiOptions,
       clock: realClock,
       log,
     });
     await writeAdminKubeconfig(layout.kubeconfig, { server: `https://127.0.0.1:${plane.port}`, pki: plane.pki });
-    progress.step(`API server on https://${network.nodeAddress}:${plane.port}`);
-    startLoops(plane, { values, log }, { parts, signal: life });
-    const node = startNode(nodeOptions(plane, { values, network, nodeName, log }), life);
-    for (const [name, running] of Object.entries(node.parts)) parts.add(name, running);
-    progress.step(
-      `controllers, scheduler and node ${nodeName} (${network.nodeAddress}, pods ${network.podCidr}) started`,
+    progress.step(`API server on https://${address}:${plane.port}`);
+    await provideLocalPathClass(
+      plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" }),
     );
-    await waitReady(
-      progress,
-      Promise.race([
-        node.kubelet.ready().then(
-          () => nodeReady(plane, nodeName, life),
-          () => parts.failed, // its run says what happened
-        ),
-        parts.failed,
-      ]),
+    startLoops(plane, { values, log, options: controllers }, { parts, signal: life });
+    const { names, ready } = network
+      ? startRealNode(nodeOptions(plane, { values, network, nodeName, log }), parts, life)
+      : await startSimulatedParts(plane, { values, log }, parts, life);
+    const where = network ? `${network.nodeAddress}, pods ${network.podCidr}` : `simulated, pods ${clusterCidr}`;
+    const what = names.length === 1 ? `node ${names[0]}` : `${names.length} nodes`;
+    progress.step(`controllers, scheduler and ${what} (${where}) started`);
+    const all = ready.then(
+      () => nodesReady(plane, names, life),
+      () => parts.failed, // its run says what happened
     );
+    await waitReady(progress, Promise.race([all, parts.failed]));
     progress.step(`ready in ${progress.seconds()} s; export KUBECONFIG=${layout.kubeconfig}`);
     process.send?.("ready");
     await parts.ended(life);
@@ -123,108 +125,31 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   return 0;
 }
 
-const waitReady = (progress: Progress, ready: Promise<void>) => progress.waitFor("waiting for the node", ready);
-
-/** What runs until the end, by name, so that a failure says whose it is. */
-class Parts {
-  readonly #running = new Map<string, Promise<void>>();
-  readonly #failure = Promise.withResolvers<never>();
-  readonly #stop: AbortController;
-
-  constructor(stop: AbortController) {
-    this.#stop = stop;
-    this.#failure.promise.catch(() => undefined); // whoever waits hears of it
-  }
-
-  add(name: string, running: Promise<void>): void {
-    this.#running.set(
-      name,
-      running.catch((error: unknown) => {
-        this.#failure.reject(partFailure(name, error));
-        this.#stop.abort();
-      }),
-    );
-  }
-
-  get failed(): Promise<never> {
-    return this.#failure.promise;
-  }
-
-  /** Resolves when the signal aborts; rejects when a part failed. */
-  async ended(signal: AbortSignal): Promise<void> {
-    const aborted = new Promise<void>((done) => {
-      if (signal.aborted) done();
-      signal.addEventListener("abort", () => done(), { once: true });
-    });
-    await Promise.race([this.failed, aborted]);
-  }
-
-  async settled(): Promise<void> {
-    await Promise.all(this.#running.values());
-  }
+interface StartedNodes {
+  readonly names: readonly string[];
+  readonly ready: Promise<void>;
 }
 
-function partFailure(name: string, error: unknown): CommandError {
-  const found = explainFailure(error) ?? (error instanceof Error ? error.message : String(error));
-  return new CommandError(`${name}: ${found}`);
+function startRealNode(options: ReturnType<typeof nodeOptions>, parts: Parts, signal: AbortSignal): StartedNodes {
+  const node = startNode(options, signal);
+  for (const [name, running] of Object.entries(node.parts)) parts.add(name, running);
+  return { names: [options.kubelet.nodeName], ready: node.kubelet.ready() };
 }
 
-function startLoops(
+async function startSimulatedParts(
   plane: ControlPlane,
   { values, log }: { values: Values; log: Logger },
-  { parts, signal }: { parts: Parts; signal: AbortSignal },
-): void {
-  const manager = plane.client({
-    name: "system:kube-controller-manager",
-    groups: [],
-    userAgent: "kube-controller-manager",
-  });
-  const informers = createInformers(manager, { clock: realClock, log });
-  const managerMetrics = new MetricRegistry();
-  const serve = (name: string, port: number, metrics: MetricRegistry, client: Client) => {
-    const { authority } = plane.pki;
-    const options = { name, metrics, client, clientCa: authority.certificate, profiling: values.profiling };
-    parts.add(`${name}'s server`, serveInside(port, { ...options, clock: realClock, log }, signal));
-  };
-  serve("kube-controller-manager", 10257, managerMetrics, manager);
-  const controllers = createControllers({
-    informers,
-    clientFor: (account) =>
-      account === undefined
-        ? manager
-        : plane.client({
-            name: `system:serviceaccount:kube-system:${account}`,
-            groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system"],
-            userAgent: "kube-controller-manager",
-          }),
-    clock: realClock,
-    log: log.with({ part: "controllers" }),
-    metrics: managerMetrics,
-    options: {
-      clusterCidrs: [values["cluster-cidr"]],
-      serviceCidrs: [ipv4Range(values["service-cidr"])],
-      rootCa: plane.pki.authority.certificate,
-      legacyToken: plane.legacyToken,
-      // One server only: what controllers see is what there is, so a namespace need not wait for other servers' caches.
-      namespaceDelayMs: 0,
-    },
-  });
-  parts.add("controllers", controllers.run(signal));
-  parts.add("informers", informers.run(signal));
-  const schedulerClient = plane.client({ name: "system:kube-scheduler", groups: [], userAgent: "kube-scheduler" });
-  const schedulerMetrics = new MetricRegistry();
-  serve("kube-scheduler", 10259, schedulerMetrics, schedulerClient);
-  const schedulerInformers = createInformers(schedulerClient, { clock: realClock, log });
-  const scheduler = createScheduler({
-    client: schedulerClient,
-    informers: schedulerInformers,
-    metrics: schedulerMetrics,
-    clock: realClock,
-    log: log.with({ part: "scheduler" }),
-  });
-  parts.add("scheduler", scheduler.run(signal));
-  parts.add("scheduler's informers", schedulerInformers.run(signal));
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<StartedNodes> {
+  // One speaks for all of them.
+  const client = plane.client({ name: "system:simulated-nodes", groups: ["system:masters"], userAgent: "kubelet" });
+  const { names, ready, done } = await startSimulated(values, { client, log: log.with({ part: "nodes" }) }, signal);
+  parts.add("simulated nodes", done);
+  return { names, ready };
 }
+
+const waitReady = (progress: Progress, ready: Promise<void>) => progress.waitFor("waiting for the node", ready);
 
 function nodeOptions(
   plane: ControlPlane,
@@ -268,16 +193,23 @@ function nodeOptions(
 }
 
 /** Waits for the condition that `kubectl get nodes` shows. */
-async function nodeReady(plane: ControlPlane | undefined, name: string, signal: AbortSignal): Promise<void> {
+async function nodesReady(
+  plane: ControlPlane | undefined,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
   if (!plane) return;
   const client = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
   const stop = new AbortController();
   const informers = createInformers(client);
-  const nodes = informers.of("v1/nodes", { fieldSelector: `metadata.name=${name}` });
+  const [only, ...more] = names;
+  const nodes = informers.of("v1/nodes", more.length > 0 ? {} : { fieldSelector: `metadata.name=${only}` });
   const running = informers.run(AbortSignal.any([signal, stop.signal]));
+  const missing = new Set(names);
   await new Promise<void>((done) => {
-    const look = (node: { status?: { conditions?: readonly { type: string; status: string }[] } }) => {
-      if (node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True")) done();
+    const look = ({ metadata, status }: DeepReadonly<Node>) => {
+      const isReady = status?.conditions?.some((one) => one.type === "Ready" && one.status === "True");
+      if (isReady && missing.delete(metadata.name ?? "") && missing.size === 0) done();
     };
     nodes.addHandler({ added: look, updated: look });
     signal.addEventListener("abort", () => done(), { once: true });

@@ -52,7 +52,8 @@ export function createControllers(setup: ControllersOptions): Controllers {
         created.flatMap(({ controller, loops, log: ownLog }) =>
           loops.map((loop, at) => {
             const name = at === 0 ? controller.name : `${controller.name}-${at + 1}`;
-            return runLoop(loop, { name, clock, log: ownLog, metrics: setup.metrics }, signal);
+            const workers = (at === 0 && options.workers?.get(controller.name)) || loop.workers;
+            return runLoop(loop, { name, workers, clock, log: ownLog, metrics: setup.metrics }, signal);
           }),
         ),
       );

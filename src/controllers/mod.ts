@@ -1,3 +1,3 @@
 export { type Controllers, type ControllersOptions, createControllers } from "./create-controllers.ts";
-export type { Controller, ControllerContext, ControllerOptions, Loop } from "./lib/controller.ts";
+export type { CertificateSigner, Controller, ControllerContext, ControllerOptions, Loop } from "./lib/controller.ts";
 export { controllers } from "./registry.ts";

@@ -7,6 +7,8 @@ const workersDefault = 5;
 
 export interface RunLoopOptions {
   readonly name: string;
+  /** Instead of what the loop says. */
+  readonly workers?: number | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics?: MetricRegistry | undefined;
@@ -23,7 +25,7 @@ export async function runLoop(loop: Loop, options: RunLoopOptions, signal: Abort
     ]);
     if (signal.aborted) return;
     const work = queue.run(signal, {
-      concurrency: loop.workers ?? workersDefault,
+      concurrency: options.workers ?? loop.workers ?? workersDefault,
       work: (key) => loop.reconcile(key, queue),
     });
     await Promise.all([work, loop.begin?.(queue, signal)]);

@@ -15,14 +15,17 @@ export const nodeIpamController: Controller = defineController({
   name: "node-ipam-controller",
   account: "node-controller",
   create({ client, informers, events, log, options }) {
-    const { clusterCidrs = [], serviceCidrs = [] } = options;
+    const { clusterCidrs = [], serviceCidrs = [], nodeMasks } = options;
     if (clusterCidrs.length === 0) return [];
     const nodes = informers.of("v1/nodes");
     const sets = clusterCidrs.map((text) => {
       const cidr = parseCidr(text);
       return new CidrSet(
         cidr,
-        cidr.bits === 32 ? Math.max(nodePrefixIpv4, cidr.prefix) : Math.max(nodePrefixIpv6, cidr.prefix),
+        Math.max(
+          cidr.prefix,
+          cidr.bits === 32 ? (nodeMasks?.ipv4 ?? nodePrefixIpv4) : (nodeMasks?.ipv6 ?? nodePrefixIpv6),
+        ),
       );
     });
     for (const text of serviceCidrs) for (const set of sets) set.occupy(parseCidr(text));

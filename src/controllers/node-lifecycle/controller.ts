@@ -16,7 +16,7 @@ import { assessDisruption, type Disruption, EvictionTurns } from "./zones.ts";
 const leaseNamespace = "kube-node-lease";
 const graceMsDefault = 50_000;
 /** For a node that has registered and never said how it is. */
-const startupMs = 60_000;
+const startupMsDefault = 60_000;
 
 export const nodeLifecycleController: Controller = defineController({
   name: "node-lifecycle-controller",
@@ -26,7 +26,7 @@ export const nodeLifecycleController: Controller = defineController({
     const pods = informers.of("v1/pods");
     const leases = informers.of("coordination.k8s.io/v1/leases", { namespace: leaseNamespace });
     indexPodsByNode(pods);
-    const graceMs = options.nodeMonitorGraceMs ?? graceMsDefault;
+    const { nodeMonitorGraceMs: graceMs = graceMsDefault, nodeStartupGraceMs: startupMs = startupMsDefault } = options;
     /** When a node last gave a sign of life. */
     const seenAt = new Map<string, number>();
     /** Nodes whose pods must be marked as not ready: the node was, and it may have to be tried again. */
@@ -139,7 +139,7 @@ export const nodeLifecycleController: Controller = defineController({
 
     async function taint(node: SeenNode, queue: WorkQueue): Promise<void> {
       const now = clock.now();
-      disruption ??= assessDisruption(nodes.list());
+      disruption ??= assessDisruption(nodes.list(), options.eviction);
       if (wasTotal !== disruption.isTotal) {
         wasTotal = disruption.isTotal;
         log.info(wasTotal ? "no node is ready: pods are left where they are" : "some nodes are ready again");

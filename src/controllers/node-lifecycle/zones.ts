@@ -4,17 +4,22 @@
  * would make it worse. Upstream: ComputeZoneState, handleDisruption.
  */
 import { nodeCondition, type SeenNode } from "../lib/nodes.ts";
+import type { EvictionPace } from "../lib/controller.ts";
 import type { Eviction } from "./reconcile.ts";
 
 const regionLabel = "topology.kubernetes.io/region";
 const zoneLabel = "topology.kubernetes.io/zone";
 const excludedLabel = "node.kubernetes.io/exclude-disruption";
 
-/** A zone with more nodes than this is still evicted from, slowly, when most of it has failed. */
-const largeZoneNodes = 50;
-const unhealthyShare = 0.55;
-const evictionMs = 10_000;
-const slowEvictionMs = 100_000;
+export const usualPace: EvictionPace = {
+  perSecond: 0.1,
+  perSecondWhenMostFailed: 0.01,
+  largeZoneNodes: 50,
+  unhealthyShare: 0.55,
+};
+/** How soon a node is looked at again whose zone is left alone. */
+const heldMs = 10_000;
+const pauseMs = (perSecond: number) => (perSecond > 0 ? 1000 / perSecond : Number.POSITIVE_INFINITY);
 
 export function zoneOf({ metadata: { labels = {} } }: SeenNode): string {
   return `${labels[regionLabel] ?? ""}:${labels[zoneLabel] ?? ""}`;
@@ -27,7 +32,7 @@ export interface Disruption {
   readonly evictionMs: ReadonlyMap<string, number>;
 }
 
-export function assessDisruption(nodes: readonly SeenNode[]): Disruption {
+export function assessDisruption(nodes: readonly SeenNode[], usual = usualPace): Disruption {
   const zones = new Map<string, { ready: number; failed: number }>();
   for (const node of nodes) {
     if (excludedLabel in (node.metadata.labels ?? {})) continue;
@@ -40,9 +45,9 @@ export function assessDisruption(nodes: readonly SeenNode[]): Disruption {
   const isTotal = zones.size > 0 && [...zones.values()].every(isDown);
   const pace = (zone: { ready: number; failed: number }) => {
     const size = zone.ready + zone.failed;
-    const isPartial = !isDown(zone) && zone.failed > 2 && zone.failed / size >= unhealthyShare;
-    if (!isPartial) return evictionMs;
-    return size > largeZoneNodes ? slowEvictionMs : Number.POSITIVE_INFINITY;
+    const isPartial = !isDown(zone) && zone.failed > 2 && zone.failed / size >= usual.unhealthyShare;
+    if (!isPartial) return pauseMs(usual.perSecond);
+    return size > usual.largeZoneNodes ? pauseMs(usual.perSecondWhenMostFailed) : Number.POSITIVE_INFINITY;
   };
   return { isTotal, evictionMs: new Map([...zones].map(([name, zone]) => [name, pace(zone)])) };
 }
@@ -58,9 +63,9 @@ export class EvictionTurns {
   ): { eviction: Eviction; againMs?: number } {
     if (disruption.isTotal) return { eviction: "cancelled" };
     const zone = zoneOf(node);
-    const pauseMs = disruption.evictionMs.get(zone) ?? evictionMs;
-    if (pauseMs === Number.POSITIVE_INFINITY) return { eviction: "held", againMs: evictionMs };
-    const waitMs = (this.#last.get(zone) ?? Number.NEGATIVE_INFINITY) + pauseMs - now;
+    const betweenMs = disruption.evictionMs.get(zone) ?? heldMs;
+    if (betweenMs === Number.POSITIVE_INFINITY) return { eviction: "held", againMs: heldMs };
+    const waitMs = (this.#last.get(zone) ?? Number.NEGATIVE_INFINITY) + betweenMs - now;
     return waitMs > 0 ? { eviction: "held", againMs: waitMs } : { eviction: "allowed" };
   }
 
