@@ -7,6 +7,7 @@ import { CommandError, defineCommand } from "./command.ts";
 import { serveNode } from "./node-server.ts";
 import { partFlags, runPart } from "./part.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
+import { nodesFlags, readNodesFlags, startSimulated } from "./simulated.ts";
 import { kubernetesVersion } from "./version.ts";
 
 const flags = {
@@ -17,6 +18,8 @@ const flags = {
   "container-runtime-endpoint": placeFlags["container-runtime-endpoint"],
   "cluster-dns": { type: "strings", default: ["10.96.0.10"], value: "IP", help: "Resolvers that pods are given." },
   "cluster-domain": placeFlags["cluster-domain"],
+  runtime: placeFlags.runtime,
+  ...nodesFlags,
   port: { type: "int", default: 10250, min: 1, max: 65535, value: "PORT", help: "Port of the node's HTTPS server." },
   "tls-cert-file": {
     type: "string",
@@ -43,6 +46,12 @@ export const command = defineCommand({
     const withServer = certificate !== undefined && key !== undefined && clientCa !== undefined;
     if (!withServer && (certificate ?? key ?? clientCa) !== undefined)
       throw new CommandError("--tls-cert-file, --tls-private-key-file and --client-ca-file go together");
+    if (readNodesFlags(values))
+      return runPart(
+        "kubelet",
+        invocation,
+        async ({ client, log, signal }) => (await startSimulated(values, { client, log }, signal)).done,
+      );
     return runPart("kubelet", invocation, ({ client, log, signal }) => {
       const kubelet = createKubelet(
         {

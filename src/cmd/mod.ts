@@ -2,4 +2,5 @@
 export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
 export { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 export { dataLayout } from "./settings.ts";
+export { widened } from "./simulated.ts";
 export { kubernetesVersion } from "./version.ts";

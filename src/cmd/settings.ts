@@ -19,7 +19,12 @@ export const placeFlags = {
   },
   "cluster-cidr": { type: "string", default: "10.244.0.0/16", value: "CIDR", help: "Addresses of pods." },
   "cluster-domain": { type: "string", default: "cluster.local", value: "NAME", help: "Domain of the cluster's DNS." },
-  runtime: { type: "string", default: "containerd", choices: ["containerd"], help: "What runs containers." },
+  runtime: {
+    type: "string",
+    default: "containerd",
+    choices: ["containerd", "simulated"],
+    help: "What runs containers.",
+  },
   "container-runtime-endpoint": {
     type: "string",
     value: "SOCKET",

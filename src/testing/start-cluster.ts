@@ -8,7 +8,14 @@ import path from "node:path";
 import { type Clock, type Logger, realClock, silentLogger } from "#base";
 import type { Node } from "#api";
 import { type Client, createInformers, type Informer } from "#client";
-import { type ControlPlane, dataLayout, kubernetesVersion, startControlPlane, writeAdminKubeconfig } from "#cmd";
+import {
+  type ControlPlane,
+  dataLayout,
+  kubernetesVersion,
+  startControlPlane,
+  widened,
+  writeAdminKubeconfig,
+} from "#cmd";
 import { createControllers } from "#controllers";
 import { loadSimulatedNodes, type SimulatedNodes, type SimulatedNodesOptions } from "#kubelet";
 import { createScheduler } from "#scheduler";
@@ -90,7 +97,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
           ? manager
           : clientFor({ name: `system:serviceaccount:kube-system:${account}`, groups: accounts, userAgent }),
       options: {
-        clusterCidrs: [clusterCidrFor(given?.count ?? 0)],
+        clusterCidrs: [widened("10.244.0.0/16", given?.count ?? 0)],
         serviceCidrs: ["10.96.0.0/16"],
         rootCa: pki.authority.certificate,
         legacyToken,
@@ -148,10 +155,3 @@ function schedulable(nodes: Informer<Node>, count: number): Promise<void> {
 }
 
 const notReady = "node.kubernetes.io/not-ready";
-
-/** The usual pod network, as wide as it must be for a /24 for each node. */
-export function clusterCidrFor(nodes: number): string {
-  const prefixBits = Math.min(16, 24 - Math.ceil(Math.log2(Math.max(1, nodes))));
-  const start = (((10 << 24) | (244 << 16)) & (-1 << (32 - prefixBits))) >>> 0;
-  return `${[24, 16, 8, 0].map((shift) => (start >>> shift) & 255).join(".")}/${prefixBits}`;
-}

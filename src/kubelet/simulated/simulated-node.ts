@@ -80,7 +80,8 @@ export class SimulatedNode implements Place {
   statusNow(old: DeepReadonly<NodeStatus>): NodeStatus {
     const { name: nodeName, capacity: more, version: kubeletVersion, clock } = this.#options;
     const machine = this.#machine();
-    const disk = unitsOf(this.#quantity("ephemeral-storage"));
+    const bytes = unitsOf(this.#quantity("ephemeral-storage"));
+    const disk = { capacityBytes: bytes, availableBytes: bytes, freeBytes: bytes, inodes: 0, inodesFree: 0 };
     const status = nodeStatus(old, {
       machine,
       addresses: this.hostIPs,
@@ -89,7 +90,7 @@ export class SimulatedNode implements Place {
       kubeletVersion,
       runtimeVersion: `${runtimeName}://1.0.0`,
       port: 0,
-      disk: { capacityBytes: disk, availableBytes: disk, inodes: 0, inodesFree: 0 },
+      disk,
       memoryAvailableBytes: machine.memoryBytes,
       processes: { running: 0, max: 0 },
       problems: [],
