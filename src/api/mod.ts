@@ -34,5 +34,6 @@ export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/man
 export { type PodReferences, podReferences, volumeSecrets } from "./pod-spec/references.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
 export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";
+export * from "./local-path.ts";
 export * from "./resource/pod-claims.ts";
 export { compileDeviceExpression, deviceValue, matchesDevice } from "./resource/device-expressions.ts";

@@ -19,6 +19,7 @@ import { horizontalPodAutoscalerController } from "./horizontal-pod-autoscaler/c
 import { jobController } from "./job/controller.ts";
 import { legacyTokenCleaner } from "./legacy-token-cleaner/controller.ts";
 import type { Controller } from "./lib/controller.ts";
+import { localPathProvisioner } from "./local-path/controller.ts";
 import { namespaceController } from "./namespace/controller.ts";
 import { nodeIpamController } from "./node-ipam/controller.ts";
 import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
@@ -75,6 +76,7 @@ export const controllers: readonly Controller[] = [
   attributesClassProtectionController,
   ephemeralVolumeController,
   persistentVolumeExpander,
+  localPathProvisioner,
   clusterRoleAggregationController,
   requestSigningController,
   requestApprovingController,

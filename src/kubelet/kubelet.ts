@@ -3,6 +3,7 @@
  * together; a pod's life is in pods/, its rules in core/.
  */
 import { access, mkdir } from "node:fs/promises";
+import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
 import { createHost, type KubeletHost } from "./host.ts";
 import { pinnedImages } from "./image/import.ts";
@@ -23,6 +24,7 @@ import { createObserver } from "./runtime/observe.ts";
 import { watchRuntime } from "./runtime/watch.ts";
 import { type NodeRuntime, nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
 import { nodeLayout } from "./volumes/layout.ts";
+import { followRemovals } from "./volumes/local-path.ts";
 import { createVolumeManager } from "./volumes/manager.ts";
 import { createObjectCache } from "./volumes/object-cache.ts";
 import { createTokenSource } from "./volumes/tokens.ts";
@@ -90,7 +92,15 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       runtimeName: runtime.name,
       observer,
       images: createImageManager({ cri, clock }),
-      volumes: createVolumeManager({ client, layout, objects, tokens, memoryBytes: machine.memoryBytes, log }),
+      volumes: createVolumeManager({
+        client,
+        layout,
+        localFolder: folders.localPath,
+        objects,
+        tokens,
+        memoryBytes: machine.memoryBytes,
+        log,
+      }),
       objects,
       tokens,
       prober,
@@ -122,7 +132,13 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       clock,
       log,
       recorder,
-      identity: { nodeName, machine, labels: options.labels ?? {}, taints: options.taints ?? [] },
+      identity: {
+        nodeName,
+        machine,
+        labels: options.labels ?? {},
+        taints: options.taints ?? [],
+        annotations: { [localPathFolderAnnotation]: folders.localPath },
+      },
       async status(old) {
         const [{ availableBytes }, disk, processes, { problems, images }] = await Promise.all([
           readMemory(),
@@ -148,6 +164,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       },
     });
 
+    const stopRemovals = followRemovals(nodes, { client, folder: folders.localPath, log });
     const stopped = new AbortController();
     const life = AbortSignal.any([signal, stopped.signal]);
     const imageGc = createImageGc({
@@ -225,6 +242,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       await Promise.allSettled(work);
       await podManager.close();
       objects.close();
+      stopRemovals();
       await recorder.close();
       cri.close();
     }

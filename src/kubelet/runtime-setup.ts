@@ -1,5 +1,5 @@
 /** Gets the node a container runtime: the one that was named, or a private containerd with a pod network and the sandbox image. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Logger } from "#base";
 import { type Containerd, containerdLayout, startContainerd } from "./containerd.ts";
 import { connectCri, type CriClient } from "./cri/client.ts";
@@ -11,6 +11,8 @@ import { defaults, type KubeletOptions } from "./options.ts";
 export function nodeFolders({ rootDir, logDir }: Pick<KubeletOptions, "rootDir" | "logDir">) {
   return {
     kubelet: join(rootDir, "kubelet"),
+    /** Data of persistent volumes: stays when the node goes. */
+    localPath: resolve(rootDir, "local-path"),
     logs: logDir ?? join(rootDir, "logs", "pods"),
     containerd: join(rootDir, "containerd"),
     cniConf: join(rootDir, "cni", "conf"),

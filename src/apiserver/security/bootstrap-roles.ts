@@ -220,6 +220,15 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
   },
   view: { aggregateTo: "edit", aggregates: "view" },
   // Our proxy serves host ports too, and our DNS tells names that can't be from those that have no address.
+  "sampan:local-path-provisioner": {
+    rules: [
+      "get list watch create update delete | - | persistentvolumes",
+      "get list watch update | - | persistentvolumeclaims",
+      "get list watch | storage.k8s.io | storageclasses",
+      "get list watch patch | - | nodes",
+      "create update patch | - events.k8s.io | events",
+    ],
+  },
   "sampan:node-proxier": { rules: ["list watch | - | pods"] },
   "sampan:dns": { rules: ["list watch | - | services namespaces", "list watch | discovery.k8s.io | endpointslices"] },
 };
@@ -482,6 +491,7 @@ export const clusterRoleBindings: Readonly<Record<string, readonly string[]>> = 
   "system:node": [],
   "system:service-account-issuer-discovery": ["group:system:serviceaccounts"],
   // Ours.
+  "sampan:local-path-provisioner": ["account:kube-system/local-path-provisioner"],
   "sampan:node-proxier": ["user:system:kube-proxy"],
   "sampan:dns": ["user:system:dns"],
 };

@@ -6,7 +6,7 @@ import type { Lease, Node, NodeStatus } from "#api";
 import { backoffMs, type Clock, type Logger } from "#base";
 import { type Client, delay, type EventRecorder } from "#client";
 import { type DeepReadonly, formatMicroTime, isStatusError } from "#machinery";
-import { defaultLabels, newNode, type NodeIdentity, nodeStatusPatch, statusChanged } from "./node-status.ts";
+import { newNode, type NodeIdentity, nodeStatusPatch, statusChanged } from "./node-status.ts";
 
 export interface NodeAgent {
   /** Registers, then keeps status and lease fresh until the signal aborts. */
@@ -80,10 +80,15 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
   async function takeOver(): Promise<DeepReadonly<Node>> {
     const existing = await nodes.get(nodeName);
     known = existing.status ?? {};
-    const labels = { ...defaultLabels(nodeName, identity.machine), ...identity.labels };
-    const missing = Object.entries(labels).filter(([key, value]) => existing.metadata.labels?.[key] !== value);
-    return missing.length > 0
-      ? nodes.patch(nodeName, { metadata: { labels: Object.fromEntries(missing) } }, { type: "merge" })
+    const { labels, annotations } = newNode(identity, {}).metadata;
+    const missing = (wanted: Record<string, string> = {}, found: Readonly<Record<string, string>> = {}) =>
+      Object.fromEntries(Object.entries(wanted).filter(([key, value]) => found[key] !== value));
+    const patch = {
+      labels: missing(labels, existing.metadata.labels),
+      annotations: missing(annotations, existing.metadata.annotations),
+    };
+    return Object.values(patch).some((each) => Object.keys(each).length > 0)
+      ? nodes.patch(nodeName, { metadata: patch }, { type: "merge" })
       : existing;
   }
 

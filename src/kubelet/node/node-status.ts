@@ -153,17 +153,18 @@ export interface NodeIdentity {
   readonly machine: MachineFacts;
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** The object that a node registers itself with. */
-export function newNode({ nodeName, machine, labels, taints }: NodeIdentity, status: NodeStatus): Node {
+export function newNode({ nodeName, machine, labels, taints, annotations }: NodeIdentity, status: NodeStatus): Node {
   return {
     apiVersion: "v1",
     kind: "Node",
     metadata: {
       name: nodeName,
       labels: { ...defaultLabels(nodeName, machine), ...labels },
-      annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true" },
+      annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true", ...annotations },
     },
     spec: taints.length > 0 ? { taints: taints.map((taint) => ({ ...taint })) } : {},
     status,

@@ -16,7 +16,7 @@ import {
 import { wording } from "../core/wording.ts";
 import type { PodSandboxConfig } from "../cri/types.d.ts";
 import { printRuntimeError } from "../images/image-manager.ts";
-import { type MountedVolume, VolumeError } from "../volumes/manager.ts";
+import { type MountedVolume, VolumeError, type VolumeFailure } from "../volumes/manager.ts";
 import { type PodContext, recordEvent } from "./context.ts";
 import { prepareSandbox, writeHostsFile } from "./sandbox.ts";
 import { startContainer } from "./start-container.ts";
@@ -95,19 +95,23 @@ export function createRunner(context: PodContext): PodRunner {
       return true;
     } catch (error) {
       if (!(error instanceof VolumeError)) throw error;
-      for (const { volume, message } of error.failures)
+      const names = (some: readonly VolumeFailure[]) => some.map(({ volume }) => volume).join(" ");
+      const unprocessed = error.failures.filter(({ isUnprocessed }) => isUnprocessed);
+      const isLate = clock.now() - since > volumesLateMs;
+      for (const { volume, message, isUnprocessed } of error.failures)
+        if (!isUnprocessed)
+          recordEvent(context, pod, {
+            type: "Warning",
+            reason: "FailedMount",
+            message: `MountVolume.SetUp failed for volume ${JSON.stringify(volume)} : ${message}`,
+          });
+      if (isLate || unprocessed.length > 0) {
+        if (isLate) volumesWantedSince = clock.now();
+        const why = unprocessed.map(({ message }) => message).join("; ") || "timed out waiting for the condition";
         recordEvent(context, pod, {
           type: "Warning",
           reason: "FailedMount",
-          message: `MountVolume.SetUp failed for volume ${JSON.stringify(volume)} : ${message}`,
-        });
-      if (clock.now() - since > volumesLateMs) {
-        volumesWantedSince = clock.now();
-        const missing = error.failures.map(({ volume }) => volume).join(" ");
-        recordEvent(context, pod, {
-          type: "Warning",
-          reason: "FailedMount",
-          message: `Unable to attach or mount volumes: unmounted volumes=[${missing}], unattached volumes=[], failed to process volumes=[]: timed out waiting for the condition`,
+          message: `Unable to attach or mount volumes: unmounted volumes=[${names(error.failures)}], unattached volumes=[], failed to process volumes=[${names(unprocessed)}]: ${why}`,
         });
       }
       volumeFailures++;

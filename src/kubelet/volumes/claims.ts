@@ -1,9 +1,11 @@
 /** Persistent volumes that are folders of this machine: hostPath and local. Others need a CSI driver. */
-import type { PersistentVolume } from "#api";
+import { dirname } from "node:path";
+import { localPathProvisionerName, type PersistentVolume } from "#api";
 import type { Client } from "#client";
-import { type DeepReadonly, isStatusError } from "#machinery";
-import type { PodView } from "../core/types.ts";
+import type { DeepReadonly } from "#machinery";
+import { allContainers, type PodView } from "../core/types.ts";
 import { checkHostPath } from "./host-path.ts";
+import { makeLocalFolder } from "./local-path.ts";
 import type { VolumeView } from "./payload.ts";
 
 export interface ClaimedVolume {
@@ -13,40 +15,84 @@ export interface ClaimedVolume {
   readonly ownsFiles: boolean;
 }
 
-/** Rejects with the text of the FailedMount event. */
-export async function claimedVolume(client: Client, pod: PodView, volume: VolumeView): Promise<ClaimedVolume> {
-  const namespace = pod.metadata.namespace ?? "";
-  const name = volume.persistentVolumeClaim?.claimName ?? `${pod.metadata.name}-${volume.name}`;
-  const claim = await client
-    .resource("v1/persistentvolumeclaims", namespace)
-    .get(name)
-    .catch((error: unknown) => {
-      if (isStatusError(error, "NotFound")) throw new Error(`persistentvolumeclaim ${JSON.stringify(name)} not found`);
-      throw error;
-    });
-  if (claim.metadata.deletionTimestamp) throw new Error("PVC is being deleted");
-  const volumeName = claim.spec?.volumeName;
-  if (!volumeName || claim.status?.phase !== "Bound") throw new Error("PVC is not bound");
-  const persistent = await client.resource("v1/persistentvolumes").get(volumeName);
-  if (persistent.spec?.claimRef?.uid !== claim.metadata.uid)
-    throw new Error(`volume ${volumeName} is bound to another claim than ${namespace}/${name}`);
-  const readOnly = volume.persistentVolumeClaim?.readOnly ?? false;
-  return { ...(await pathOf(persistent)), readOnly };
+/** There is no volume to set up (yet): what the pod asks for isn't as it should be. */
+export class ClaimError extends Error {
+  override name = "ClaimError";
 }
 
-async function pathOf({
-  spec,
-  metadata,
-}: DeepReadonly<PersistentVolume>): Promise<{ path: string; ownsFiles: boolean }> {
+/** Rejects with the text of the FailedMount event. */
+export async function claimedVolume(
+  pod: PodView,
+  volume: VolumeView,
+  { client, localFolder }: { client: Client; localFolder: string },
+): Promise<ClaimedVolume> {
+  const persistent = await boundVolume(pod, volume, client);
+  const { volumeMode = "Filesystem" } = persistent.spec ?? {};
+  for (const [field, mode] of [
+    ["volumeMounts", "Filesystem"],
+    ["volumeDevices", "Block"],
+  ] as const)
+    if (mode !== volumeMode && allContainers(pod).some((each) => each[field]?.some(({ name }) => name === volume.name)))
+      throw new ClaimError(`volume ${volume.name} has volumeMode ${volumeMode}, but is specified in ${field}`);
+  if (volumeMode === "Block") throw new Error("volumes of mode Block are not supported by this node");
+  const readOnly = volume.persistentVolumeClaim?.readOnly ?? false;
+  return { ...(await pathOf(persistent, localFolder)), readOnly };
+}
+
+async function boundVolume(pod: PodView, volume: VolumeView, client: Client): Promise<DeepReadonly<PersistentVolume>> {
+  const namespace = pod.metadata.namespace ?? "";
+  const name = volume.persistentVolumeClaim?.claimName ?? `${pod.metadata.name}-${volume.name}`;
+  const fail = (why: string) => new ClaimError(`error processing PVC ${namespace}/${name}: ${why}`);
+  const read = <T>(what: string, work: Promise<T>) =>
+    work.catch((error: unknown) => {
+      throw fail(`failed to fetch ${what} from API server: ${error instanceof Error ? error.message : error}`);
+    });
+  const { metadata, spec, status } = await read(
+    "PVC",
+    client.resource("v1/persistentvolumeclaims", namespace).get(name),
+  );
+  // One that is protected stays as long as this pod does.
+  if (metadata.deletionTimestamp && !metadata.finalizers?.includes("kubernetes.io/pvc-protection"))
+    throw fail("PVC is being deleted");
+  if (status?.phase !== "Bound") throw fail("PVC is not bound");
+  if (!spec?.volumeName) throw fail("PVC has empty pvc.Spec.VolumeName");
+  if (
+    volume.ephemeral &&
+    !metadata.ownerReferences?.some((owner) => owner.controller && owner.uid === pod.metadata.uid)
+  )
+    throw new ClaimError(
+      `PVC ${namespace}/${name} was not created for pod ${namespace}/${pod.metadata.name} (pod is not owner)`,
+    );
+  const { volumeName } = spec;
+  const found = await read(`PV ${volumeName}`, client.resource("v1/persistentvolumes").get(volumeName));
+  const reference = found.spec?.claimRef;
+  if (!reference)
+    throw fail(
+      `found PV object ${volumeName} but it has a nil pv.Spec.ClaimRef indicating it is not yet bound to the claim`,
+    );
+  if (reference.uid !== metadata.uid)
+    throw fail(
+      `found PV object ${volumeName} but its pv.Spec.ClaimRef.UID ${reference.uid ?? ""} does not point to claim.UID ${metadata.uid}`,
+    );
+  return found;
+}
+
+async function pathOf(
+  { spec, metadata }: DeepReadonly<PersistentVolume>,
+  localFolder: string,
+): Promise<{ path: string; ownsFiles: boolean }> {
   if (spec?.hostPath) {
     await checkHostPath(spec.hostPath.path, spec.hostPath.type);
     return { path: spec.hostPath.path, ownsFiles: false };
   }
   if (spec?.local) {
-    await checkHostPath(spec.local.path, "Directory").catch(() => {
-      throw new Error(`path ${JSON.stringify(spec.local?.path)} does not exist`);
+    const { path } = spec.local;
+    const isOurs = metadata.annotations?.["pv.kubernetes.io/provisioned-by"] === localPathProvisionerName;
+    if (isOurs && dirname(path) === localFolder) await makeLocalFolder(path);
+    await checkHostPath(path, "Directory").catch(() => {
+      throw new Error(`path ${JSON.stringify(path)} does not exist`);
     });
-    return { path: spec.local.path, ownsFiles: true };
+    return { path, ownsFiles: true };
   }
   throw new Error(`no volume plugin matched: ${metadata.name} needs a CSI driver, and this node has none`);
 }

@@ -9,7 +9,7 @@ import type { Client } from "#client";
 import type { DownwardContext } from "../core/downward.ts";
 import { allContainers, type PodView } from "../core/types.ts";
 import { writePayload } from "./atomic-writer.ts";
-import { claimedVolume } from "./claims.ts";
+import { ClaimError, claimedVolume } from "./claims.ts";
 import { setUpEmptyDir } from "./empty-dir.ts";
 import { checkHostPath } from "./host-path.ts";
 import type { NodeLayout } from "./layout.ts";
@@ -25,12 +25,19 @@ export interface MountedVolume {
   readonly readOnly: boolean;
 }
 
+export interface VolumeFailure {
+  readonly volume: string;
+  readonly message: string;
+  /** It isn't even known what to mount. */
+  readonly isUnprocessed?: boolean;
+}
+
 /** One or more volumes can't be set up (yet). */
 export class VolumeError extends Error {
   override name = "VolumeError";
-  readonly failures: readonly { readonly volume: string; readonly message: string }[];
+  readonly failures: readonly VolumeFailure[];
 
-  constructor(failures: readonly { volume: string; message: string }[]) {
+  constructor(failures: readonly VolumeFailure[]) {
     super(failures.map(({ volume, message }) => `${volume}: ${message}`).join("; "));
     this.failures = failures;
   }
@@ -56,6 +63,8 @@ export interface VolumeManager {
 export interface VolumeManagerOptions {
   readonly client: Client;
   readonly layout: NodeLayout;
+  /** Holds the volumes that the cluster makes on this node. */
+  readonly localFolder: string;
   readonly objects: ObjectCache;
   readonly tokens: TokenSource;
   /** Of the machine, the bound of volumes in memory. */
@@ -64,7 +73,7 @@ export interface VolumeManagerOptions {
 }
 
 export function createVolumeManager(options: VolumeManagerOptions): VolumeManager {
-  const { client, layout, objects, tokens, memoryBytes, log } = options;
+  const { layout, objects, tokens, memoryBytes, log } = options;
 
   async function setUpOne(pod: PodView, volume: VolumeView, context: DownwardContext): Promise<MountedVolume> {
     const at = layout.pod(pod.metadata.uid ?? "");
@@ -81,7 +90,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       return { path, readOnly: false };
     }
     if (volume.persistentVolumeClaim || volume.ephemeral) {
-      const { path, readOnly, ownsFiles } = await claimedVolume(client, pod, volume);
+      const { path, readOnly, ownsFiles } = await claimedVolume(pod, volume, options);
       if (group !== undefined && ownsFiles && !readOnly) await setGroup(path, { gid: group, readOnly, onlyIfNeeded });
       return { path, readOnly };
     }
@@ -132,13 +141,14 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     async setUp(pod, context) {
       const volumes = usedVolumes(pod);
       const mounted = new Map<string, MountedVolume>();
-      const failures: { volume: string; message: string }[] = [];
+      const failures: VolumeFailure[] = [];
       await Promise.all(
         volumes.map(async (volume) => {
           try {
             mounted.set(volume.name, await setUpOne(pod, volume, context));
           } catch (error) {
-            failures.push({ volume: volume.name, message: error instanceof Error ? error.message : String(error) });
+            const message = error instanceof Error ? error.message : String(error);
+            failures.push({ volume: volume.name, message, isUnprocessed: error instanceof ClaimError });
           }
         }),
       );

@@ -120,6 +120,7 @@ test("volume manager: a pod's volumes are deleted when nothing is written to the
   const manager = createVolumeManager({
     client: {} as Client, // not asked for these volumes
     layout: nodeLayout({ root, logs: join(root, "logs") }),
+    localFolder: join(root, "local"),
     objects: { configMap: () => config.promise } as unknown as ObjectCache, // nothing else is asked for
     tokens: {} as TokenSource,
     memoryBytes: 2 ** 30,
