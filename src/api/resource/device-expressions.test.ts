@@ -44,7 +44,7 @@ const cases: [source: string, device: Partial<Device>, outcome: boolean | string
 for (const [source, device, outcome, cost] of cases) {
   test(`device expressions: ${source} with ${JSON.stringify(device)}`, () => {
     const { program, error } = compileDeviceExpression(source);
-    assert.ok(program, error);
+    assert.ok(program, String(error));
     assert.equal(program.estimateCost(estimateDeviceSize).max, cost);
     const ask = () => matchesDevice(program, deviceValue(driver, device));
     if (typeof outcome === "boolean") assert.equal(ask(), outcome);
