@@ -17,7 +17,6 @@ import { isRunning, readInstance, storeHolder, writeInstance } from "./instance.
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { startLoops } from "./loops.ts";
 import { provideLocalPathClass } from "./local-path-class.ts";
-import { provideLocalPathClass } from "./local-path-class.ts";
 import { gatherMachineFacts } from "./machine.ts";
 import { addressIn, bridgeName, type NodeNetwork, prepareNodeNetwork, subnetOf } from "./network.ts";
 import { kubeletTls } from "./kubelet-certificate.ts";
@@ -98,9 +97,6 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     });
     await writeAdminKubeconfig(layout.kubeconfig, { server: `https://127.0.0.1:${plane.port}`, pki: plane.pki });
     progress.step(`API server on https://${address}:${plane.port}`);
-    await provideLocalPathClass(
-      plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" }),
-    );
     await provideLocalPathClass(
       plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" }),
     );
