@@ -131,6 +131,8 @@ export interface Kind<T extends KubernetesObject = KubernetesObject> extends Str
   selectableField?(field: string, apiVersion: string): string | undefined;
   /** How upstream refuses another field; without it: `"x" is not a known field selector: only "metadata.name", "metadata.namespace"`. */
   unknownField?(field: string): string;
+  /** Has no form in protobuf. */
+  readonly jsonOnly?: boolean;
   /** Cells after NAME (unless one of them is called "Name"); without it upstream's default: NAME and AGE. */
   readonly columns?: readonly Column<T>[];
   /** Marks on a table's row: finished pods are greyed out. */

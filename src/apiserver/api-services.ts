@@ -15,9 +15,11 @@ export const localApiServices = (versions: readonly GroupVersion[]): APIService[
   versions.filter(({ group, custom }) => group !== aggregatorGroup && !custom).map(localApiService);
 
 /** Custom ones are kept as long as they are served, built-in ones only made. */
-export function localApiService({ group, version, groupPriority, versionPriority, custom }: GroupVersion): APIService {
+export function localApiService(served: GroupVersion): APIService {
+  const { group, version, groupPriority, versionPriority, custom, replaceable } = served;
+  const labels = { [automanagedLabel]: custom ? "true" : "onstart" };
   return {
-    metadata: { name: `${version}.${group}`, labels: { [automanagedLabel]: custom ? "true" : "onstart" } },
+    metadata: { name: `${version}.${group}`, ...(!replaceable && { labels }) },
     spec: { ...(group && { group }), version, groupPriorityMinimum: groupPriority, versionPriority },
   };
 }

@@ -27,6 +27,9 @@ export {
 } from "./component/component-server.ts";
 export { type KeyPair, type LeafRequest, selfSignedPair } from "./security/certificates.ts";
 export { createRequestSigner, type RequestSigner } from "./security/request-signing.ts";
+/** Only where no metrics-server is expected. */
+export const loadResourceMetrics = () => import("./resource-metrics/mod.ts");
+export type { NodeUsage, SimulatedUsage } from "./resource-metrics/mod.ts";
 export { bootstrapWanted } from "./security/bootstrap.ts";
 export { issueLegacyToken, readPublicKeys } from "./security/account-tokens.ts";
 export type { AnonymousOptions } from "./security/authn/authenticator.ts";

@@ -129,6 +129,8 @@ export interface GroupVersion {
   readonly versionPriority: number;
   /** From definitions, not built in. */
   readonly custom?: boolean;
+  /** Served here only as long as nobody else does: its API service is anybody's to change. */
+  readonly replaceable?: boolean;
 }
 
 /** All that is served. `generation` moves with every change, so that discovery documents can be kept. */

@@ -21,11 +21,14 @@ import {
   issueLegacyToken,
   type DescriptionFile,
   type Keeping,
+  loadResourceMetrics,
+  type NodeUsage,
   keepExtensionAuthentication,
   kubernetesAddress,
   openPki,
   type Pki,
   type RequestHeaderSettings,
+  type SimulatedUsage,
 } from "#apiserver";
 import { assert, type Clock, collectProcess, type Logger, MetricRegistry } from "#base";
 import { type Client, createClient } from "#client";
@@ -61,8 +64,17 @@ export interface ControlPlaneOptions {
   readonly encryption?: EncryptionSettings | undefined;
   readonly traffic?: TrafficSettings | undefined;
   readonly services?: ServiceSettings | undefined;
+  /** Serves `metrics.k8s.io`, until somebody else does; absent: nobody but who is installed. */
+  readonly resourceMetrics?: ResourceMetricsSources | undefined;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** Of nodes in this process; others are asked over the network. */
+export interface ResourceMetricsSources {
+  /** Undefined: not here. */
+  usage(node: string): Promise<NodeUsage> | undefined;
+  simulated?(): SimulatedUsage | undefined;
 }
 
 export interface ControlPlane {
@@ -116,8 +128,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const clientCa = [clientAuthorities, requestHeader?.authorities ?? ""].filter((pem) => pem !== "");
     return { cert: pki.server.certificate, key: pki.server.key, clientCa };
   };
+  const kubelets = createKubeletConnector({ ...pki.kubeletClient, authority: pki.authority.certificate });
+  const resourceMetrics = options.resourceMetrics && (await loadResourceMetrics());
   const streaming = createStreaming({
-    kubelets: createKubeletConnector({ ...pki.kubeletClient, authority: pki.authority.certificate }),
+    kubelets,
     clock,
     log,
   });
@@ -140,15 +154,25 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       store,
       clock,
       log,
-      facts,
-      kinds,
+      facts: resourceMetrics?.withResourceMetrics(facts) ?? facts,
+      kinds: [...kinds, ...(resourceMetrics?.metricKinds ?? [])],
       metrics,
       audit,
       ...(encryption && { checks: encryptionChecks(encryption, options.encryption) }),
       frontProxy: options.aggregator?.client ?? pki.frontProxy.client,
       authenticator: security.authenticator,
       authorizer: security.authorizer,
-      handlers: new Map([...security.handlers, ...streaming.handlers]),
+      handlers: new Map([
+        ...security.handlers,
+        ...streaming.handlers,
+        ...(resourceMetrics?.resourceMetricsHandlers({
+          fetch: async (node) =>
+            (await options.resourceMetrics?.usage(node.name)) ??
+            resourceMetrics.fetchUsage(node, { kubelets, now: () => clock.now(), log }),
+          simulated: () => options.resourceMetrics?.simulated?.(),
+          clock,
+        }) ?? []),
+      ]),
       paths: security.paths,
       admission: security.admission,
       guards: security.guards,

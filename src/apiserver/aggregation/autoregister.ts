@@ -107,7 +107,7 @@ export class Autoregister {
     const wanted = this.#served(name);
     const now = clock.now();
     if (!found) {
-      if (!wanted?.custom) return;
+      if (!wanted?.custom && !wanted?.replaceable) return;
       await create(core, internalCall(core, { ...at, verb: "create", name: "", object: localApiService(wanted), now }));
       return;
     }

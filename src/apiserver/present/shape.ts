@@ -35,14 +35,17 @@ export interface Wanted {
 }
 
 /** For a request to a resource. Throws 406. */
-export function negotiateShape({ accept, collection, watch, cbor }: Wanted, { custom, verbs }: Resource): MediaType {
+export function negotiateShape(
+  { accept, collection, watch, cbor }: Wanted,
+  { custom, stored, verbs }: Resource,
+): MediaType {
   if (!accept) return negotiate(accept, allows) as MediaType; // nothing was asked for
   if (!custom && !isKnownAccept(accept, { cbor, sequence: cbor && collection }))
     throw notAcceptable(representations({ collection, cbor }));
   // Custom resources have no protobuf form.
   // What can't be listed (reviews, bindings) has no rows.
   const allowed = verbs.includes("list") ? allows : allowsButTables;
-  const media = negotiate(accept, allowed, { protobuf: !custom, cbor });
+  const media = negotiate(accept, allowed, { protobuf: !custom && !stored?.behaviour.jsonOnly, cbor });
   // What would be right for a list decides, though nothing streams YAML.
   if (!media || (watch && media.format === "yaml"))
     throw statusError.notAcceptable(watch ? streams(cbor) : mediaTypesOf({ cbor }));

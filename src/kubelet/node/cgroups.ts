@@ -23,8 +23,12 @@ export interface PodCgroups {
   balance(pods: readonly PodView[]): Promise<void>;
   /** Removes the whole tree. */
   close(): Promise<void>;
-  /** Directory to read a group's usage from, by controller; undefined when there is no tree. */
-  path(controller: "cpu" | "memory", group: string): string | undefined;
+  /** What this machine has. */
+  readonly hierarchy: CgroupHierarchy | undefined;
+  /** Above all pods, inside the hierarchy. */
+  readonly root: string;
+  /** Of a pod, inside the hierarchy; undefined when there is no tree. */
+  groupOf(pod: PodView): string | undefined;
 }
 
 export interface CgroupHierarchy {
@@ -194,10 +198,9 @@ export async function createCgroups(options: {
       for (const mount of all) await removeTree(join(mount, root));
     },
 
-    path(controller, group) {
-      const mount = hierarchy?.mounts.get(controller);
-      return usable && mount ? join(mount, group) : undefined;
-    },
+    hierarchy,
+    root,
+    groupOf: (pod) => (usable ? groupOf(pod) : undefined),
   };
 }
 

@@ -57,9 +57,16 @@ export interface DiskSpace {
   readonly inodesFree: number;
 }
 
-export async function readDisk(path: string): Promise<DiskSpace> {
-  const { bsize, blocks, bavail, files, ffree } = await statfs(path);
-  return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize, inodes: files, inodesFree: ffree };
+/** `usedBytes`: without what only root may use, which is neither used nor available. */
+export async function readDisk(path: string): Promise<DiskSpace & { readonly usedBytes: number }> {
+  const { bsize, blocks, bavail, bfree, files, ffree } = await statfs(path);
+  return {
+    capacityBytes: blocks * bsize,
+    availableBytes: bavail * bsize,
+    usedBytes: (blocks - bfree) * bsize,
+    inodes: files,
+    inodesFree: ffree,
+  };
 }
 
 /** Process numbers in use and the most there can be. */
