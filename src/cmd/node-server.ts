@@ -22,7 +22,16 @@ export async function serveNode(options: NodeServerOptions, signal: AbortSignal)
   const [tls] = await Promise.all([options.tls(), Promise.race([kubelet.ready(), aborted])]);
   if (signal.aborted) return;
   const auth = createWebhookAuth({ client, nodeName, clock });
-  const server = createKubeletServer({ tls, port }, { host: kubelet.host(), auth, clock, log });
+  const server = createKubeletServer(
+    { tls, port },
+    {
+      host: kubelet.host(),
+      routes: kubelet.stats().routes,
+      auth,
+      clock,
+      log,
+    },
+  );
   await server.listen();
   try {
     if (!signal.aborted) await aborted;

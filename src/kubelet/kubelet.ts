@@ -22,6 +22,7 @@ import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
 import { createProber } from "./probes/prober.ts";
 import { createObserver } from "./runtime/observe.ts";
 import { watchRuntime } from "./runtime/watch.ts";
+import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { type NodeRuntime, nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
 import { nodeLayout } from "./volumes/layout.ts";
 import { followRemovals } from "./volumes/local-path.ts";
@@ -36,6 +37,8 @@ export interface Kubelet {
   ready(): Promise<void>;
   /** For the node's HTTPS server; after `ready`. */
   host(): KubeletHost;
+  /** What its pods use; after `ready`. */
+  stats(): NodeStats;
 }
 
 const logLookMs = 10_000;
@@ -49,6 +52,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
   // Whoever runs the node hears of a failure from run().
   readiness.promise.catch(() => undefined);
   let host: KubeletHost | undefined;
+  let stats: NodeStats | undefined;
 
   async function run(signal: AbortSignal): Promise<void> {
     await mkdir(folders.kubelet, { recursive: true, mode: 0o711 });
@@ -232,6 +236,17 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           if (managesNetwork && !options.podCidrs?.length) await networkFromNode(agent);
           await podManager.start();
           host = createHost({ nodeName, cri, pods: podManager });
+          const { memoryBytes } = machine;
+          stats = createNodeStats({
+            nodeName,
+            host,
+            cri,
+            cgroups,
+            layout,
+            rootDir: folders.kubelet,
+            memoryBytes,
+            clock,
+          });
           await whenNetworkReady(runtime, agent, life);
           readiness.resolve();
           await Promise.all(work);
@@ -319,6 +334,10 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     host() {
       if (!host) throw new Error("the node isn't ready yet");
       return host;
+    },
+    stats() {
+      if (!stats) throw new Error("the node isn't ready yet");
+      return stats;
     },
   };
 }
