@@ -53,6 +53,8 @@ export function createEventCorrelator(nameOf: (about: string, now: number) => st
       event: {
         ...event,
         metadata: { name, namespace: event.metadata.namespace },
+        // client-go leaves it out of these.
+        reportingComponent: "",
         message: `(combined from similar events): ${event.message}`,
       },
       key: aggregateKey,

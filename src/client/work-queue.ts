@@ -18,10 +18,12 @@ export interface WorkQueueOptions {
   readonly metrics?: MetricRegistry | undefined;
   readonly clock?: Clock;
   readonly log?: Logger;
+  /** Waits after the first failure and at most; 5 ms, doubling to 1000 s. */
+  readonly retryMs?: readonly [first: number, most: number] | undefined;
 }
 
 export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
-  const { clock = realClock, log = silentLogger, name = "queue" } = options;
+  const { clock = realClock, log = silentLogger, name = "queue", retryMs = [retryMsMin, retryMsMax] } = options;
   // Insertion order is the order of work; both are sets because a key counts once.
   const waiting = new Set<string>();
   const working = new Map<string, number>();
@@ -60,7 +62,7 @@ export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
     const count = failures.get(key) ?? 0;
     failures.set(key, count + 1);
     if (working.has(key)) askedForRetry.add(key);
-    addAfter(key, Math.min(retryMsMax, retryMsMin * 2 ** count));
+    addAfter(key, Math.min(retryMs[1], retryMs[0] * 2 ** count));
   }
 
   async function process(key: string, work: (key: string) => Promise<void>): Promise<void> {

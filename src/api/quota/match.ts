@@ -76,7 +76,17 @@ function inScope(
   if (group !== "") return false;
   if (resource === "pods") return podInScope(requirement, object as Pod); // objects of the resource
   if (resource !== "persistentvolumeclaims" || requirement.scopeName !== "VolumeAttributesClass") return false;
-  return hasValue(requirement, (object as PersistentVolumeClaim).spec?.volumeAttributesClassName);
+  const { spec, status } = object as PersistentVolumeClaim;
+  const classes = new Set(
+    [
+      spec?.volumeAttributesClassName,
+      status?.currentVolumeAttributesClassName,
+      status?.modifyVolumeStatus?.targetVolumeAttributesClassName,
+    ].filter((name) => name),
+  );
+  return classes.size === 0
+    ? hasValue(requirement, undefined)
+    : [...classes].some((name) => hasValue(requirement, name));
 }
 
 function podInScope(requirement: ScopeRequirement, { spec = {} as NonNullable<Pod["spec"]> }: Pod): boolean {

@@ -25,7 +25,6 @@ test("usage: pods take what their containers ask for, by both names", () => {
     pods: "1",
     cpu: "350m",
     "requests.cpu": "350m",
-    "limits.cpu": "50m",
     "limits.memory": "1Gi",
     "requests.example.com/gpu": "1",
   });

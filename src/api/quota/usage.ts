@@ -4,6 +4,7 @@
  */
 import {
   addQuantities,
+  compareQuantities,
   type DeepReadonly,
   type GroupResource,
   type KubernetesObject,
@@ -14,7 +15,7 @@ import {
 } from "#machinery";
 import { aggregateLimits, aggregateRequests, type Sums } from "../pod-spec/aggregate.ts";
 import { isExtendedResource, isHugePages } from "../resource-names.ts";
-import type { PersistentVolumeClaim, Pod, PodSpec, Service } from "../types.d.ts";
+import type { Container, PersistentVolumeClaim, Pod, PodSpec, Service } from "../types.d.ts";
 
 export type QuotaUsage = ReadonlyMap<string, Quantity>;
 
@@ -49,7 +50,7 @@ export function quotaUsage(resource: GroupResource, object: DeepReadonly<Kuberne
 function addPod(usage: Map<string, Quantity>, pod: Pod, now: number): void {
   if (!isCharged(pod, now) || !pod.spec) return;
   usage.set("pods", one);
-  for (const [name, amount] of computeUsage(pod.spec)) usage.set(name, amount);
+  for (const [name, amount] of computeUsage(pod, pod.spec)) usage.set(name, amount);
 }
 
 /** Pods that are over, or should be, cost nothing any more. */
@@ -60,11 +61,56 @@ function isCharged({ status, metadata }: Pod, now: number): boolean {
   return now <= Date.parse(deletionTimestamp) + grace * 1000;
 }
 
-function computeUsage(spec: PodSpec): Sums {
-  const overhead = new Map(Object.entries(spec.overhead ?? {}).map(([name, text]) => [name, parseQuantity(text)]));
-  const requests = plus(aggregateRequests(spec), overhead);
-  const limits = plus(aggregateLimits(spec), overhead);
-  return namedUsage(requests, limits);
+function computeUsage({ status }: Pod, spec: PodSpec): Sums {
+  const overhead = sumsOf(spec.overhead);
+  const actual = withActual(spec, status);
+  const requests = forPod(aggregateRequests(actual), spec.resources?.requests);
+  const limits = forPod(aggregateLimits(actual), spec.resources?.limits);
+  const limited = new Map([...overhead].filter(([name]) => quantityValue(limits.get(name) ?? quantityOf(0)) > 0));
+  return namedUsage(plus(requests, overhead), plus(limits, limited));
+}
+
+const sumsOf = (amounts: Readonly<Record<string, string>> | undefined): Sums =>
+  new Map(Object.entries(amounts ?? {}).map(([name, text]) => [name, parseQuantity(text)]));
+
+/** What is said for the whole pod counts instead of the sum of its containers. */
+function forPod(sums: Sums, whole: Readonly<Record<string, string>> | undefined): Sums {
+  const own = [...sumsOf(whole)].filter(([name]) => name === "cpu" || name === "memory" || isHugePages(name));
+  return new Map([...sums, ...own]);
+}
+
+/** While a running container is resized the larger amounts count; what is impossible doesn't. */
+function withActual(spec: PodSpec, status: Pod["status"]): PodSpec {
+  const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  if (!statuses.some(({ resources }) => resources)) return spec;
+  const pending = status?.conditions?.find(({ type }) => type === "PodResizePending");
+  const isInfeasible = pending?.reason === "Infeasible";
+  const actual = (container: Container): Container => {
+    const found = statuses.find(({ name }) => name === container.name);
+    if (!found?.resources) return container;
+    const { requests, limits } = isInfeasible ? {} : (container.resources ?? {});
+    const larger = (...lists: (Readonly<Record<string, string>> | undefined)[]) => {
+      const most: Record<string, string> = {};
+      for (const [name, text] of lists.flatMap((list) => Object.entries(list ?? {})))
+        if (most[name] === undefined || compareQuantities(text, most[name]) > 0) most[name] = text;
+      return most;
+    };
+    return {
+      ...container,
+      resources: {
+        requests: larger(requests, found.resources.requests, found.allocatedResources),
+        limits: larger(limits, found.resources.limits),
+      },
+    };
+  };
+  const { containers, initContainers } = spec;
+  return {
+    ...spec,
+    containers: containers.map(actual),
+    ...(initContainers
+      ? { initContainers: initContainers.map((each) => (each.restartPolicy === "Always" ? actual(each) : each)) }
+      : {}),
+  };
 }
 
 function plus(sums: Sums, more: Sums): Sums {

@@ -160,8 +160,16 @@ function spend(budget: PodDisruptionBudget, pod: DeepReadonly<Pod>, now: number)
       "pdb disruptions allowed is negative",
     );
   if (disruptionsAllowed === 0) {
+    const known = status?.conditions?.find(({ type }) => type === "DisruptionAllowed");
+    const { reason, message } = known?.status === "False" && known.message ? known : {};
+    const doesNot = `The disruption budget ${metadata?.name} does not allow evicting pods currently`;
+    if (reason === "SyncFailed") throw tooMany(`${doesNot} because it failed sync: ${message}`, 0);
     throw tooMany(
-      `The disruption budget ${metadata?.name} needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`,
+      currentHealthy <= desiredHealthy
+        ? `The disruption budget ${metadata?.name} needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`
+        : message
+          ? `${doesNot} (${reason}): ${message}`
+          : doesNot,
       0,
     );
   }

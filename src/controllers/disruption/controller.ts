@@ -1,17 +1,21 @@
 /** Keeps the numbers by which the eviction API decides. */
 import type { OwnerReference, PodDisruptionBudget, Scale } from "#api";
 import { keyOf, type WorkQueue } from "#client";
-import { isStatusError, jsonEqual } from "#machinery";
-import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
+import { formatTime, isStatusError, jsonEqual } from "#machinery";
+import { type Controller, defineController, type Loop, onEvery, watch } from "../lib/controller.ts";
 import { type DiscoveredResource, discover } from "../lib/discovery.ts";
-import { controllerOf, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
+import { controllerOf, isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
 import { messageOf } from "../lib/pod-control.ts";
-import { isDeleting } from "../lib/objects.ts";
-import { isPodReady, podCondition, type SeenPod } from "../lib/pods.ts";
+import { isPodReady, type SeenPod } from "../lib/pods.ts";
 import { indexPodsByLabel, podsMatching } from "../lib/pods-by-label.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
-import { failSafe, isCurrent, needsScale, planBudget, printSelector } from "./reconcile.ts";
+import { failSafe, isCurrent, needsScale, planBudget, printSelector, staleInMs } from "./reconcile.ts";
+
+interface Sized {
+  readonly metadata: { readonly namespace?: string | undefined; readonly uid?: string | undefined };
+  readonly spec?: { readonly replicas?: number | undefined } | undefined;
+}
 
 export const disruptionController: Controller = defineController({
   name: "disruption-controller",
@@ -29,18 +33,21 @@ export const disruptionController: Controller = defineController({
 
     function watches(queue: WorkQueue) {
       const markFor = (pod: SeenPod) => {
-        for (const budget of budgets.list(namespaceOf(pod))) {
-          if (selectors.of(budget.spec?.selector).matches(pod.metadata.labels)) queue.add(keyOf(budget));
-        }
+        const matching = budgets
+          .list(namespaceOf(pod))
+          .filter((budget) => selectors.of(budget.spec?.selector).matches(pod.metadata.labels));
+        for (const budget of matching) queue.add(keyOf(budget));
+        const [first, second] = matching;
+        if (!first || !second) return;
+        const which = `${JSON.stringify(namespaceOf(pod))}/${JSON.stringify(nameOf(pod))}`;
+        const chosen = JSON.stringify(nameOf(first));
+        const message = `Pod ${which} matches multiple PodDisruptionBudgets.  Chose ${chosen} arbitrarily.`;
+        events.event(pod, { type: "Warning", reason: "MultiplePodDisruptionBudgets", message });
       };
       /** Another size changes the budgets that are shares of it. */
       const markScaled = (namespace: string) => {
         for (const budget of budgets.list(namespace)) if (needsScale(budget)) queue.add(keyOf(budget));
       };
-      interface Sized {
-        readonly metadata: { readonly namespace?: string | undefined };
-        readonly spec?: { readonly replicas?: number | undefined } | undefined;
-      }
       const sized = {
         added: (owner: Sized) => markScaled(owner.metadata.namespace ?? ""),
         updated(owner: Sized, old: Sized) {
@@ -77,8 +84,8 @@ export const disruptionController: Controller = defineController({
         await sync(key, budget, queue);
       } catch (error) {
         if (isStatusError(error, "Conflict")) throw error;
+        // Not tried again: what made it fail says so by an event.
         await write(budget, failSafe(budget, messageOf(error), clock.now()));
-        throw error;
       }
     }
 
@@ -87,12 +94,13 @@ export const disruptionController: Controller = defineController({
       if (covered.length === 0) {
         events.event(budget, { type: "Normal", reason: "NoPods", message: "No matching pods found" });
       }
-      const expectedScale = needsScale(budget) ? await scaleOf(budget, covered) : 0;
+      const expectedScale = needsScale(budget) ? await expectedScaleOf(budget, covered) : 0;
       const plan = planBudget({ budget, pods: covered, expectedScale, now: clock.now() });
       for (const pod of plan.notDeleted) {
-        const message = `Pod was expected by PDB ${key} to be deleted but it wasn't`;
+        // Upstream says the namespace twice.
+        const budgetName = `${namespaceOf(budget)}/${namespaceOf(budget)}`;
+        const message = `Pod was expected by PDB ${budgetName} to be deleted but it wasn't`;
         events.event(pod, { type: "Warning", reason: "NotDeleted", message });
-        await forgetDisruption(pod);
       }
       await write(budget, plan.status);
       if (plan.againMs !== undefined) queue.addAfter(key, plan.againMs);
@@ -107,15 +115,14 @@ export const disruptionController: Controller = defineController({
       await unlessGone(own.updateStatus({ ...(budget as PodDisruptionBudget), status })); // sent, never changed
     }
 
-    /** The eviction noted on the pod that it was about to go. It isn't. */
-    async function forgetDisruption(pod: SeenPod): Promise<void> {
-      const condition = podCondition(pod, "DisruptionTarget");
-      if (condition?.status !== "True" || condition.reason !== "EvictionByEvictionAPI") return;
-      const own = client.resource("v1/pods", namespaceOf(pod));
-      const status = { conditions: [{ type: "DisruptionTarget", status: "False" }] };
-      await unlessGone(
-        own.patch(nameOf(pod), { metadata: { uid: uidOf(pod) }, status }, { type: "strategic", subresource: "status" }),
-      );
+    async function expectedScaleOf(budget: Seen<PodDisruptionBudget>, covered: readonly SeenPod[]): Promise<number> {
+      try {
+        return await scaleOf(budget, covered);
+      } catch (error) {
+        const message = `Failed to calculate the number of expected pods: ${messageOf(error)}`;
+        events.event(budget, { type: "Warning", reason: "CalculateExpectedPodCountFailed", message });
+        throw error;
+      }
     }
 
     /** Of the distinct controllers of these pods, together. */
@@ -149,23 +156,22 @@ export const disruptionController: Controller = defineController({
       const { kind, apiVersion, name, uid } = reference;
       const key = `${namespace}/${name}`;
       const [group = ""] = apiVersion.includes("/") ? apiVersion.split("/") : [""];
-      if (kind === "ReplicaSet" && group === "apps") {
+      const answer = (owner: Sized | undefined): FoundScale | undefined =>
+        owner && owner.metadata.uid === uid ? { uid, replicas: owner.spec?.replicas ?? 1 } : undefined;
+      if (kind === "ReplicaSet" && (group === "apps" || group === "extensions")) {
         const set = sets.get(key);
-        if (!set || uidOf(set) !== uid) return undefined;
-        const parent = controllerOf(set);
-        if (parent?.kind !== "Deployment") return { uid, replicas: set.spec?.replicas ?? 1 };
+        const parent = set && controllerOf(set);
+        if (parent?.kind !== "Deployment") return answer(set) ?? scaleOfCustom(reference, namespace);
         const deployment = deployments.get(`${namespace}/${parent.name}`);
-        if (!deployment || uidOf(deployment) !== parent.uid) return undefined;
-        return { uid: parent.uid, replicas: deployment.spec?.replicas ?? 1 };
+        const found = uidOf(set as SeenPod) === uid && deployment && uidOf(deployment) === parent.uid; // both are objects
+        return found
+          ? { uid: parent.uid, replicas: deployment.spec?.replicas ?? 1 }
+          : scaleOfCustom(reference, namespace);
       }
-      const known =
-        kind === "StatefulSet" && group === "apps"
-          ? statefulSets.get(key)
-          : kind === "ReplicationController" && group === ""
-            ? replicationControllers.get(key)
-            : undefined;
-      if (known) return uidOf(known) === uid ? { uid, replicas: known.spec?.replicas ?? 1 } : undefined;
-      return scaleOfCustom(reference, namespace);
+      const known = kind === "StatefulSet" && group === "apps" ? answer(statefulSets.get(key)) : undefined;
+      const controller =
+        kind === "ReplicationController" && group === "" ? answer(replicationControllers.get(key)) : undefined;
+      return known ?? controller ?? scaleOfCustom(reference, namespace);
     }
 
     /** Anything else may have a scale subresource. */
@@ -180,12 +186,43 @@ export const disruptionController: Controller = defineController({
         );
       if (!find()) resources = (await discover(client)).resources;
       const resource = find();
-      if (!resource) return undefined;
+      if (!resource)
+        throw new Error(`no matches for kind ${JSON.stringify(kind)} in version ${JSON.stringify(apiVersion)}`);
       const scale = await unlessGone(client.resource(resource, namespace).getSubresource<Scale>(name, "scale"));
-      if (!scale) throw new Error(`${apiVersion}/${kind} does not implement the scale subresource`);
-      return scale.metadata?.uid === uid ? { uid, replicas: scale.spec?.replicas ?? 0 } : undefined;
+      if (scale) return scale.metadata?.uid === uid ? { uid, replicas: scale.spec?.replicas ?? 0 } : undefined;
+      if (resource.scalable) return undefined;
+      const shown = resource.group === "" ? resource.resource : `${resource.resource}.${resource.group}`;
+      throw new Error(`${shown} does not implement the scale subresource`);
     }
 
-    return [{ watches, reconcile }];
+    /** Pods that were about to be disrupted, and weren't. Not those whose kubelet ends them: that may take long. */
+    const staleConditions: Loop = {
+      watches(queue) {
+        const look = (pod: SeenPod) => {
+          const leftMs = staleInMs(pod, clock.now());
+          if (leftMs !== undefined) queue.addAfter(keyOf(pod), leftMs);
+        };
+        return [watch(pods, { added: look, updated: look })];
+      },
+      async reconcile(key, queue) {
+        const pod = pods.get(key);
+        const leftMs = pod && staleInMs(pod, clock.now());
+        if (!pod || leftMs === undefined) return;
+        if (leftMs > 0) return queue.addAfter(key, leftMs);
+        const condition = {
+          type: "DisruptionTarget",
+          status: "False",
+          lastTransitionTime: formatTime(clock.now()),
+          observedGeneration: pod.metadata.generation ?? 0,
+          reason: null,
+          message: null,
+        };
+        const own = client.resource("v1/pods", namespaceOf(pod));
+        const patch = { metadata: { uid: uidOf(pod) }, status: { conditions: [condition] } };
+        await unlessGone(own.patch(nameOf(pod), patch, { type: "strategic", subresource: "status" }));
+      },
+    };
+
+    return [{ watches, reconcile }, staleConditions];
   },
 });

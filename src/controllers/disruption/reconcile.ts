@@ -3,10 +3,21 @@ import type { Condition, LabelSelector, PodDisruptionBudget, PodDisruptionBudget
 import { formatTime, semanticEqual, timeMs } from "#machinery";
 import { shareOf } from "../lib/int-or-percent.ts";
 import { isDeleting, nameOf, type Seen } from "../lib/objects.ts";
-import { isPodReady, type SeenPod } from "../lib/pods.ts";
+import { isPodFinished, isPodReady, podCondition, type SeenPod } from "../lib/pods.ts";
 
 /** An eviction that was granted and doesn't show as a deletion within this time didn't happen. */
 const evictionMsMax = 120_000;
+/** For so long a pod may say that it is about to be disrupted without being deleted. */
+const staleMs = 120_000;
+
+/** When its condition must be taken back, in ms; undefined when it may stay. */
+export function staleInMs(pod: SeenPod, now: number): number | undefined {
+  const condition = podCondition(pod, "DisruptionTarget");
+  if (isDeleting(pod) || isPodFinished(pod) || condition?.status !== "True") return undefined;
+  if (condition.reason === "TerminationByKubelet") return undefined;
+  const since = timeMs(condition.lastTransitionTime);
+  return Number.isNaN(since) ? 0 : Math.max(0, since + staleMs - now);
+}
 
 export interface BudgetState {
   readonly budget: Seen<PodDisruptionBudget>;

@@ -162,7 +162,7 @@ export const garbageCollector: Controller = defineController({
         const resource = monitors.resourceOf(apiVersion, kind);
         const namespace = resource && !resource.namespaced ? "" : node.identity.namespace;
         const identity = { apiVersion, kind, name, uid, namespace };
-        if (graph.isKnownAbsent(identity)) {
+        if (graph.isKnownAbsent(identity) || graph.isKnownAbsent({ ...identity, namespace: "" })) {
           findings.push({ reference, state: "absent" });
           continue;
         }

@@ -10,7 +10,7 @@ import { controllerOf, isDeleting, nameOf, namespaceOf, type Seen, uidOf } from 
 import { ownerOfPod, watchOwnedPods } from "../lib/owned-pods.ts";
 import { claimable, indexByController, managedByUid } from "../lib/owner-index.ts";
 import { createPodControl, isNamespaceTerminating } from "../lib/pod-control.ts";
-import { isPodReady, type SeenPod } from "../lib/pods.ts";
+import { isPodActive, isPodReady, type SeenPod } from "../lib/pods.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import { type Backoff, noBackoff } from "./backoff.ts";
@@ -25,8 +25,10 @@ const ownManager = "kubernetes.io/job-controller";
 /** What happens to many pods at once is counted at once: a Job of a hundred pods and more is looked at once a second, as upstream. */
 const batchMsMax = 1000;
 const batchMsPerPod = 10;
-/** So few are looked at as soon as anything happens. */
+/** So few are looked at as soon as one ends. That one is ready can wait. */
 const immediatePodsMax = 10;
+/** As upstream; what keeps failing (a full quota) is tried again later and later. */
+const retryMs = [1000, 60_000] as const;
 
 const batchMs = ({ spec }: Seen<Job>): number =>
   Math.min(batchMsMax, batchMsPerPod * Math.max(0, (spec?.parallelism ?? 1) - immediatePodsMax));
@@ -105,7 +107,10 @@ export const jobController: Controller = defineController({
           pods,
           owners: jobs,
           kind: kind.kind,
-          queue: { ...queue, add: addSoon },
+          queue,
+          // An end is seen at once, that a pod is ready now and then.
+          mark: (key, pod, old) =>
+            old && isPodActive(pod) && isPodActive(old) ? queue.addAfter(key, batchMsMax) : addSoon(key),
           expectations,
           selectorOf: (job) => selectors.of(job.spec?.selector),
         }),
@@ -288,6 +293,9 @@ export const jobController: Controller = defineController({
       },
     };
 
-    return [{ watches, reconcile }, orphans];
+    return [
+      { watches, reconcile, retryMs },
+      { ...orphans, retryMs },
+    ];
   },
 });

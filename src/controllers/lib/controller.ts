@@ -77,7 +77,6 @@ export interface AutoscalingOptions {
   readonly initialReadinessMs?: number;
   /** Feature gate HPAScaleToZero. */
   readonly scaleToZero?: boolean;
-  readonly workers?: number;
 }
 
 export interface ControllerContext {
@@ -109,6 +108,8 @@ export interface Loop {
   reconcile(key: string, queue: WorkQueue): Promise<void>;
   /** Keys reconciled at the same time; upstream's default is 5. */
   readonly workers?: number;
+  /** Waits after failures, where upstream's differ from the usual 5 ms doubling to 1000 s. */
+  readonly retryMs?: readonly [first: number, most: number];
   /** Work that no event starts: marks the first keys of a periodic loop. Runs after the caches are complete. */
   begin?(queue: WorkQueue, signal: AbortSignal): Promise<void> | void;
 }

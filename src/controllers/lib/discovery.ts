@@ -11,6 +11,8 @@ export interface DiscoveredResource extends ResourceReference {
   readonly verbs: readonly string[];
   /** The group's preferred version of this resource. */
   readonly preferred: boolean;
+  /** It has the scale subresource. */
+  readonly scalable: boolean;
 }
 
 export interface Discovery {
@@ -45,10 +47,13 @@ export async function discover(client: Client): Promise<Discovery> {
   const resources: DiscoveredResource[] = [];
   const seen = new Set<string>();
   sources.forEach(({ group, version }, index) => {
-    for (const { name, kind, namespaced, verbs } of lists[index]?.resources ?? []) {
+    const served = lists[index]?.resources ?? [];
+    const scales = new Set(served.filter(({ kind }) => kind === "Scale").map(({ name }) => name));
+    for (const { name, kind, namespaced, verbs } of served) {
       if (name.includes("/")) continue;
       const id = `${group}/${name}`;
-      resources.push({ group, version, resource: name, kind, namespaced, verbs, preferred: !seen.has(id) });
+      const scalable = scales.has(`${name}/scale`);
+      resources.push({ group, version, resource: name, kind, namespaced, verbs, preferred: !seen.has(id), scalable });
       seen.add(id);
     }
   });

@@ -15,6 +15,8 @@ export interface OwnedPods<T extends KubernetesObject> {
   /** Missing for kinds that adopt nothing. */
   selectorOf?(owner: Seen<T>): LabelMatcher;
   readonly expectations?: Expectations;
+  /** Instead of marking an owner at once. `old` when the pod was and is its. */
+  mark?(key: string, pod: SeenPod, old?: SeenPod): void;
 }
 
 /** The owner that manages this pod, if the cache still has that very object. */
@@ -31,18 +33,19 @@ export function ownerOfPod<T extends KubernetesObject>(
 export function watchOwnedPods<T extends KubernetesObject>(setup: OwnedPods<T>): Watch {
   const { pods, owners, queue, selectorOf, expectations } = setup;
   const keyOfOwner = (owner: Seen<T>) => keyOf(owner as SeenObject); // a T is an object
-  const markOwner = (pod: SeenPod): string | undefined => {
+  const mark: NonNullable<typeof setup.mark> = setup.mark ?? ((key) => queue.add(key));
+  const markOwner = (pod: SeenPod, old?: SeenPod): string | undefined => {
     const owner = ownerOfPod(pod, setup);
     if (!owner) return undefined;
     const key = keyOfOwner(owner);
-    queue.add(key);
+    mark(key, pod, old);
     return key;
   };
   /** Whoever selects a pod without a controller may adopt it. */
   const markAdopters = (pod: SeenPod) => {
     if (!selectorOf) return;
     for (const owner of owners.list(namespaceOf(pod))) {
-      if (selectorOf(owner).matches(pod.metadata.labels)) queue.add(keyOfOwner(owner));
+      if (selectorOf(owner).matches(pod.metadata.labels)) mark(keyOfOwner(owner), pod);
     }
   };
   const podGone = (pod: SeenPod) => {
@@ -61,7 +64,7 @@ export function watchOwnedPods<T extends KubernetesObject>(setup: OwnedPods<T>):
       if (isDeleting(pod)) return podGone(pod);
       const ownerChanged = controllerOf(pod)?.uid !== controllerOf(old)?.uid;
       if (ownerChanged) markOwner(old);
-      if (controllerOf(pod)) markOwner(pod);
+      if (controllerOf(pod)) markOwner(pod, ownerChanged ? undefined : old);
       else if (ownerChanged || !jsonEqual(pod.metadata.labels, old.metadata.labels)) markAdopters(pod);
     },
     deleted: podGone,

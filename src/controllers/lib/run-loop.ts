@@ -15,7 +15,7 @@ export interface RunLoopOptions {
 }
 
 export async function runLoop(loop: Loop, options: RunLoopOptions, signal: AbortSignal): Promise<void> {
-  const queue = createWorkQueue(options);
+  const queue = createWorkQueue({ ...options, retryMs: loop.retryMs });
   const watches = loop.watches(queue);
   const stops = watches.map((each) => each.start());
   try {

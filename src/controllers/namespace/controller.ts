@@ -11,7 +11,7 @@ import { type Controller, defineController, watch } from "../lib/controller.ts";
 import { isDeleting, nameOf, namespaceOf, type Seen, type SeenObject } from "../lib/objects.ts";
 import { messageOf } from "../lib/pod-control.ts";
 import { isPodFinished } from "../lib/pods.ts";
-import { type ContentReport, namespaceConditions, nextLookMs, type Remains } from "./reconcile.ts";
+import { type ContentReport, estimateSeconds, namespaceConditions, nextLookMs, type Remains } from "./reconcile.ts";
 
 const namespaceFinalizer = "kubernetes";
 /** Before the first look, so that every API server has seen that the namespace goes and lets nothing new in. */
@@ -60,7 +60,8 @@ export const namespaceController: Controller = defineController({
         throw error;
       }
       if ((namespace.spec?.finalizers ?? []).length === 0) return;
-      const report = await deleteContent(key);
+      const graceSeconds = podGraceSeconds(namespace);
+      const report = await deleteContent(key, graceSeconds);
       const conditions = namespaceConditions(namespace.status?.conditions ?? [], report, clock.now());
       if (conditions) {
         namespace = await own.updateStatus({
@@ -68,19 +69,11 @@ export const namespaceController: Controller = defineController({
           status: { ...(namespace as Namespace).status, conditions },
         });
       }
-      if (report.failures.length > 0)
-        throw new Error(`deletion of namespace ${key} failed: ${report.failures.join(", ")}`);
+      const failures = [...(report.discoveryFailure ? [report.discoveryFailure] : []), ...report.failures];
+      if (failures.length > 0) throw new Error(`deletion of namespace ${key} failed: ${failures.join(", ")}`);
       if (report.remains.length === 0) return finalize(namespace);
-      const lookMs = nextLookMs(report.remains, podGraceSeconds(namespace));
-      if (lookMs !== undefined) {
-        queue.addAfter(key, lookMs);
-        return;
-      }
-      const texts = report.remains.map(
-        ({ group, version, resource }) =>
-          `unexpected items still remain in namespace: ${key} for gvr: ${group}/${version}, Resource=${resource}`,
-      );
-      throw new Error(texts.join(", "));
+      const longest = Math.max(...report.remains.map((each) => estimateSeconds(each, graceSeconds)));
+      queue.addAfter(key, nextLookMs(longest));
     }
 
     async function finalize(namespace: DeepReadonly<Namespace>): Promise<void> {
@@ -109,23 +102,28 @@ export const namespaceController: Controller = defineController({
       return age >= longest * 1000 ? 0 : longest;
     }
 
-    async function deleteContent(namespace: string): Promise<ContentReport> {
+    async function deleteContent(namespace: string, graceSeconds: number): Promise<ContentReport> {
       let found: Discovery;
       try {
         found = await discover(client);
       } catch (error) {
-        return { discoveryFailure: messageOf(error), failures: [messageOf(error)], remains: [] };
+        return { discoveryFailure: messageOf(error), failures: [], remains: [] };
       }
       const discoveryFailure =
         found.failures.size > 0
           ? `Discovery failed for some groups, ${found.failures.size} failing: ${describeFailures(found.failures)}`
           : undefined;
-      const failures: string[] = found.failures.size > 0 ? [describeFailures(found.failures)] : [];
+      const failures: string[] = [];
       const remains: Remains[] = [];
       const empty = async (resource: DiscoveredResource) => {
         try {
           const left = await deleteAll(resource, namespace);
-          if (left) remains.push(left);
+          if (!left) return;
+          remains.push(left);
+          if (estimateSeconds(left, graceSeconds) > 0) return;
+          const { group, version, resource: name } = left;
+          const which = `${namespace} for gvr: ${group}/${version}, Resource=${name}`;
+          failures.push(`unexpected items still remain in namespace: ${which}`);
         } catch (error) {
           failures.push(messageOf(error));
         }
@@ -135,8 +133,9 @@ export const namespaceController: Controller = defineController({
       );
       const arePods = ({ group, resource }: DiscoveredResource) => group === "" && resource === "pods";
       for (const resource of deletable.filter(arePods)) await empty(resource);
-      if (remains.length === 0) await Promise.all(deletable.filter((resource) => !arePods(resource)).map(empty));
-      return { ...(discoveryFailure ? { discoveryFailure } : {}), failures, remains };
+      const podsRemain = remains.length > 0;
+      if (!podsRemain) await Promise.all(deletable.filter((resource) => !arePods(resource)).map(empty));
+      return { ...(discoveryFailure ? { discoveryFailure } : {}), failures, remains, podsRemain };
     }
 
     async function deleteAll(resource: DiscoveredResource, namespace: string): Promise<Remains | undefined> {
@@ -181,7 +180,7 @@ export const namespaceController: Controller = defineController({
       }
     }
 
-    return [{ watches, reconcile, workers: 10 }];
+    return [{ watches, reconcile, workers: 10, retryMs: [5, 60_000] }];
   },
 });
 

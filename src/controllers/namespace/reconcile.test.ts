@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ago, testNow } from "../lib/fixture.ts";
-import { namespaceConditions, nextLookMs, type Remains } from "./reconcile.ts";
+import { estimateSeconds, namespaceConditions, nextLookMs, type Remains } from "./reconcile.ts";
 
 const remains = (resource: string, count: number, finalizers: Record<string, number> = {}): Remains => ({
   group: resource === "pods" ? "" : "apps",
@@ -61,11 +61,24 @@ test("namespace: conditions name what remains and what holds it", () => {
   );
 });
 
+test("namespace: while pods are left conditions don't tell of what remains, only of what failed", () => {
+  const report = { failures: ["no"], remains: [remains("pods", 1, { "x/y": 1 })], podsRemain: true };
+  assert.deepEqual(
+    namespaceConditions([], report, testNow)
+      ?.filter(({ status }) => status === "True")
+      .map(({ type }) => type),
+    ["NamespaceDeletionContentFailure"],
+  );
+});
+
 for (const [why, left, grace, expected] of [
-  ["pods in their grace period", [remains("pods", 1)], 30, 16_000],
-  ["finalizers", [remains("deployments", 1, { x: 1 })], 0, 8000],
-  ["nothing explains it", [remains("deployments", 1)], 0, undefined],
+  ["pods in their grace period", remains("pods", 1), 30, 30],
+  ["pods after it, with finalizers", remains("pods", 1, { x: 1 }), 0, 15],
+  ["finalizers", remains("deployments", 1, { x: 1 }), 30, 15],
+  ["nothing explains it", remains("deployments", 1), 30, 0],
 ] as const)
-  test(`namespace: looks again: ${why}`, () => {
-    assert.equal(nextLookMs(left, grace), expected);
-  });
+  test(`namespace: what remains may take: ${why}`, () => assert.equal(estimateSeconds(left, grace), expected));
+
+test("namespace: looks again after half of it", () => {
+  assert.deepEqual([30, 15, 1].map(nextLookMs), [16_000, 8000, 1000]);
+});

@@ -16,6 +16,8 @@ export interface ContentReport {
   readonly discoveryFailure?: string;
   readonly failures: readonly string[];
   readonly remains: readonly Remains[];
+  /** Pods are left, so nothing else was touched; conditions don't tell what remains then. */
+  readonly podsRemain?: boolean;
 }
 
 type ConditionType =
@@ -65,6 +67,7 @@ function problems({
   discoveryFailure,
   failures,
   remains,
+  podsRemain = false,
 }: ContentReport): Map<ConditionType, readonly [string, string]> {
   const found = new Map<ConditionType, readonly [string, string]>();
   if (discoveryFailure) found.set("NamespaceDeletionDiscoveryFailure", ["DiscoveryFailed", discoveryFailure]);
@@ -72,11 +75,10 @@ function problems({
     const message = `Failed to delete all resource types, ${failures.length} remaining: ${[...failures].sort().join(", ")}`;
     found.set("NamespaceDeletionContentFailure", ["ContentDeletionFailed", message]);
   }
-  if (remains.length > 0) {
-    const texts = remains.map(({ resource, group, count }) => `${resource}.${group} has ${count} resource instances`);
-    const message = `Some resources are remaining: ${texts.sort().join(", ")}`;
-    found.set("NamespaceContentRemaining", ["SomeResourcesRemain", message]);
-  }
+  if (remains.length === 0 || podsRemain) return found;
+  const counts = remains.map(({ resource, group, count }) => `${resource}.${group} has ${count} resource instances`);
+  const message = `Some resources are remaining: ${counts.sort().join(", ")}`;
+  found.set("NamespaceContentRemaining", ["SomeResourcesRemain", message]);
   const finalizers = new Map<string, number>();
   for (const each of remains) {
     for (const [name, count] of each.finalizers) finalizers.set(name, (finalizers.get(name) ?? 0) + count);
@@ -92,15 +94,11 @@ function problems({
 /** Time that finalizers are given before they are looked at again. */
 const finalizerSeconds = 15;
 
-/**
- * In how many ms to look again: half of what the slowest pod may take, or of what finalizers are given. Undefined: nothing
- * explains what remains, so it is a failure.
- */
-export function nextLookMs(remains: readonly Remains[], podGraceSeconds: number): number | undefined {
-  const estimates = remains.map(({ resource, group, finalizers }) => {
-    if (group === "" && resource === "pods" && podGraceSeconds > 0) return podGraceSeconds;
-    return finalizers.size > 0 ? finalizerSeconds : 0;
-  });
-  const longest = Math.max(0, ...estimates);
-  return longest === 0 ? undefined : (Math.floor(longest / 2) + 1) * 1000;
+/** How long what remains of a resource may take: a pod's grace period, or what finalizers are given. Zero: nothing explains it. */
+export function estimateSeconds({ resource, group, finalizers }: Remains, podGraceSeconds: number): number {
+  if (group === "" && resource === "pods" && podGraceSeconds > 0) return podGraceSeconds;
+  return finalizers.size > 0 ? finalizerSeconds : 0;
 }
+
+/** In how many ms to look again: half of the longest estimate. */
+export const nextLookMs = (seconds: number): number => (Math.floor(seconds / 2) + 1) * 1000;

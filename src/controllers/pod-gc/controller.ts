@@ -16,6 +16,10 @@ const finishedPodsMaxDefault = 12_500;
 /** Many pods finish together. */
 const finishedDelayMs = 20_000;
 
+/** Phases of pods that don't count as finished; none at all does. */
+const unfinished: ReadonlySet<string> = new Set(["Pending", "Running", "Unknown"]);
+const isEvicted = ({ status }: SeenPod): boolean => status?.phase === "Failed" && status.reason === "Evicted";
+
 const finishedKey = "finished";
 const nodeKey = (name: string) => `node ${name}`;
 const podKey = (pod: SeenPod) => `pod ${keyOf(pod)}`;
@@ -35,6 +39,10 @@ export const podGarbageCollector: Controller = defineController({
         if (isDeleting(pod) && (!nodeName || isOutOfService(nodes.get(nodeName)))) queue.add(podKey(pod));
         if (isPodFinished(pod) && finishedPodsMax > 0) queue.addAfter(finishedKey, finishedDelayMs);
       };
+      const lookAtGoing = (node: SeenNode) => {
+        if (!isOutOfService(node)) return;
+        for (const pod of podsOn(pods, nameOf(node))) if (isDeleting(pod)) queue.add(podKey(pod));
+      };
       return [
         watch(pods, {
           added(pod) {
@@ -52,10 +60,8 @@ export const podGarbageCollector: Controller = defineController({
           },
         }),
         watch(nodes, {
-          updated(node) {
-            if (!isOutOfService(node)) return;
-            for (const pod of podsOn(pods, nameOf(node))) if (isDeleting(pod)) queue.add(podKey(pod));
-          },
+          added: lookAtGoing,
+          updated: lookAtGoing,
           deleted: (node) => queue.addAfter(nodeKey(nameOf(node)), quarantineMs),
         }),
       ];
@@ -88,17 +94,21 @@ export const podGarbageCollector: Controller = defineController({
         message: "PodGC: node no longer exists",
         lastTransitionTime: formatTime(clock.now()),
       };
-      await Promise.all(podsOn(pods, nodeName).map((pod) => remove(pod, condition)));
+      await Promise.all(
+        podsOn(pods, nodeName).map((pod) =>
+          remove(pod, { ...condition, observedGeneration: pod.metadata.generation ?? 0 }),
+        ),
+      );
     }
 
     async function removeFinished(): Promise<void> {
-      const finished = pods.list().filter(isPodFinished);
+      const finished = pods.list().filter(({ status }) => !unfinished.has(status?.phase ?? ""));
       const surplus = finished.length - finishedPodsMax;
       if (surplus <= 0) return;
       log.info("removes the oldest finished pods", { count: surplus });
       await Promise.all(
         finished
-          .sort(byCreation)
+          .sort((a, b) => Number(isEvicted(b)) - Number(isEvicted(a)) || byCreation(a, b))
           .slice(0, surplus)
           .map((pod) => remove(pod)),
       );
@@ -108,7 +118,8 @@ export const podGarbageCollector: Controller = defineController({
     async function remove(pod: SeenPod, condition?: object): Promise<void> {
       const own = client.resource("v1/pods", namespaceOf(pod));
       if (!isPodFinished(pod)) {
-        const status = { phase: "Failed", ...(condition ? { conditions: [condition] } : {}) };
+        const observedGeneration = pod.metadata.generation ?? 0;
+        const status = { phase: "Failed", observedGeneration, ...(condition ? { conditions: [condition] } : {}) };
         const patch = { metadata: { uid: uidOf(pod) }, status };
         await unlessGone(own.patch(nameOf(pod), patch, { type: "strategic", subresource: "status" }));
       }

@@ -2,7 +2,7 @@
  * Counts what namespaces use of their quotas. Admission adds what is created at once; here what goes is given back, and everything is
  * counted when a quota is new. Creations mark nothing: a count from a cache that lags behind admission would hand out too much.
  */
-import type { Pod, ResourceQuota } from "#api";
+import type { PersistentVolumeClaim, Pod, ResourceQuota, Service } from "#api";
 import { type Informer, keyOf, type WorkQueue } from "#client";
 import { type DeepReadonly, type GroupResource, type KubernetesObject, jsonEqual } from "#machinery";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
@@ -72,7 +72,7 @@ export const resourceQuotaController: Controller = defineController({
 
     async function reconcile(key: string, queue: WorkQueue): Promise<void> {
       const quota = quotas.get(key);
-      if (!quota || isDeleting(quota)) return;
+      if (!quota) return;
       queue.addAfter(key, resyncMs);
       const content: { resource: GroupResource; objects: readonly DeepReadonly<KubernetesObject>[] }[] = [];
       for (const resource of countedResources(Object.keys(quota.spec?.hard ?? {}))) {
@@ -89,22 +89,34 @@ export const resourceQuotaController: Controller = defineController({
   },
 });
 
-/** Whether an update may make an object take less than before. */
+/** Whether an update may make an object take less than before, or be counted elsewhere. */
 function givesBack({ group, resource }: GroupResource, object: SeenObject, old: SeenObject): boolean {
   if (group !== "") return false;
-  const spec = (of: SeenObject) => (of as { spec?: unknown }).spec;
+  // Each is asked with objects of its own kind.
   switch (resource) {
     case "pods": {
-      // Each is asked with objects of its own kind.
-      const [pod, before] = [object as Seen<Pod>, old as Seen<Pod>];
-      const isOver = isPodFinished(pod) && !isPodFinished(before);
-      return (
-        isOver || isDeleting(pod) !== isDeleting(before) || !jsonEqual(pod.spec?.containers, before.spec?.containers)
-      );
+      const of = (pod: Seen<Pod>) => [
+        isPodFinished(pod),
+        isDeleting(pod),
+        pod.spec?.activeDeadlineSeconds === undefined,
+        pod.spec?.containers.map(({ resources }) => resources),
+        pod.spec?.resources,
+        pod.status?.containerStatuses?.map(({ resources }) => resources),
+        pod.status?.initContainerStatuses?.map(({ resources }) => resources),
+      ];
+      return !jsonEqual(of(object as Seen<Pod>), of(old as Seen<Pod>));
     }
     case "services":
-    case "persistentvolumeclaims":
-      return !jsonEqual(spec(object), spec(old));
+      return !jsonEqual((object as Seen<Service>).spec, (old as Seen<Service>).spec);
+    case "persistentvolumeclaims": {
+      const of = ({ spec, status = {} }: Seen<PersistentVolumeClaim>) => [
+        spec,
+        status.allocatedResources,
+        status.currentVolumeAttributesClassName,
+        status.modifyVolumeStatus,
+      ];
+      return !jsonEqual(of(object as Seen<PersistentVolumeClaim>), of(old as Seen<PersistentVolumeClaim>));
+    }
     default:
       return false;
   }
