@@ -1,19 +1,20 @@
 /** A pod on every node that should have one. */
-import type { DaemonSet } from "#api";
+import type { ControllerRevision, DaemonSet, DaemonSetStatus } from "#api";
 import { backoffMs } from "#base";
 import { keyOf, type ResourceReference, type WorkQueue } from "#client";
-import { isStatusError, jsonEqual, semanticEqual } from "#machinery";
+import { isStatusError, jsonEqual } from "#machinery";
 import { carryOutClaims, planClaims } from "../lib/claim.ts";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
 import { Expectations } from "../lib/expectations.ts";
+import { contentHash } from "../lib/hash.ts";
 import { allAtOnce, inBatches } from "../lib/in-batches.ts";
 import type { SeenNode } from "../lib/nodes.ts";
-import { isDeleting, nameOf, type Seen, uidOf } from "../lib/objects.ts";
+import { controllerOf, isDeleting, nameOf, namespaceOf, type Seen, type SeenObject, uidOf } from "../lib/objects.ts";
 import { watchOwnedPods } from "../lib/owned-pods.ts";
 import { claimable, indexByController } from "../lib/owner-index.ts";
 import { createPodControl, isNamespaceTerminating, podFromTemplate } from "../lib/pod-control.ts";
 import type { SeenPod } from "../lib/pods.ts";
-import { deleteRevisions, revisionsToDelete, syncHistory } from "../lib/revisions.ts";
+import { deleteRevisions, type SeenRevision, syncHistory } from "../lib/revisions.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import {
@@ -21,7 +22,7 @@ import {
   type DaemonState,
   daemonPod,
   daemonStatus,
-  describeFailure,
+  describeFinished,
   nextAvailabilityMs,
   planDaemons,
   revisionHashLabel,
@@ -57,7 +58,24 @@ export const daemonSetController: Controller = defineController({
       const markAll = () => {
         for (const set of sets.list()) queue.add(keyOf(set));
       };
+      const markHistory = (revision: SeenRevision) => {
+        const reference = controllerOf(revision);
+        const owner = reference?.kind === kind.kind && sets.get(`${namespaceOf(revision)}/${reference.name}`);
+        if (owner && uidOf(owner) === reference.uid) queue.add(keyOf(owner));
+        if (reference) return;
+        for (const set of sets.list(namespaceOf(revision))) {
+          if (selectors.of(set.spec?.selector).matches(revision.metadata.labels)) queue.add(keyOf(set));
+        }
+      };
       return [
+        watch(revisions, {
+          added: (revision) => controllerOf(revision) ?? markHistory(revision),
+          updated(revision, old) {
+            if (controllerOf(revision)?.uid !== controllerOf(old)?.uid) markHistory(old);
+            markHistory(revision);
+          },
+          deleted: markHistory,
+        }),
         watch(sets, {
           added: (set) => queue.add(keyOf(set)),
           updated: (set) => queue.add(keyOf(set)),
@@ -96,80 +114,114 @@ export const daemonSetController: Controller = defineController({
       // While it goes, its history may go before its pods do: nothing can be said about it any more.
       if (isDeleting(set)) return;
       const claim = { client, owner: set, ownerKind: kind, ownerResource: setsReference };
-      const history = await syncHistory({
-        client,
-        owner: set,
-        ownerKind: kind,
-        hashLabel: revisionHashLabel,
-        revisions: await carryOutClaims({
-          ...claim,
-          resource: revisionsReference,
-          kind: "ControllerRevision",
-          claims: planClaims(set, claimable(revisions, set), (labels) => selector.matches(labels)),
-        }),
-        raiseCollisions: async (collisionCount) => {
-          const status = { ...set.status, collisionCount } as DaemonSet["status"];
-          await own.updateStatus({ ...(set as DaemonSet), status } as DaemonSet); // sent, never changed
-        },
-      });
-      if (!history) return;
       const owned = await carryOutClaims({
         ...claim,
         resource: podsReference,
         kind: "Pod",
         claims: planClaims(set, claimable(pods, set), (labels) => selector.matches(labels)),
       });
+      const history = await syncHistory({
+        client,
+        owner: set,
+        ownerKind: kind,
+        hashLabel: revisionHashLabel,
+        hash: (_data, collisions) => contentHash(set.spec?.template, collisions),
+        revisions: await labelled(
+          await carryOutClaims({
+            ...claim,
+            resource: revisionsReference,
+            kind: "ControllerRevision",
+            claims: planClaims(set, claimable(revisions, set), (labels) => selector.matches(labels)),
+          }),
+        ),
+        collided: () => countCollision(set),
+        merge: (kept, others) => mergeRevisions(owned, kept, others),
+      });
       const state: DaemonState = {
         set,
         nodes: nodes.list(),
         pods: owned,
-        hash: history.current.metadata.labels?.[revisionHashLabel] ?? "",
+        hash: hashOf(history.current) ?? "",
         now: clock.now(),
-        failureWaitMs: (nodeName) => failureWaitMs(key, nodeName),
+        failureWaitMs: (nodeName) => failureWaitMs(key, `${set.status?.observedGeneration}/${nodeName}`),
       };
       const mayAct = expectations.areMet(key);
+      let failure: unknown;
       if (mayAct) {
         const plan = planDaemons(state);
         if (plan.againMs !== undefined) queue.addAfter(key, plan.againMs);
-        await carryOut(key, plan, state);
-        const isUsed = (hash: string | undefined) =>
-          owned.some((pod) => pod.metadata.labels?.[revisionHashLabel] === hash);
-        await deleteRevisions(
-          client,
-          revisionsToDelete(history.old, {
-            limit: set.spec?.revisionHistoryLimit ?? 10,
-            isUsed: (revision) => isUsed(revision.metadata.labels?.[revisionHashLabel]),
-          }),
-        );
+        try {
+          await carryOut(key, plan, state);
+          const used = new Set(owned.map(hashOf));
+          const unused = history.old.filter((revision) => !used.has(hashOf(revision)));
+          const surplus = Math.max(0, history.old.length - (set.spec?.revisionHistoryLimit ?? 10));
+          await deleteRevisions(client, unused.slice(0, surplus));
+        } catch (error) {
+          // What was seen is reported all the same.
+          failure = error;
+        }
       }
       const status = daemonStatus(state, { observed: mayAct });
-      if (!semanticEqual(withoutZeros(status), withoutZeros(set.status ?? {}))) {
+      if (!isStatusCurrent(set, status)) {
         await unlessGone(own.updateStatus({ ...(set as DaemonSet), status })); // sent, never changed
       }
+      if (failure !== undefined) throw failure;
       const againMs = nextAvailabilityMs(state);
       if (againMs !== undefined) queue.addAfter(key, againMs);
     }
 
-    function failureWaitMs(key: string, nodeName: string): number {
-      const failure = failures.get(key)?.get(nodeName);
+    /** Revisions that somebody else made get a hash too. */
+    const labelled = (found: readonly SeenRevision[]): Promise<SeenRevision[]> =>
+      Promise.all(
+        found.map((revision) => {
+          if (hashOf(revision) !== undefined) return revision;
+          const { metadata } = revision;
+          const labels = { ...metadata.labels, [revisionHashLabel]: nameOf(revision) };
+          const changed = { ...revision, metadata: { ...metadata, labels } } as ControllerRevision; // sent, never changed
+          return client.resource("apps/v1/controllerrevisions").update(changed);
+        }),
+      );
+
+    async function countCollision(set: Seen<DaemonSet>): Promise<never> {
+      const fresh = await client.resource("apps/v1/daemonsets", namespaceOf(set)).get(nameOf(set));
+      const { collisionCount } = fresh.status ?? {};
+      if (collisionCount === set.status?.collisionCount) {
+        const status = { ...fresh.status, collisionCount: (collisionCount ?? 0) + 1 };
+        await own.updateStatus({ ...fresh, status } as DaemonSet); // sent, never changed
+      }
+      throw new Error(`daemon set ${keyOf(set)}: its template's hash is taken, counting a collision`);
+    }
+
+    async function mergeRevisions(owned: readonly SeenPod[], kept: SeenRevision, others: readonly SeenRevision[]) {
+      const labels = { [revisionHashLabel]: hashOf(kept) };
+      for (const pod of owned.filter((each) => hashOf(each) !== hashOf(kept))) {
+        await client
+          .resource("v1/pods", namespaceOf(pod))
+          .patch(nameOf(pod), { metadata: { labels } }, { type: "merge" });
+      }
+      await deleteRevisions(client, others);
+    }
+
+    function failureWaitMs(key: string, place: string): number {
+      const failure = failures.get(key)?.get(place);
       return failure ? Math.max(0, failure.at + backoffMs(failure.count, failureBackoff) - clock.now()) : 0;
     }
 
-    function noteFailure(key: string, nodeName: string): void {
+    function noteFailure(key: string, place: string): void {
       const known = failures.get(key) ?? new Map<string, { count: number; at: number }>();
-      const before = known.get(nodeName);
+      const before = known.get(place);
       // Long ago: it starts anew.
       const isFresh = before && clock.now() - before.at < 2 * failureBackoff.maxMs;
-      known.set(nodeName, { count: isFresh ? before.count + 1 : 1, at: clock.now() });
+      known.set(place, { count: isFresh ? before.count + 1 : 1, at: clock.now() });
       failures.set(key, known);
     }
 
     async function carryOut(key: string, plan: DaemonPlan, { set, hash }: DaemonState): Promise<void> {
       if (plan.create.length === 0 && plan.delete.length === 0) return;
-      for (const { pod, nodeName } of plan.failed) {
-        noteFailure(key, nodeName);
-        const message = describeFailure(pod, nodeName);
-        events.event(set, { type: "Warning", reason: "FailedDaemonPod", message });
+      for (const each of plan.finished) {
+        const event = describeFinished(each);
+        if (event.type === "Warning") noteFailure(key, `${set.status?.observedGeneration}/${each.nodeName}`);
+        events.event(set, event);
       }
       expectations.expect(key, plan.create.length, plan.delete.map(uidOf));
       const created = await create(set, plan.create, hash);
@@ -201,7 +253,7 @@ export const daemonSetController: Controller = defineController({
       }
     }
 
-    return [{ watches, reconcile, reads: [revisions], workers: 2 }];
+    return [{ watches, reconcile, workers: 2 }];
   },
 });
 
@@ -209,5 +261,13 @@ export const daemonSetController: Controller = defineController({
 const isSamePlace = (node: SeenNode, old: SeenNode): boolean =>
   jsonEqual(node.metadata.labels, old.metadata.labels) && jsonEqual(node.spec?.taints, old.spec?.taints);
 
-const withoutZeros = (status: object): object =>
-  Object.fromEntries(Object.entries(status).filter(([, value]) => value !== 0));
+const hashOf = ({ metadata }: SeenObject): string | undefined => metadata?.labels?.[revisionHashLabel];
+
+/** Conditions and collisions are others': they are kept, and no reason to write. */
+function isStatusCurrent({ status: before }: Seen<DaemonSet>, status: DaemonSetStatus): boolean {
+  const { observedGeneration: _generation, collisionCount: _collisions, conditions: _conditions, ...counts } = status;
+  return (
+    (before?.observedGeneration ?? 0) >= (status.observedGeneration ?? 0) &&
+    Object.entries(counts).every(([key, count]) => count === (before?.[key as keyof typeof counts] ?? 0)) // its own keys
+  );
+}

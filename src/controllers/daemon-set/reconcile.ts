@@ -4,7 +4,7 @@ import { compileRequiredNodes, isTolerated } from "#machinery";
 import { shareOf } from "../lib/int-or-percent.ts";
 import type { SeenNode } from "../lib/nodes.ts";
 import { byCreation, isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
-import { availableInMs, isPodAvailable, isPodReady, type SeenPod } from "../lib/pods.ts";
+import { availableInMs, isPodAvailable, isPodFinished, isPodReady, type SeenPod } from "../lib/pods.ts";
 
 export const revisionHashLabel = "controller-revision-hash";
 const templateGenerationLabel = "pod-template-generation";
@@ -28,15 +28,16 @@ const hostNetworkToleration: Toleration = {
   effect: "NoSchedule",
 };
 
+/** A toleration that says the same in other words, or for a while only, is replaced where it stands. */
 export function daemonTolerations(spec: Seen<PodSpec>): Toleration[] {
-  const standing = spec.hostNetwork ? [...standingTolerations, hostNetworkToleration] : standingTolerations;
-  const own = (spec.tolerations ?? []).map((toleration) => ({ ...toleration }));
-  const isOverridden = (toleration: Toleration) =>
-    standing.some(
-      ({ key, effect, operator }) =>
-        key === toleration.key && effect === toleration.effect && operator === toleration.operator && !toleration.value,
-    );
-  return [...own.filter((toleration) => !isOverridden(toleration)), ...standing];
+  const tolerations = (spec.tolerations ?? []).map((toleration) => ({ ...toleration }));
+  for (const standing of spec.hostNetwork ? [...standingTolerations, hostNetworkToleration] : standingTolerations) {
+    const isSame = ({ key, effect, operator, value }: Toleration) =>
+      key === standing.key && effect === standing.effect && operator === standing.operator && !value;
+    if (!tolerations.some(isSame)) tolerations.push(standing);
+    else for (const [index, own] of tolerations.entries()) if (isSame(own)) tolerations[index] = standing;
+  }
+  return tolerations;
 }
 
 /** Which nodes want a pod, and which would keep one that is there. */
@@ -87,8 +88,8 @@ export interface DaemonPlan {
   /** Nodes that get a pod. */
   readonly create: readonly string[];
   readonly delete: readonly SeenPod[];
-  /** Failed ones among those deleted. */
-  readonly failed: readonly { readonly pod: SeenPod; readonly nodeName: string }[];
+  /** Those among the deleted whose containers have ended. */
+  readonly finished: readonly { readonly pod: SeenPod; readonly nodeName: string }[];
   readonly againMs?: number;
 }
 
@@ -96,11 +97,12 @@ export interface DaemonPlan {
 const bySeniority = (a: SeenPod, b: SeenPod) =>
   Number(!a.spec?.nodeName) - Number(!b.spec?.nodeName) || byCreation(a, b);
 
+/** Without pods that have ended and are going: whoever holds them, their place is free. */
 export function podsByNode(pods: readonly SeenPod[]): Map<string, SeenPod[]> {
   const found = new Map<string, SeenPod[]>();
   for (const pod of pods) {
     const node = targetNode(pod);
-    if (node === undefined) continue;
+    if (node === undefined || (isPodFinished(pod) && isDeleting(pod))) continue;
     const others = found.get(node);
     if (others) others.push(pod);
     else found.set(node, [pod]);
@@ -127,7 +129,7 @@ const cut = (plan: DaemonPlan): DaemonPlan => ({
 function settle(state: DaemonState, placement: Placement, onNode: Map<string, SeenPod[]>): DaemonPlan {
   const create: string[] = [];
   const remove: SeenPod[] = [];
-  const failed: { pod: SeenPod; nodeName: string }[] = [];
+  const finished: { pod: SeenPod; nodeName: string }[] = [];
   let againMs: number | undefined;
   const names = new Set<string>();
   for (const node of state.nodes) {
@@ -140,14 +142,14 @@ function settle(state: DaemonState, placement: Placement, onNode: Map<string, Se
       const running: SeenPod[] = [];
       for (const pod of pods ?? []) {
         if (isDeleting(pod)) continue;
-        if (pod.status?.phase !== "Failed") {
+        if (!isPodFinished(pod)) {
           running.push(pod);
           continue;
         }
-        const waitMs = state.failureWaitMs(name);
+        const waitMs = pod.status?.phase === "Failed" ? state.failureWaitMs(name) : 0;
         if (waitMs > 0) againMs = Math.min(againMs ?? waitMs, waitMs);
         else {
-          failed.push({ pod, nodeName: name });
+          finished.push({ pod, nodeName: name });
           remove.push(pod);
         }
       }
@@ -161,7 +163,7 @@ function settle(state: DaemonState, placement: Placement, onNode: Map<string, Se
   for (const [name, pods] of onNode) {
     if (!names.has(name)) remove.push(...pods.filter((pod) => !pod.spec?.nodeName && !isDeleting(pod)));
   }
-  return { create, delete: remove, failed, ...(againMs === undefined ? {} : { againMs }) };
+  return { create, delete: remove, finished, ...(againMs === undefined ? {} : { againMs }) };
 }
 
 /** With surge, one pod of each kind may be on a node: until the new one works, or the old one doesn't. */
@@ -204,35 +206,45 @@ function roll(
     total: wanted.length,
     roundUp: true,
   });
-  const maxUnavailable = maxSurge === 0 && asked === 0 ? 1 : asked;
+  const maxUnavailable = maxSurge === 0 && asked === 0 && wanted.length > 0 ? 1 : asked;
+  const isWanted = new Set(wanted);
   const names = new Set([...onNode.keys(), ...wanted]);
-  const must: string[] = [];
-  const may: string[] = [];
-  const remove: SeenPod[] = [];
-  const mustGo: SeenPod[] = [];
-  const mayGo: SeenPod[] = [];
+  /** Nodes that get a second pod, and old pods that go: at once, or as far as there is room. */
+  const create = { must: [] as string[], may: [] as string[] };
+  const remove = { must: [] as SeenPod[], may: [] as SeenPod[] };
   let inProgress = 0;
+  let available = 0;
   for (const name of names) {
     const here = (onNode.get(name) ?? []).filter((pod) => !isDeleting(pod));
     const fresh = here.filter((pod) => isUpdated(pod, set, hash));
     const stale = here.filter((pod) => !isUpdated(pod, set, hash));
     const [newPod] = fresh;
     const [oldPod] = stale;
-    if (fresh.length > 1 || stale.length > 1) inProgress++;
-    else if (maxSurge === 0) {
-      if (!newPod === !oldPod) inProgress++;
-      else if (newPod) inProgress += isAvailable(newPod, set, now) ? 0 : 1;
-      else if (oldPod) (isAvailable(oldPod, set, now) ? mayGo : mustGo).push(oldPod);
-    } else if (oldPod && !newPod) (isAvailable(oldPod, set, now) ? may : must).push(name);
-    else if (oldPod && newPod) {
-      if (isAvailable(newPod, set, now)) remove.push(oldPod);
+    if (fresh.length > 1 || stale.length > 1) {
+      inProgress++;
+      continue;
+    }
+    const counted = oldPod ?? newPod;
+    const works = counted !== undefined && isAvailable(counted, set, now);
+    if (works) available++;
+    if (maxSurge === 0) {
+      if (!newPod === !oldPod || !works) inProgress++;
+      if (oldPod && !newPod) (works ? remove.may : remove.must).push(oldPod);
+    } else if (oldPod && !newPod) {
+      if (isWanted.has(name)) (works ? create.may : create.must).push(name);
+      else (works ? remove.may : remove.must).push(oldPod);
+    } else if (oldPod && newPod) {
+      if (isAvailable(newPod, set, now)) remove.must.push(oldPod);
       else inProgress++;
     }
   }
-  if (maxSurge === 0) {
-    return { create: [], delete: [...mustGo, ...mayGo.slice(0, Math.max(0, maxUnavailable - inProgress))] };
-  }
-  return { create: [...must, ...may.slice(0, Math.max(0, maxSurge - inProgress))], delete: remove };
+  const surging = create.may.slice(0, Math.max(0, maxSurge - inProgress));
+  // While surging, a node that isn't wanted any more keeps its working pod until enough others work.
+  const spare = maxSurge === 0 ? maxUnavailable - inProgress : available - wanted.length;
+  return {
+    create: maxSurge === 0 ? [] : [...create.must, ...surging],
+    delete: [...remove.must, ...remove.may.slice(0, Math.max(0, spare))],
+  };
 }
 
 /** A pod for one node: the scheduler is asked to place it there and nowhere else. */
@@ -304,8 +316,14 @@ export function nextAvailabilityMs({ set, pods, now }: Pick<DaemonState, "set" |
   return left.length > 0 ? Math.min(...left) : undefined;
 }
 
-export const describeFailure = (pod: SeenPod, nodeName: string): string =>
-  `Found failed daemon pod ${namespaceOf(pod)}/${nameOf(pod)} on node ${nodeName}, will try to kill it`;
+export function describeFinished({ pod, nodeName }: DaemonPlan["finished"][number]) {
+  const isFailed = pod.status?.phase === "Failed";
+  const [what, end] = isFailed ? ["failed", "kill"] : ["succeeded", "delete"];
+  const message = `Found ${what} daemon pod ${namespaceOf(pod)}/${nameOf(pod)} on node ${nodeName}, will try to ${end} it`;
+  return isFailed
+    ? ({ type: "Warning", reason: "FailedDaemonPod", message } as const)
+    : ({ type: "Normal", reason: "SucceededDaemonPod", message } as const);
+}
 
 function allowsNode({ nodeSelector, affinity }: Seen<PodSpec>, node: SeenNode): boolean {
   const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;

@@ -150,7 +150,8 @@ export const deploymentController: Controller = defineController({
 
     /** The name is taken: by this very set, which the cache doesn't show yet, or by another template with the same hash. */
     async function resolveCollision(deployment: Seen<Deployment>, set: ReplicaSet): Promise<boolean> {
-      const existing = await client.resource("apps/v1/replicasets", namespaceOf(deployment)).get(nameOf(set));
+      const existing = sets.get(`${namespaceOf(deployment)}/${nameOf(set)}`);
+      if (!existing) throw new Error(`replicaset ${nameOf(set)} exists, but isn't seen yet`);
       if (controllerOf(existing)?.uid === uidOf(deployment) && hasTemplateOf(existing, deployment)) {
         // Its event will bring us back.
         return false;

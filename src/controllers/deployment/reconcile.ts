@@ -53,6 +53,8 @@ export function planDeployment(state: DeploymentState): DeploymentPlan {
   }
   const revision = rollbackRevision(deployment);
   if (revision !== undefined) {
+    syncNewSet(rollout, { mayCreate: true });
+    if (!rollout.newSet?.before) return finish(rollout, statusOf(rollout), { deletions: [] });
     return { updates: [], deletions: [], rollback: planRollback(rollout, revision) };
   }
   if (isScaling(rollout)) {

@@ -44,6 +44,9 @@ const ownAnnotations = new Set([
 /** Keeps an annotation that grows with every rollback from filling the object. */
 const historyCharactersMax = 2000;
 
+/** The API server takes no longer names. */
+const nameCharactersMax = 253;
+
 export const isInherited = (annotation: string): boolean => !ownAnnotations.has(annotation);
 
 /** Brings the newest set's annotations, and the Deployment's revision, up to date; creates the set if `mayCreate`. */
@@ -68,8 +71,10 @@ export function syncNewSet(rollout: Rollout, { mayCreate }: { mayCreate: boolean
     return;
   }
   if (newSet || !mayCreate) return;
+  const hash = contentHash(rollout.deployment.spec?.template, rollout.deployment.status?.collisionCount);
   const created: PlannedSet = {
-    name: `${rollout.deployment.metadata.name}-${hashOf(rollout)}`,
+    name: `${(rollout.deployment.metadata.name ?? "").slice(0, nameCharactersMax - 1 - hash.length)}-${hash}`,
+    hash,
     replicas: 0,
     annotations: {},
     minReadySeconds: rollout.deployment.spec?.minReadySeconds ?? 0,
@@ -90,10 +95,9 @@ export function syncNewSet(rollout: Rollout, { mayCreate }: { mayCreate: boolean
   }
 }
 
-const hashOf = ({ deployment }: Rollout): string =>
-  contentHash(deployment.spec?.template, deployment.status?.collisionCount);
-
 function inheritAnnotations({ deployment }: Rollout, set: PlannedSet): void {
+  // Somebody's revision that is no number: upstream leaves such a set's annotations alone.
+  if (readRevision(set.annotations[revisionAnnotation] || "0") === undefined) return;
   for (const [key, value] of Object.entries(deployment.metadata.annotations ?? {})) {
     if (isInherited(key)) set.annotations[key] = value;
   }
@@ -128,7 +132,7 @@ export function newSetSize(rollout: Rollout, set: PlannedSet): number {
 /** The new set as it is sent. */
 export function newReplicaSet({ deployment }: Rollout, set: PlannedSet): ReplicaSet {
   const { template, selector } = deployment.spec ?? {};
-  const hash = set.name.slice((deployment.metadata.name ?? "").length + 1);
+  const { hash = "" } = set;
   const labels = { ...template?.metadata?.labels, [hashLabel]: hash };
   const created: Seen<ReplicaSet> = {
     apiVersion: "apps/v1",

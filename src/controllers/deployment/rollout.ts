@@ -20,6 +20,8 @@ export interface PlannedSet {
   /** Missing: it is to be created. */
   readonly before?: Seen<ReplicaSet>;
   readonly name: string;
+  /** Of one that is to be created. */
+  readonly hash?: string;
   replicas: number;
   annotations: Record<string, string>;
   minReadySeconds: number;

@@ -2,6 +2,7 @@
  * How many pods each set of a Deployment is to have: while rolling out, when scaled in the midst of it, and for Recreate.
  * Upstream: deployment/{rolling,recreate,sync}.go.
  */
+import { byCreation } from "../lib/objects.ts";
 import { newSetSize, noteSizes } from "./revisions.ts";
 import {
   actualOf,
@@ -37,7 +38,7 @@ export function isScaling(rollout: Rollout): boolean {
 
 function numberOf(set: PlannedSet, annotation: string): number | undefined {
   const text = set.annotations[annotation];
-  return text !== undefined && /^-?[0-9]+$/.test(text) ? Number(text) : undefined;
+  return text !== undefined && /^[0-9]+$/.test(text) && Number(text) < 2 ** 31 ? Number(text) : undefined;
 }
 
 /** One step of a rolling update: either the new set grows or the old ones shrink, never both on the same observation. */
@@ -105,10 +106,7 @@ export function scale(rollout: Rollout): void {
   const active = sets.filter(isActive);
   if (active.length <= 1) {
     const only = active[0] ?? newSet ?? oldSets.at(-1);
-    if (only) {
-      only.replicas = desired;
-      noteSizes(rollout, only);
-    }
+    if (only) resize(rollout, only, desired);
     return;
   }
   if (isSaturated(rollout)) {
@@ -119,9 +117,8 @@ export function scale(rollout: Rollout): void {
   const total = desired > 0 ? desired + maxSurge : 0;
   const toAdd = total - sum(active, sizeOf);
   // The largest set takes what rounding leaves; of equals the newer one when growing, the older one when shrinking.
-  const age = new Map(sets.map((set, index) => [set, index]));
-  const ageOf = (set: PlannedSet) => age.get(set) ?? 0;
-  active.sort((a, b) => b.replicas - a.replicas || (toAdd > 0 ? ageOf(b) - ageOf(a) : ageOf(a) - ageOf(b)));
+  const byAge = (a: PlannedSet, b: PlannedSet) => byCreation(a.before ?? {}, b.before ?? {});
+  if (toAdd !== 0) active.sort((a, b) => b.replicas - a.replicas || (toAdd > 0 ? byAge(b, a) : byAge(a, b)));
   let added = 0;
   const sizes = active.map((set) => {
     const share = shareOf(rollout, set, { toAdd, left: toAdd - added });

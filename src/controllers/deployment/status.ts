@@ -39,14 +39,14 @@ export function statusOf(rollout: Rollout): DeploymentStatus {
   };
 }
 
-/** Unknown as long as one set hasn't counted. */
+/** Unknown as long as a set that was looked at hasn't counted. */
 function terminatingReplicas(sets: readonly PlannedSet[]): number | undefined {
   let total = 0;
   for (const { before } of sets) {
     if (!before) continue;
-    const count = before.status?.terminatingReplicas;
-    if (count === undefined) return undefined;
-    total += count;
+    const { observedGeneration = 0, terminatingReplicas: count } = before.status ?? {};
+    if (count === undefined && observedGeneration > 0) return undefined;
+    total += count ?? 0;
   }
   return total;
 }

@@ -15,6 +15,7 @@ import {
   type SeenObject,
   uidOf,
 } from "./objects.ts";
+import { unlessGone } from "./unless-gone.ts";
 
 export interface Claims<T> {
   readonly owned: readonly T[];
@@ -87,7 +88,9 @@ export async function carryOutClaims<T extends SeenObject>(options: ClaimOptions
             ...(finalizer ? { finalizers: [finalizer] } : {}),
           };
           await attempt(
-            objects.patch(nameOf(object), { metadata }, { type: "strategic" }).then(() => taken.push(object)),
+            unlessGone(objects.patch(nameOf(object), { metadata }, { type: "strategic" })).then((answer) => {
+              if (answer) taken.push(object);
+            }),
           );
         }),
       );

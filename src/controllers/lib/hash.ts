@@ -43,6 +43,20 @@ export function contentHash(content: unknown, collisions?: number): string {
   return safeEncode(String(collisions === undefined ? hash : fnv(`#${collisions}`, hash)));
 }
 
+/** FNV-1 of the bytes, 32 bits: what upstream names a StatefulSet's revisions by. `text` is JSON as Go writes it, see goJson. */
+export function bytesHash(text: string): string {
+  let hash = offsetBasis;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash, prime) ^ byte;
+  return safeEncode(String(hash >>> 0));
+}
+
+/** Go's encoder escapes what could end a script in HTML. */
+export const goJson = (value: unknown): string =>
+  JSON.stringify(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+
 /** A suffix as the server's generateName makes it. */
 export function randomSuffix(random: () => number = Math.random, length = 5): string {
   return Array.from({ length }, () => safeAlphabet[Math.floor(random() * safeAlphabet.length)]).join("");

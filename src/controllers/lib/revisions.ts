@@ -5,7 +5,6 @@
 import type { ControllerRevision, PodTemplateSpec } from "#api";
 import type { Client } from "#client";
 import { isStatusError, jsonEqual } from "#machinery";
-import { contentHash } from "./hash.ts";
 import {
   byCreation,
   controllerReference,
@@ -27,8 +26,10 @@ export interface RevisionOwner extends SeenObject {
 export interface History {
   /** Of today's template. */
   readonly current: SeenRevision;
-  /** Oldest revision first. */
+  /** The others, oldest revision first. */
   readonly old: readonly SeenRevision[];
+  /** How often a name was taken by another template. */
+  readonly collisions: number;
 }
 
 /** With members in order, as upstream writes it: others compare its bytes with those of today's template. */
@@ -52,78 +53,62 @@ export interface HistoryOptions {
   readonly revisions: readonly SeenRevision[];
   /** Where the hash is written on the revision. */
   readonly hashLabel: string;
-  /** Its name is taken by another template: the count is raised in the owner's status, and the owner comes again. */
-  raiseCollisions(count: number): Promise<void>;
+  hash(data: unknown, collisions: number | undefined): string;
+  /** The name is taken by another template. Throws when the owner must come again; otherwise the next name is tried. */
+  collided?(): Promise<never>;
+  /** Several revisions have today's template. */
+  merge?(kept: SeenRevision, others: readonly SeenRevision[]): Promise<void>;
 }
 
-/** Undefined when a name collided: look again after the status has been written. */
-export async function syncHistory(options: HistoryOptions): Promise<History | undefined> {
-  const { client, owner, revisions } = options;
+/** No longer, so that a hash fits behind it. */
+const prefixCharactersMax = 223;
+
+export async function syncHistory(options: HistoryOptions): Promise<History> {
+  const { client, owner, revisions, ownerKind, hashLabel, hash: hashOf, collided, merge } = options;
   const { template } = owner.spec ?? {};
   if (!template) throw new Error(`${nameOf(owner)}: it has no pod template`);
+  const own = client.resource("apps/v1/controllerrevisions", namespaceOf(owner));
   const data = templatePatch(template);
   const sorted = [...revisions].sort(byRevision);
-  const same = sorted.filter((revision) => jsonEqual(revision.data, data));
-  const old = sorted.filter((revision) => !same.includes(revision));
+  const found = sorted.findLast((revision) => jsonEqual(revision.data, data));
+  const same = found ? sorted.filter((each) => each !== found && jsonEqual(each.data, data)) : [];
+  if (found && same.length > 0) await merge?.(found, same);
+  const old = sorted.filter((each) => each !== found && !(merge && same.includes(each)));
   const next = Math.max(0, ...old.map(({ revision }) => revision)) + 1;
-  const found = same.at(-1);
-  if (!found) {
-    const created = await create(options, { template, data, revision: next });
-    return created && { current: created, old };
+  let collisions = owner.status?.collisionCount;
+  if (found) {
+    const isNewest = found.revision >= next || (same.length > 0 && found === sorted.at(-1));
+    const raised = { ...(found as ControllerRevision), revision: next }; // sent, never changed
+    return { current: isNewest ? found : await own.update(raised), old, collisions: collisions ?? 0 };
   }
-  if (found.revision >= next) return { current: found, old };
-  const raised = { ...(found as ControllerRevision), revision: next }; // sent, never changed
-  const current = await client.resource("apps/v1/controllerrevisions", namespaceOf(owner)).update(raised);
-  return { current, old };
-}
-
-interface NewRevision {
-  readonly template: Seen<PodTemplateSpec>;
-  readonly data: unknown;
-  readonly revision: number;
-}
-
-async function create(
-  options: HistoryOptions,
-  { template, data, revision }: NewRevision,
-): Promise<SeenRevision | undefined> {
-  const { client, owner, ownerKind, hashLabel, raiseCollisions } = options;
-  const own = client.resource("apps/v1/controllerrevisions", namespaceOf(owner));
-  const { collisionCount } = owner.status ?? {};
-  const hash = contentHash(template, collisionCount);
-  const name = `${nameOf(owner)}-${hash}`;
   const { annotations } = owner.metadata ?? {};
-  try {
-    return await own.create({
-      apiVersion: "apps/v1",
-      kind: "ControllerRevision",
-      metadata: {
-        name,
-        namespace: namespaceOf(owner),
-        labels: { ...template.metadata?.labels, [hashLabel]: hash },
-        ...(annotations ? { annotations: { ...annotations } } : {}),
-        ownerReferences: [controllerReference(owner, ownerKind)],
-      },
-      data,
-      revision,
-    });
-  } catch (error) {
-    if (!isStatusError(error, "AlreadyExists")) throw error;
+  for (;;) {
+    const hash = hashOf(data, collisions);
+    const name = `${nameOf(owner).slice(0, prefixCharactersMax)}-${hash}`;
+    try {
+      const current = await own.create({
+        apiVersion: "apps/v1",
+        kind: "ControllerRevision",
+        metadata: {
+          name,
+          namespace: namespaceOf(owner),
+          labels: { ...template.metadata?.labels, [hashLabel]: hash },
+          ...(annotations ? { annotations: { ...annotations } } : {}),
+          ownerReferences: [controllerReference(owner, ownerKind)],
+        },
+        data,
+        revision: next,
+      });
+      return { current, old, collisions: collisions ?? 0 };
+    } catch (error) {
+      if (!isStatusError(error, "AlreadyExists")) throw error;
+    }
+    const existing = await own.get(name);
+    // Ours of a moment ago.
+    if (jsonEqual(existing.data, data)) return { current: existing, old, collisions: collisions ?? 0 };
+    await collided?.();
+    collisions = (collisions ?? 0) + 1;
   }
-  const existing = await own.get(name);
-  // Ours of a moment ago.
-  if (jsonEqual(existing.data, data)) return existing;
-  await raiseCollisions((collisionCount ?? 0) + 1);
-  return undefined;
-}
-
-/** Old revisions beyond the limit that no pod uses, oldest first. */
-export function revisionsToDelete(
-  old: readonly SeenRevision[],
-  { limit, isUsed }: { limit: number; isUsed(revision: SeenRevision): boolean },
-) {
-  const unused = old.filter((revision) => !isUsed(revision));
-  return unused.slice(0, Math.max(0, unused.length - limit));
 }
 
 export async function deleteRevisions(client: Client, revisions: readonly SeenRevision[]): Promise<void> {

@@ -113,17 +113,21 @@ function failureConditions({ owner, pods, failure, now }: ReplicaObservation): R
   return before;
 }
 
-export function isStatusCurrent(owner: Seen<ReplicaOwner>, status: ReplicaStatus): boolean {
-  const { observedGeneration = 0, replicas = 0, ...rest } = owner.status ?? {};
-  return (
-    semanticEqual(dropZeros({ ...rest, replicas }), dropZeros({ ...status, observedGeneration: undefined })) &&
-    observedGeneration === status.observedGeneration
-  );
-}
+/** Counts of zero are not always printed: missing is the same, except where it says that nobody has counted. */
+const counts = [
+  "observedGeneration",
+  "replicas",
+  "fullyLabeledReplicas",
+  "readyReplicas",
+  "availableReplicas",
+] as const;
 
-/** Counts of zero are not always printed: missing is the same. */
-function dropZeros(status: Seen<ReplicaStatus> | ReplicaStatus): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(status).filter(([, value]) => value !== 0 && value !== undefined));
+export function isStatusCurrent({ status: before = { replicas: 0 } }: Seen<ReplicaOwner>, status: ReplicaStatus) {
+  return (
+    counts.every((count) => (before[count] ?? 0) === (status[count] ?? 0)) &&
+    before.terminatingReplicas === status.terminatingReplicas &&
+    semanticEqual(before.conditions ?? [], status.conditions ?? [])
+  );
 }
 
 /** When the next ready pod will have been ready for long enough. */

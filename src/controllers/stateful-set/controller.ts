@@ -1,33 +1,36 @@
 /** Pods with names and storage that stay. Names are given, so a stale cache is harmless: what exists can't be created twice. */
 import type { PersistentVolumeClaim, PodTemplateSpec, StatefulSet } from "#api";
 import { keyOf, type ResourceReference, type WorkQueue } from "#client";
-import { isStatusError, semanticEqual } from "#machinery";
+import { isStatusError } from "#machinery";
 import { carryOutClaims, planClaims } from "../lib/claim.ts";
 import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
+import { bytesHash, goJson } from "../lib/hash.ts";
 import { allAtOnce, inBatches } from "../lib/in-batches.ts";
 import { isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
 import { ownerOfPod, watchOwnedPods } from "../lib/owned-pods.ts";
 import { claimable, indexByController } from "../lib/owner-index.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import type { SeenPod } from "../lib/pods.ts";
-import { deleteRevisions, revisionsToDelete, type SeenRevision, syncHistory } from "../lib/revisions.ts";
+import { deleteRevisions, type SeenRevision, syncHistory } from "../lib/revisions.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import {
-  claimOwners,
+  claimNames,
+  claimOwnership,
   claimsOf,
-  isStaleClaim,
   kind,
+  mendedPod,
   ordinalOf,
   podName,
   type Revisioned,
   revisionLabel,
 } from "./identity.ts";
 import {
+  isStatusCurrent,
+  type Member,
   nextAvailabilityMs,
   observedStatus,
   planStateful,
-  type PodStep,
   type StatefulPlan,
   type StatefulState,
 } from "./reconcile.ts";
@@ -85,7 +88,10 @@ export const statefulSetController: Controller = defineController({
         ...claim,
         resource: revisionsReference,
         kind: "ControllerRevision",
-        claims: planClaims(set, claimable(revisions, set), (labels) => selector.matches(labels)),
+        claims: {
+          ...planClaims(set, claimable(revisions, set), (labels) => selector.matches(labels)),
+          release: [],
+        },
       });
       const owned = await carryOutClaims({
         ...claim,
@@ -102,17 +108,21 @@ export const statefulSetController: Controller = defineController({
         owner: set,
         ownerKind: kind,
         hashLabel: "controller.kubernetes.io/hash",
+        hash: (data, collisions = 0) => bytesHash(goJson(data) + collisions),
         revisions: ownRevisions,
-        raiseCollisions: async (collisionCount) => {
-          const status = { replicas: 0, ...set.status, collisionCount };
-          await own.updateStatus({ ...(set as StatefulSet), status: status as StatefulSet["status"] } as StatefulSet); // sent, never changed
-        },
       });
-      if (!history) return;
       const update = revisioned(history.current);
       const before = history.old.find((revision) => nameOf(revision) === set.status?.currentRevision);
       const current = before ? revisioned(before) : update;
-      const state: StatefulState = { set, pods: owned, current, update, now: clock.now() };
+      const state: StatefulState = {
+        set,
+        pods: owned,
+        current,
+        update,
+        collisions: history.collisions,
+        claim: (name) => claims.get(`${namespaceOf(set)}/${name}`),
+        now: clock.now(),
+      };
       const plan = planStateful(state);
       let failure: unknown;
       try {
@@ -122,30 +132,31 @@ export const statefulSetController: Controller = defineController({
         failure = error;
       }
       const status = failure === undefined ? plan.status : observedStatus(state);
-      if (!semanticEqual(status, { collisionCount: 0, ...set.status })) {
+      if (!isStatusCurrent(set, status)) {
         await unlessGone(own.updateStatus({ ...(set as StatefulSet), status })); // sent, never changed
       }
-      if (failure !== undefined) throw failure;
       const used = new Set([
         current.revision,
         update.revision,
         ...owned.map((pod) => pod.metadata.labels?.[revisionLabel]),
       ]);
-      const limit = set.spec?.revisionHistoryLimit ?? 10;
-      const surplus = revisionsToDelete(history.old, { limit, isUsed: (revision) => used.has(nameOf(revision)) });
-      await deleteRevisions(client, surplus);
+      const unused = history.old.filter((revision) => !used.has(nameOf(revision)));
+      const surplus = Math.max(0, unused.length - (set.spec?.revisionHistoryLimit ?? 10));
+      await deleteRevisions(client, unused.slice(0, surplus));
+      if (failure !== undefined) throw failure;
       const againMs = nextAvailabilityMs(state);
       if (againMs !== undefined) queue.addAfter(key, againMs);
     }
 
-    async function carryOut(plan: StatefulPlan, { set, pods: owned }: StatefulState): Promise<void> {
-      for (const event of plan.events) events.event(set, event);
-      if (!isDeleting(set)) await Promise.all(owned.map((pod) => syncClaimOwners(set, pod)));
-      for (const pod of plan.mend) {
-        await report(set, { verb: "update", name: nameOf(pod) }, () =>
-          client.resource("v1/pods", namespaceOf(set)).update(pod),
-        );
+    async function carryOut(plan: StatefulPlan, { set }: StatefulState): Promise<void> {
+      for (const { pod, ordinal } of plan.pending) {
+        await createClaims(set, ordinal);
+        await report(set, { verb: "Update", name: nameOf(pod), silent: true }, () => syncOwners(set, { pod, ordinal }));
       }
+      for (const member of plan.mend) {
+        await report(set, { verb: "Update", name: nameOf(member.pod) }, () => mend(set, member));
+      }
+      for (const member of plan.release) await syncOwners(set, member);
       const created = await inBatches(plan.create.length, async (index) => {
         const step = plan.create[index];
         if (step) await createPod(set, step);
@@ -155,99 +166,98 @@ export const statefulSetController: Controller = defineController({
       if (error !== undefined) throw error;
     }
 
-    async function createPod(set: Seen<StatefulSet>, { pod, ordinal }: PodStep): Promise<void> {
-      const wanted = claimsOf(set, ordinal);
-      // A claim of a former pod goes first; its deletion brings us back.
-      const found = wanted.map((claim) => claims.get(keyOf(claim)));
-      if (found.some((claim) => claim && isStaleClaim(claim, { set, ordinal }))) return;
-      try {
-        for (const claim of wanted) await createClaim(set, claim, podName(set, ordinal));
-      } catch (error) {
-        if (isNamespaceTerminating(error)) return;
-        sayFailed(set, { verb: "create", name: podName(set, ordinal) }, error);
-        throw error;
-      }
-      try {
-        await client.resource("v1/pods", namespaceOf(set)).create(pod);
-      } catch (error) {
-        if (isNamespaceTerminating(error)) return;
-        // Of a moment ago, or somebody else's.
-        if (!isStatusError(error, "AlreadyExists"))
-          sayFailed(set, { verb: "create", name: podName(set, ordinal) }, error);
-        throw error;
-      }
-      say(set, { verb: "create", name: podName(set, ordinal) });
+    async function createPod(set: Seen<StatefulSet>, { pod, ordinal }: StatefulPlan["create"][number]): Promise<void> {
+      const deed = { verb: "Create", name: podName(set, ordinal) };
+      await report(set, { ...deed, silent: true }, () => createClaims(set, ordinal));
+      await report(set, deed, async () => {
+        const made = await client.resource("v1/pods", namespaceOf(set)).create(pod);
+        await syncOwners(set, { ordinal, pod: made });
+      });
     }
 
-    async function createClaim(set: Seen<StatefulSet>, claim: PersistentVolumeClaim, pod: string): Promise<void> {
-      const known = claims.get(keyOf(claim));
-      if (known) {
-        if (isDeleting(known)) throw new Error(`pvc ${nameOf(claim)} is being deleted`);
-        return;
-      }
-      try {
-        await client.resource("v1/persistentvolumeclaims", namespaceOf(set)).create(claim);
-      } catch (error) {
-        if (isStatusError(error, "AlreadyExists")) return;
-        if (!isNamespaceTerminating(error)) {
-          const message = `create Claim ${nameOf(claim)} for Pod ${pod} in StatefulSet ${nameOf(set)} failed error: ${messageOf(error)}`;
+    async function createClaims(set: Seen<StatefulSet>, ordinal: number): Promise<void> {
+      const failures: string[] = [];
+      for (const claim of claimsOf(set, ordinal)) {
+        const name = nameOf(claim);
+        const known = claims.get(keyOf(claim));
+        if (known) {
+          if (isDeleting(known)) failures.push(`pvc ${name} is being deleted`);
+          continue;
+        }
+        const about = (outcome: string) =>
+          `Create Claim ${name} ${outcome.startsWith("failed") ? "for " : ""}Pod ${podName(set, ordinal)} in StatefulSet ${nameOf(set)} ${outcome}`;
+        try {
+          await client.resource("v1/persistentvolumeclaims", namespaceOf(set)).create(claim);
+          events.event(set, { type: "Normal", reason: "SuccessfulCreate", message: about("success") });
+        } catch (error) {
+          if (isNamespaceTerminating(error)) throw error;
+          failures.push(`failed to create PVC ${name}: ${messageOf(error)}`);
+          if (isStatusError(error, "AlreadyExists")) continue;
+          const message = about(`failed error: ${messageOf(error)}`);
           events.event(set, { type: "Warning", reason: "FailedCreate", message });
         }
-        throw error;
       }
-      const message = `create Claim ${nameOf(claim)} Pod ${pod} in StatefulSet ${nameOf(set)} success`;
-      events.event(set, { type: "Normal", reason: "SuccessfulCreate", message });
+      if (failures.length > 0) throw new Error(failures.length > 1 ? `[${failures.join(", ")}]` : failures[0]);
     }
 
-    async function syncClaimOwners(set: Seen<StatefulSet>, pod: SeenPod): Promise<void> {
-      const ordinal = ordinalOf(pod, set);
-      if (ordinal === undefined) return;
-      for (const { metadata } of claimsOf(set, ordinal)) {
-        const claim = claims.get(`${namespaceOf(set)}/${metadata.name}`);
-        const ownerReferences = claim && claimOwners(claim, { set, ordinal, pod });
-        if (!claim || !ownerReferences) continue;
-        const changed = {
-          ...(claim as PersistentVolumeClaim),
-          metadata: { ...(claim as PersistentVolumeClaim).metadata, ownerReferences },
-        };
-        await unlessGone(client.resource("v1/persistentvolumeclaims").update(changed)); // sent, never changed
+    /** Gives the claims of a pod the owners that the retention policy wants. */
+    async function syncOwners(set: Seen<StatefulSet>, { pod, ordinal }: Member): Promise<void> {
+      for (const name of claimNames(set, ordinal)) {
+        const claim = claims.get(`${namespaceOf(set)}/${name}`) as PersistentVolumeClaim | undefined; // sent, never changed
+        if (!claim) continue;
+        const { owners, isContested } = claimOwnership(claim, { set, ordinal, pod });
+        if (isContested) {
+          const message = `PersistentVolumeClaim ${name} has a conflicting OwnerReference that acts as a manging controller, the retention policy is ignored for this claim`;
+          events.event(set, { type: "Warning", reason: "ConflictingController", message });
+        }
+        if (!owners) continue;
+        const changed = { ...claim, metadata: { ...claim.metadata, ownerReferences: owners } };
+        await unlessGone(client.resource("v1/persistentvolumeclaims").update(changed));
       }
+    }
+
+    async function mend(set: Seen<StatefulSet>, member: Member): Promise<void> {
+      const mended = mendedPod(member.pod, set, member.ordinal);
+      if (mended?.spec !== member.pod.spec) await createClaims(set, member.ordinal);
+      await syncOwners(set, member);
+      if (mended) await client.resource("v1/pods", namespaceOf(set)).update(mended);
     }
 
     async function deletePod(set: Seen<StatefulSet>, pod: SeenPod): Promise<void> {
-      const about = { verb: "delete", name: nameOf(pod) };
       // By uid: the cache may be behind, and another pod may have the name by now.
-      await report(set, about, () =>
-        client.resource("v1/pods", namespaceOf(set)).delete(nameOf(pod), { preconditions: { uid: uidOf(pod) } }),
+      await report(set, { verb: "Delete", name: nameOf(pod) }, () =>
+        unlessGone(
+          client.resource("v1/pods", namespaceOf(set)).delete(nameOf(pod), { preconditions: { uid: uidOf(pod) } }),
+        ),
       );
     }
 
     interface Deed {
       readonly verb: string;
       readonly name: string;
+      /** Says nothing when it succeeds. */
+      readonly silent?: boolean;
     }
 
-    async function report(set: Seen<StatefulSet>, deed: Deed, run: () => Promise<unknown>): Promise<void> {
+    async function report(
+      set: Seen<StatefulSet>,
+      { verb, name, silent }: Deed,
+      run: () => Promise<unknown>,
+    ): Promise<void> {
+      const about = `${verb} Pod ${name} in StatefulSet ${nameOf(set)}`;
       try {
         await run();
       } catch (error) {
-        if (isStatusError(error, "NotFound")) return;
-        sayFailed(set, deed, error);
+        // Another pod of this name may be ours of a moment ago; in a namespace that ends nothing can be made any more.
+        const isExpected =
+          isNamespaceTerminating(error) || isStatusError(error, "AlreadyExists") || isStatusError(error, "Conflict");
+        if (!isExpected) {
+          const message = `${about} failed error: ${messageOf(error)}`;
+          events.event(set, { type: "Warning", reason: `Failed${verb}`, message });
+        }
         throw error;
       }
-      say(set, deed);
-    }
-
-    const titled = (verb: string) => verb.charAt(0).toUpperCase() + verb.slice(1);
-
-    function say(set: Seen<StatefulSet>, { verb, name }: Deed): void {
-      const message = `${verb} Pod ${name} in StatefulSet ${nameOf(set)} successful`;
-      events.event(set, { type: "Normal", reason: `Successful${titled(verb)}`, message });
-    }
-
-    function sayFailed(set: Seen<StatefulSet>, { verb, name }: Deed, error: unknown): void {
-      const message = `${verb} Pod ${name} in StatefulSet ${nameOf(set)} failed error: ${messageOf(error)}`;
-      events.event(set, { type: "Warning", reason: `Failed${titled(verb)}`, message });
+      if (!silent) events.event(set, { type: "Normal", reason: `Successful${verb}`, message: `${about} successful` });
     }
 
     return [{ watches, reconcile, reads: [revisions] }];

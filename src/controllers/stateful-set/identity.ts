@@ -1,7 +1,6 @@
 /** The pods and claims of a StatefulSet have names that stay: `<set>-<ordinal>` and `<template>-<set>-<ordinal>`. Pure. */
 import type { OwnerReference, PersistentVolumeClaim, Pod, PodTemplateSpec, StatefulSet, Volume } from "#api";
-import { jsonEqual } from "#machinery";
-import { nameOf, namespaceOf, type Seen, type SeenObject, uidOf } from "../lib/objects.ts";
+import { controllerReference, nameOf, namespaceOf, type Seen, type SeenObject, uidOf } from "../lib/objects.ts";
 import { podFromTemplate } from "../lib/pod-control.ts";
 import type { SeenPod } from "../lib/pods.ts";
 
@@ -64,17 +63,27 @@ function volumesFor(set: Seen<StatefulSet>, ordinal: number, own: readonly Seen<
   return { volumes: [...claimed, ...(own as readonly Volume[]).filter(({ name }) => !names.has(name))] };
 }
 
-/** The pod as its identity wants it; undefined when it is so. Only labels of a pod can be changed. */
-export function mendedIdentity(pod: SeenPod, ordinal: number): Pod | undefined {
+/** The pod as its identity and its claims want it; undefined when it is so. What can't be changed is refused by the server and reported. */
+export function mendedPod(pod: SeenPod, set: Seen<StatefulSet>, ordinal: number): Pod | undefined {
   const { labels = {} } = pod.metadata;
-  const wanted = {
-    ...labels,
-    [podNameLabel]: nameOf(pod),
-    ...(labels[podIndexLabel] === undefined ? {} : { [podIndexLabel]: String(ordinal) }),
+  const hasIdentity = labels[podNameLabel] === nameOf(pod);
+  const volumes = new Map((pod.spec?.volumes ?? []).map((volume) => [volume.name, volume]));
+  const hasStorage = (set.spec?.volumeClaimTemplates ?? []).every(
+    (template) => volumes.get(nameOf(template))?.persistentVolumeClaim?.claimName === claimName(template, set, ordinal),
+  );
+  if (hasIdentity && hasStorage) return undefined;
+  const mended: Seen<Pod> = {
+    ...pod,
+    ...(hasIdentity
+      ? {}
+      : { metadata: { ...pod.metadata, labels: { ...labels, ...identityLabels(nameOf(pod), ordinal) } } }),
+    ...(hasStorage || !pod.spec ? {} : { spec: { ...pod.spec, ...volumesFor(set, ordinal, pod.spec.volumes ?? []) } }),
   };
-  if (jsonEqual(labels, wanted)) return undefined;
-  return { ...(pod as Pod), metadata: { ...(pod as Pod).metadata, labels: wanted } }; // sent, never changed
+  return mended as Pod; // sent, never changed
 }
+
+export const claimNames = (set: Seen<StatefulSet>, ordinal: number): string[] =>
+  (set.spec?.volumeClaimTemplates ?? []).map((template) => claimName(template, set, ordinal));
 
 /** The claims of one ordinal. */
 export function claimsOf(set: Seen<StatefulSet>, ordinal: number): PersistentVolumeClaim[] {
@@ -102,27 +111,52 @@ export interface ClaimHolder {
   readonly pod?: SeenPod;
 }
 
-/** Owners that the retention policy wants on a claim, so that the garbage collector takes it along; undefined when they are. */
-export function claimOwners(claim: SeenObject, { set, ordinal, pod }: ClaimHolder): OwnerReference[] | undefined {
+const podKind = { apiVersion: "v1", kind: "Pod" };
+
+const isReferenceTo = (object: { apiVersion: string; kind: string; name: string }, owner: Seen<OwnerReference>) =>
+  owner.apiVersion === object.apiVersion && owner.kind === object.kind && owner.name === object.name;
+
+export interface ClaimOwnership {
+  /** As they should be; undefined when they are, or aren't ours to change. */
+  readonly owners?: OwnerReference[];
+  /** Something else manages the claim: the retention policy is ignored. */
+  readonly isContested: boolean;
+}
+
+/** Owners that the retention policy wants on a claim, so that the garbage collector takes it along with its set or its pod. */
+export function claimOwnership(claim: SeenObject, { set, ordinal, pod }: ClaimHolder): ClaimOwnership {
   const { whenDeleted = "Retain", whenScaled = "Retain" } = set.spec?.persistentVolumeClaimRetentionPolicy ?? {};
-  const isScaledDown = ordinal >= startOf(set) + (set.spec?.replicas ?? 1);
-  const goesWithPod = whenScaled === "Delete" && isScaledDown;
-  const goesWithSet = whenDeleted === "Delete" && !goesWithPod;
-  const owners = (claim.metadata?.ownerReferences ?? []).map((owner) => ({ ...owner }));
-  const isPod = (owner: OwnerReference) => owner.kind === "Pod" && owner.name === podName(set, ordinal);
-  const kept = owners.filter((owner) => owner.uid !== uidOf(set) && !isPod(owner));
-  if (goesWithSet) kept.push({ ...kind, name: nameOf(set), uid: uidOf(set) });
-  if (goesWithPod && pod) kept.push({ apiVersion: "v1", kind: "Pod", name: nameOf(pod), uid: uidOf(pod) });
-  const uids = (list: readonly OwnerReference[]) => list.map(({ uid }) => uid).sort();
-  return jsonEqual(uids(owners), uids(kept)) ? undefined : kept;
+  const references = claim.metadata?.ownerReferences ?? [];
+  const setUid = uidOf(set);
+  const podUid = pod ? uidOf(pod) : "";
+  const isSet = (owner: Seen<OwnerReference>) => isReferenceTo({ ...kind, name: nameOf(set) }, owner);
+  const isPod = (owner: Seen<OwnerReference>) => isReferenceTo({ ...podKind, name: podName(set, ordinal) }, owner);
+  const isForeign = (owner: Seen<OwnerReference>) =>
+    isSet(owner) ? owner.uid !== setUid : isPod(owner) ? owner.uid !== podUid : owner.controller === true;
+  const isContested = (whenDeleted !== "Retain" || whenScaled !== "Retain") && references.some(isForeign);
+  const staleSet = references.find(isSet);
+  const stalePod = references.find(isPod);
+  if ((staleSet && staleSet.uid !== setUid) || (stalePod && stalePod.uid !== podUid)) return { isContested };
+  const hasSet = references.some(({ uid }) => uid === setUid);
+  const hasPod = references.some(({ uid }) => uid === podUid);
+  const others = references.filter((owner) => !isSet(owner) && !isPod(owner)).map((owner) => ({ ...owner }));
+  if (isContested) return { isContested, ...(hasSet || hasPod ? { owners: others } : {}) };
+  const isScaledDown = ordinal < startOf(set) || ordinal >= startOf(set) + (set.spec?.replicas ?? 1);
+  const wantsPod = whenScaled === "Delete" && isScaledDown;
+  const wantsSet = whenDeleted === "Delete" && !wantsPod;
+  const isManaged = references.every(({ uid, controller }) => controller || (uid !== setUid && uid !== podUid));
+  if (isManaged && hasSet === wantsSet && hasPod === wantsPod) return { isContested };
+  if (wantsSet) others.push(controllerReference(set, kind));
+  if (wantsPod && pod) others.push(controllerReference(pod, podKind));
+  return { isContested, owners: others };
 }
 
 /** A claim that goes away with a former pod of this name must be gone before a new pod may use one. */
 export function isStaleClaim(claim: SeenObject, { set, ordinal, pod }: ClaimHolder): boolean {
   const { whenScaled = "Retain" } = set.spec?.persistentVolumeClaimRetentionPolicy ?? {};
   if (whenScaled === "Retain") return false;
-  return (claim.metadata?.ownerReferences ?? []).some(
-    ({ kind: ownerKind, name, uid }) =>
-      ownerKind === "Pod" && name === podName(set, ordinal) && uid !== (pod && uidOf(pod)),
+  const owner = claim.metadata?.ownerReferences?.find((each) =>
+    isReferenceTo({ ...podKind, name: podName(set, ordinal) }, each),
   );
+  return owner !== undefined && owner.uid !== (pod ? uidOf(pod) : "");
 }

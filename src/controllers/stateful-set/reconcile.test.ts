@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PersistentVolumeClaim, Pod, StatefulSet } from "#api";
 import { type PodShape, testNow, testPod } from "../lib/fixture.ts";
-import { claimOwners, claimsOf, isStaleClaim, revisionLabel } from "./identity.ts";
+import { claimOwnership, claimsOf, isStaleClaim, mendedPod, revisionLabel } from "./identity.ts";
 import { planStateful, type StatefulState } from "./reconcile.ts";
 
 const claimTemplate: PersistentVolumeClaim = { metadata: { name: "data" }, spec: { accessModes: ["ReadWriteOnce"] } };
@@ -37,7 +37,8 @@ function state(of: StatefulSet, pods: Pod[]): StatefulState {
     template: { ...template, spec: { containers: [{ name: "c", image: "old" }] } },
     revision: "web-old",
   };
-  return { set: of, pods, current, update: { template, revision: "web-new" }, now: testNow };
+  const update = { template, revision: "web-new" };
+  return { set: of, pods, current, update, collisions: 0, claim: () => undefined, now: testNow };
 }
 
 const steps = (of: StatefulSet, pods: Pod[]) => {
@@ -115,25 +116,74 @@ test("stateful set: when all pods are updated and ready, the update is the curre
   assert.deepEqual([midway.currentRevision, midway.currentReplicas, midway.updatedReplicas], ["web-old", 1, 1]);
 });
 
-for (const [whenDeleted, whenScaled, ordinal, expected] of [
-  ["Retain", "Retain", 5, []],
-  ["Delete", "Retain", 5, ["StatefulSet"]],
-  ["Delete", "Delete", 5, ["Pod"]],
-  ["Delete", "Delete", 0, ["StatefulSet"]],
-  ["Retain", "Delete", 0, []],
+const ownSet = { apiVersion: "apps/v1", kind: "StatefulSet", name: "web", uid: "uid-web", controller: true };
+const ownPod = (ordinal: number) => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  name: `web-${ordinal}`,
+  uid: `uid-web-${ordinal}`,
+});
+const managing = { blockOwnerDeletion: true, controller: true };
+const foreign = { apiVersion: "v1", kind: "Job", name: "other", uid: "uid-other" };
+
+/** `undefined`: nothing is written. */
+for (const [whenDeleted, whenScaled, ordinal, before, expected] of [
+  ["Retain", "Retain", 5, [], undefined],
+  ["Retain", "Retain", 5, [ownSet], []],
+  ["Retain", "Retain", 0, [{ ...foreign, controller: true }], undefined],
+  ["Delete", "Retain", 5, [], ["StatefulSet"]],
+  ["Delete", "Retain", 0, [foreign], ["Job", "StatefulSet"]],
+  ["Delete", "Retain", 0, [ownSet], undefined],
+  ["Delete", "Retain", 0, [{ ...ownSet, controller: false }], ["StatefulSet"]],
+  ["Delete", "Retain", 0, [{ ...foreign, controller: true }], undefined],
+  ["Delete", "Retain", 0, [ownSet, { ...foreign, controller: true }], ["Job"]],
+  ["Delete", "Retain", 0, [{ ...ownSet, uid: "former" }], undefined],
+  ["Delete", "Delete", 5, [ownSet], ["Pod"]],
+  ["Delete", "Delete", 0, [{ ...ownPod(0), ...managing }], ["StatefulSet"]],
+  ["Delete", "Delete", 0, [{ ...ownPod(0), uid: "former" }], undefined],
+  ["Retain", "Delete", 0, [], undefined],
+  ["Retain", "Delete", 0, [{ ...ownPod(0), ...managing }], []],
+  ["Retain", "Delete", 5, [], ["Pod"]],
 ] as const)
-  test(`stateful set: claims when deleted ${whenDeleted}, when scaled ${whenScaled}, ordinal ${ordinal}`, () => {
+  test(`stateful set: claim ${ordinal} owned by ${JSON.stringify(before.map(({ kind }) => kind))}, ${whenDeleted} when deleted, ${whenScaled} when scaled`, () => {
     const of = set({ persistentVolumeClaimRetentionPolicy: { whenDeleted, whenScaled } });
     const holder = { set: of, ordinal, pod: pod(ordinal) };
-    const stray = { apiVersion: "v1", kind: "Pod", name: `web-${ordinal}`, uid: "former" };
-    const owners = claimOwners({ metadata: { ownerReferences: [stray] } }, holder);
+    const { owners } = claimOwnership({ metadata: { ownerReferences: before } }, holder);
     assert.deepEqual(
       owners?.map(({ kind }) => kind),
       expected,
     );
-    assert.equal(claimOwners({ metadata: { ownerReferences: owners ?? [] } }, holder), undefined);
-    assert.equal(
-      isStaleClaim({ metadata: { ownerReferences: [stray] } }, { set: of, ordinal }),
-      whenScaled === "Delete",
-    );
+    if (owners) assert.equal(claimOwnership({ metadata: { ownerReferences: owners } }, holder).owners, undefined);
+    for (const owner of owners ?? []) if (owner.kind !== "Job") assert.equal(owner.controller, true);
   });
+
+test("stateful set: a claim that goes with a former pod holds up the next one, if the policy is to delete", () => {
+  const claim = { metadata: { ownerReferences: [{ ...ownPod(1), uid: "former" }] } };
+  const policy = (whenScaled: string) => set({ persistentVolumeClaimRetentionPolicy: { whenScaled } });
+  assert.equal(isStaleClaim(claim, { set: policy("Delete"), ordinal: 1 }), true);
+  assert.equal(isStaleClaim(claim, { set: policy("Delete"), ordinal: 0 }), false);
+  assert.equal(isStaleClaim(claim, { set: policy("Retain"), ordinal: 1 }), false);
+  const waiting = set({ ...policy("Delete").spec, ...parallel, volumeClaimTemplates: [claimTemplate] });
+  const plan = planStateful({ ...state(waiting, []), claim: (name) => (name === "data-web-1" ? claim : undefined) });
+  assert.deepEqual(
+    plan.create.map(({ ordinal }) => ordinal),
+    [0, 2],
+  );
+});
+
+test("stateful set: what is missing around a pod is made good: claims of a pending one, labels and volumes of a running one", () => {
+  const of = set({ ...parallel, volumeClaimTemplates: [claimTemplate] });
+  const strange = pod(1, { labels: { app: "web" } });
+  const plan = planStateful(state(of, [pod(0, { phase: "Pending", ...unready }), strange]));
+  assert.deepEqual(
+    plan.pending.map(({ ordinal }) => ordinal),
+    [0],
+  );
+  assert.deepEqual(
+    plan.mend.map(({ ordinal }) => ordinal),
+    [0, 1],
+  );
+  const mended = mendedPod(strange, of, 1);
+  assert.equal(mended?.metadata.labels?.["apps.kubernetes.io/pod-index"], "1");
+  assert.equal(mended?.spec?.volumes?.[0]?.persistentVolumeClaim?.claimName, "data-web-1");
+});

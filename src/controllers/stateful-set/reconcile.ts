@@ -5,9 +5,19 @@
  */
 import type { Pod, StatefulSet, StatefulSetStatus } from "#api";
 import { shareOf } from "../lib/int-or-percent.ts";
-import { isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
-import { availableInMs, isPodAvailable, isPodReady, type SeenPod } from "../lib/pods.ts";
-import { mendedIdentity, newPod, ordinalOf, type Revisioned, revisionLabel, startOf } from "./identity.ts";
+import { isDeleting, type Seen, type SeenObject } from "../lib/objects.ts";
+import { availableInMs, isPodAvailable, isPodFinished, isPodReady, type SeenPod } from "../lib/pods.ts";
+import {
+  claimNames,
+  claimOwnership,
+  isStaleClaim,
+  mendedPod,
+  newPod,
+  ordinalOf,
+  type Revisioned,
+  revisionLabel,
+  startOf,
+} from "./identity.ts";
 
 export interface StatefulState {
   readonly set: Seen<StatefulSet>;
@@ -16,120 +26,113 @@ export interface StatefulState {
   /** What pods have that the update hasn't reached. */
   readonly current: Revisioned;
   readonly update: Revisioned;
+  /** How often a revision's name was taken. */
+  readonly collisions: number;
+  /** A claim by its name, if there is one. */
+  claim(name: string): SeenObject | undefined;
   readonly now: number;
 }
 
-export interface PodStep {
-  readonly pod: Pod;
+export interface Member {
   readonly ordinal: number;
+  readonly pod: SeenPod;
 }
 
 export interface StatefulPlan {
-  readonly create: readonly PodStep[];
+  readonly create: readonly { readonly ordinal: number; readonly pod: Pod }[];
   readonly delete: readonly SeenPod[];
-  /** Pods whose identity was tampered with. */
-  readonly mend: readonly Pod[];
-  readonly events: readonly {
-    readonly type: "Normal" | "Warning";
-    readonly reason: string;
-    readonly message: string;
-  }[];
+  /** Pods that can't start as long as a claim is missing. */
+  readonly pending: readonly Member[];
+  /** Pods whose identity, storage or claims' owners aren't as they should be. */
+  readonly mend: readonly Member[];
+  /** Pods that are one too many and whose claims don't have the owners they should have. */
+  readonly release: readonly Member[];
   readonly status: StatefulSetStatus;
 }
 
-type Steps = Omit<StatefulPlan, "status">;
-const nothing: Steps = { create: [], delete: [], mend: [], events: [] };
+type Steps = { -readonly [K in Exclude<keyof StatefulPlan, "status">]: StatefulPlan[K][number][] };
 
 const revisionOf = (pod: SeenPod): string => pod.metadata.labels?.[revisionLabel] ?? "";
 const isRunning = (pod: SeenPod) => pod.status?.phase === "Running" && isPodReady(pod);
-const isOver = (pod: SeenPod) => pod.status?.phase === "Failed" || pod.status?.phase === "Succeeded";
 
 export function planStateful(state: StatefulState): StatefulPlan {
-  const { replicas, condemned } = sortPods(state);
-  const steps = isDeleting(state.set) ? nothing : nextSteps(state, { replicas, condemned });
-  return { ...steps, status: statusAfter(state, steps) };
+  const steps: Steps = { create: [], delete: [], pending: [], mend: [], release: [] };
+  const outdated = isDeleting(state.set) ? [] : nextSteps(state, steps);
+  steps.delete.push(...outdated.filter((pod) => !steps.delete.includes(pod)));
+  return { ...steps, status: statusOf(state, outdated.length) };
 }
 
 interface Sorted {
   /** By ordinal from the first; undefined where there is none. */
   readonly replicas: readonly (SeenPod | undefined)[];
   /** Beyond the wanted ordinals, highest first. */
-  readonly condemned: readonly SeenPod[];
+  readonly condemned: readonly Member[];
 }
 
 function sortPods({ set, pods }: StatefulState): Sorted {
   const start = startOf(set);
   const replicas = new Array<SeenPod | undefined>(set.spec?.replicas ?? 1).fill(undefined);
-  const condemned: SeenPod[] = [];
+  const condemned: Member[] = [];
   for (const pod of pods) {
     const ordinal = ordinalOf(pod, set);
     if (ordinal === undefined) continue;
     if (ordinal >= start && ordinal < start + replicas.length) replicas[ordinal - start] = pod;
-    else condemned.push(pod);
+    else condemned.push({ pod, ordinal });
   }
-  condemned.sort((a, b) => (ordinalOf(b, set) ?? 0) - (ordinalOf(a, set) ?? 0));
+  condemned.sort((a, b) => b.ordinal - a.ordinal);
   return { replicas, condemned };
 }
 
-function nextSteps(state: StatefulState, sorted: Sorted): Steps {
+/** Fills in the steps; answers the pods that make way for a new template. */
+function nextSteps(state: StatefulState, steps: Steps): readonly SeenPod[] {
   const { set } = state;
+  const sorted = sortPods(state);
   const inOrder = set.spec?.podManagementPolicy !== "Parallel";
-  const filled = fill(state, sorted.replicas, inOrder);
-  if (filled.blocked || filled.steps.create.length > 0) {
-    if (inOrder) return filled.steps;
+  for (const [index, pod] of sorted.replicas.entries()) {
+    if (isBlockedBy(state, { ordinal: startOf(set) + index, pod, steps }) && inOrder) return [];
   }
-  const removed = condemn(state, sorted, inOrder);
-  const steps: Steps = { ...filled.steps, delete: [...filled.steps.delete, ...removed.delete] };
-  if (removed.blocked || (inOrder && removed.delete.length > 0)) return steps;
-  if (set.spec?.updateStrategy?.type === "OnDelete") return steps;
-  const replaced = replace(state, sorted.replicas);
-  return { ...steps, delete: [...steps.delete, ...replaced.filter((pod) => !steps.delete.includes(pod))] };
+  for (const member of sorted.condemned) {
+    if (!hasItsClaims(state, member)) steps.release.push(member);
+  }
+  if (condemn(state, sorted, steps) && inOrder) return [];
+  return set.spec?.updateStrategy?.type === "OnDelete" ? [] : outdatedPods(state, sorted.replicas);
 }
 
-function fill(
+/** What one replica needs; answers whether those after it have to wait, if they do. */
+function isBlockedBy(
   state: StatefulState,
-  replicas: Sorted["replicas"],
-  inOrder: boolean,
-): { steps: Steps; blocked: boolean } {
+  { ordinal, pod, steps }: { ordinal: number; pod: SeenPod | undefined; steps: Steps },
+): boolean {
   const { set } = state;
-  const create: PodStep[] = [];
-  const remove: SeenPod[] = [];
-  const mend: Pod[] = [];
-  const events: StatefulPlan["events"][number][] = [];
-  const steps = { create, delete: remove, mend, events };
-  for (const [index, pod] of replicas.entries()) {
-    const ordinal = startOf(set) + index;
-    if (!pod) {
-      create.push({ ordinal, pod: newPod(set, ordinal, revisionFor(state, ordinal)) });
-      if (inOrder) return { steps, blocked: true };
-      continue;
+  if (!pod) {
+    const isStale = (name: string) => {
+      const claim = state.claim(name);
+      return claim !== undefined && isStaleClaim(claim, { set, ordinal });
+    };
+    // A claim of a former pod goes first; its deletion brings us back.
+    if (!claimNames(set, ordinal).some(isStale)) {
+      steps.create.push({ ordinal, pod: newPod(set, ordinal, revisionFor(state, ordinal)) });
     }
-    if (isOver(pod)) {
-      // Made anew when this one is gone: the name is taken until then.
-      if (!isDeleting(pod)) {
-        events.push(describeRestart(set, pod));
-        remove.push(pod);
-      }
-      if (inOrder) return { steps, blocked: true };
-      continue;
-    }
-    if (inOrder && (isDeleting(pod) || !isRunning(pod) || !isAvailable(pod, state))) return { steps, blocked: true };
-    const mended = isDeleting(pod) ? undefined : mendedIdentity(pod, ordinal);
-    if (mended) mend.push(mended);
+    return true;
   }
-  return { steps, blocked: false };
+  if (isPodFinished(pod)) {
+    // Made anew when this one is gone: the name is taken until then.
+    if (!isDeleting(pod)) steps.delete.push(pod);
+    return true;
+  }
+  const member = { ordinal, pod };
+  if (pod.status?.phase === "Pending") steps.pending.push(member);
+  const isReliable = !isDeleting(pod) && isRunning(pod) && isAvailable(pod, state);
+  if (!isReliable && set.spec?.podManagementPolicy !== "Parallel") return true;
+  if (mendedPod(pod, set, ordinal) || !hasItsClaims(state, member)) steps.mend.push(member);
+  return !isReliable;
 }
 
-function describeRestart(set: Seen<StatefulSet>, pod: SeenPod): StatefulPlan["events"][number] {
-  const who = `StatefulSet ${namespaceOf(set)}/${nameOf(set)}`;
-  return pod.status?.phase === "Failed"
-    ? { type: "Warning", reason: "RecreatingFailedPod", message: `${who} is recreating failed Pod ${nameOf(pod)}` }
-    : {
-        type: "Normal",
-        reason: "RecreatingTerminatedPod",
-        message: `${who} is recreating terminated Pod ${nameOf(pod)}`,
-      };
-}
+const hasItsClaims = ({ set, claim }: StatefulState, { ordinal, pod }: Member): boolean =>
+  claimNames(set, ordinal).every((name) => {
+    const found = claim(name);
+    return !found || claimOwnership(found, { set, ordinal, pod }).owners === undefined;
+  });
 
 /** Below the partition pods stay what they were. */
 function revisionFor({ set, current, update }: StatefulState, ordinal: number): Revisioned {
@@ -144,98 +147,78 @@ function isAvailable(pod: SeenPod, { set, now }: Pick<StatefulState, "set" | "no
   return isPodAvailable(pod, { ...(minReadySeconds ? { minReadySeconds } : {}), now });
 }
 
-function condemn(
-  state: StatefulState,
-  { replicas, condemned }: Sorted,
-  inOrder: boolean,
-): { delete: SeenPod[]; blocked: boolean } {
-  const isHealthy = (pod: SeenPod) => isRunning(pod) && !isDeleting(pod);
-  const all = [...replicas, ...condemned.toReversed()].filter((pod) => pod !== undefined);
-  const firstUnhealthy = all.find((pod) => !isHealthy(pod));
-  const remove: SeenPod[] = [];
-  for (const pod of condemned) {
+/** Too many pods go, the highest first. Answers whether one goes or has to be waited for. */
+function condemn(state: StatefulState, { replicas, condemned }: Sorted, steps: Steps): boolean {
+  const inOrder = state.set.spec?.podManagementPolicy !== "Parallel";
+  const all = [...replicas, ...condemned.map(({ pod }) => pod).reverse()];
+  const firstUnavailable = all.find((pod) => !pod || isUnavailable(pod, state));
+  for (const { pod } of condemned) {
     if (isDeleting(pod)) {
-      if (inOrder) return { delete: remove, blocked: true };
+      if (inOrder) return true;
       continue;
     }
-    const works = isRunning(pod) && isAvailable(pod, state);
-    if (inOrder && !works && pod !== firstUnhealthy) return { delete: remove, blocked: true };
-    remove.push(pod);
-    if (inOrder) return { delete: remove, blocked: false };
+    const isReliable = isRunning(pod) && isAvailable(pod, state);
+    if (!inOrder || isReliable || pod === firstUnavailable) steps.delete.push(pod);
+    if (inOrder) return true;
   }
-  return { delete: remove, blocked: false };
+  return false;
 }
+
+const isUnavailable = (pod: SeenPod | undefined, state: StatefulState): boolean =>
+  !pod || isDeleting(pod) || !isAvailable(pod, state);
 
 /** Pods of an old template that make way now: the highest ordinal, when all above it are well, or as many as may be missing. */
-function replace(state: StatefulState, replicas: Sorted["replicas"]): SeenPod[] {
+function outdatedPods(state: StatefulState, replicas: Sorted["replicas"]): SeenPod[] {
   const { set, update } = state;
   const { partition = 0, maxUnavailable } = set.spec?.updateStrategy?.rollingUpdate ?? {};
-  const isOld = (pod: SeenPod) => revisionOf(pod) !== update.revision && !isDeleting(pod);
+  const isOld = (pod: SeenPod | undefined) => pod && revisionOf(pod) !== update.revision && !isDeleting(pod);
   const targets = replicas.slice(partition).reverse();
-  if (maxUnavailable === undefined) {
-    for (const pod of targets) {
-      if (pod && isOld(pod)) return [pod];
-      if (!pod || !isRunning(pod) || isDeleting(pod)) return [];
-    }
-    return [];
+  if (maxUnavailable !== undefined) {
+    const allowed = Math.max(1, shareOf(maxUnavailable, { total: replicas.length, roundUp: false }));
+    const missing = replicas.filter((pod) => isUnavailable(pod, state)).length;
+    return targets.filter(isOld).slice(0, Math.max(0, allowed - missing)) as SeenPod[]; // what isn't there isn't old
   }
-  const allowed = Math.max(1, shareOf(maxUnavailable, { total: replicas.length, roundUp: false }));
-  const works = (pod: SeenPod | undefined) => pod !== undefined && !isDeleting(pod) && isAvailable(pod, state);
-  let room = allowed - replicas.filter((pod) => !works(pod)).length;
-  const remove: SeenPod[] = [];
-  for (const pod of targets) {
-    if (!pod || !isOld(pod)) continue;
-    // One that doesn't work anyway costs nothing.
-    if (works(pod) && room-- <= 0) continue;
-    remove.push(pod);
-  }
-  return remove;
+  const first = targets.find((pod) => isOld(pod) || isUnavailable(pod, state));
+  return first && isOld(first) ? [first] : [];
 }
 
-/** The status as it is when the steps have been taken. */
-function statusAfter(state: StatefulState, steps: Steps): StatefulSetStatus {
-  const { set, pods, current, update } = state;
-  const count = { replicas: 0, ready: 0, available: 0, current: 0, updated: 0 };
-  const add = (pod: SeenPod, sign: 1 | -1) => {
-    if (revisionOf(pod) === current.revision) count.current += sign;
-    if (revisionOf(pod) === update.revision) count.updated += sign;
-  };
-  for (const pod of pods) {
-    if (ordinalOf(pod, set) === undefined) continue;
-    count.replicas++;
-    if (isRunning(pod)) {
-      count.ready++;
-      if (isAvailable(pod, state)) count.available++;
-    }
-    if (!isDeleting(pod)) add(pod, 1);
-  }
-  for (const { pod } of steps.create) {
-    count.replicas++;
-    add(pod, 1);
-  }
-  for (const pod of steps.delete) add(pod, -1);
+/** The status as it was seen, and without those current pods that make way now. */
+function statusOf(state: StatefulState, outdated: number): StatefulSetStatus {
+  const { set, pods, current, update, collisions } = state;
+  const ready = pods.filter(isRunning);
+  const ofRevision = (revision: string) =>
+    pods.filter((pod) => !isDeleting(pod) && revisionOf(pod) === revision).length;
+  const wanted = set.spec?.replicas ?? 1;
+  const updated = ofRevision(update.revision);
   const isComplete =
     (set.spec?.updateStrategy?.type ?? "RollingUpdate") === "RollingUpdate" &&
-    count.updated === count.replicas &&
-    count.ready === count.replicas &&
-    count.replicas === (set.spec?.replicas ?? 1);
-  const { conditions, collisionCount = 0 } = set.status ?? {};
+    [updated, ready.length, pods.length].every((count) => count === wanted);
   return {
     observedGeneration: set.metadata.generation ?? 0,
-    replicas: count.replicas,
-    readyReplicas: count.ready,
-    availableReplicas: count.available,
-    currentReplicas: isComplete ? count.updated : Math.max(0, count.current),
-    updatedReplicas: Math.max(0, count.updated),
+    replicas: pods.length,
+    readyReplicas: ready.length,
+    availableReplicas: ready.filter((pod) => isAvailable(pod, state)).length,
+    currentReplicas: isComplete ? updated : ofRevision(current.revision) - outdated,
+    updatedReplicas: updated,
     currentRevision: isComplete ? update.revision : current.revision,
     updateRevision: update.revision,
-    collisionCount,
-    ...(conditions ? { conditions: conditions.map((condition) => ({ ...condition })) } : {}),
+    collisionCount: collisions,
   };
 }
 
-/** The status when no step could be taken. */
-export const observedStatus = (state: StatefulState): StatefulSetStatus => statusAfter(state, nothing);
+/** The status when a step could not be taken. */
+export const observedStatus = (state: StatefulState): StatefulSetStatus => statusOf(state, 0);
+
+/** As upstream, collisions and conditions alone are no reason to write. */
+export function isStatusCurrent({ status: before }: Seen<StatefulSet>, status: StatefulSetStatus): boolean {
+  const { observedGeneration = 0, collisionCount: _collisions, ...counted } = status;
+  return (
+    observedGeneration <= (before?.observedGeneration ?? 0) &&
+    Object.entries(counted).every(
+      ([key, value]) => value === (before?.[key as keyof typeof counted] || (typeof value === "number" ? 0 : "")),
+    ) // its own keys
+  );
+}
 
 /** When the next ready pod counts as available. */
 export function nextAvailabilityMs({
