@@ -116,6 +116,28 @@ export const controllerFlags = {
     value: "N",
     help: "Finished pods that may stay; 0: any number.",
   },
+  "horizontal-pod-autoscaler-sync-period": {
+    ...{ type: "duration", default: 15_000, value: "TIME" },
+    help: "Between two looks at an autoscaler.",
+  },
+  "horizontal-pod-autoscaler-downscale-stabilization": {
+    ...{ type: "duration", default: 300_000, value: "TIME" },
+    help: "Nothing is taken away that an autoscaler wanted this short ago.",
+  },
+  "horizontal-pod-autoscaler-tolerance": {
+    type: "string",
+    default: "0.1",
+    value: "SHARE",
+    help: "Usage this near to the target is left alone.",
+  },
+  "horizontal-pod-autoscaler-cpu-initialization-period": {
+    ...{ type: "duration", default: 300_000, value: "TIME" },
+    help: "What a pod that was started this short ago burns may be left out.",
+  },
+  "horizontal-pod-autoscaler-initial-readiness-delay": {
+    ...{ type: "duration", default: 30_000, value: "TIME" },
+    help: "A pod that isn't ready this long after its start has never been.",
+  },
   ...each<WorkerFlag, ReturnType<typeof workers>>(Object.keys(workerFlags) as WorkerFlag[], (flag) =>
     workers(workerFlags[flag]),
   ),
@@ -176,8 +198,14 @@ export async function readControllerFlags(
   return { ...plainOptions(values), signers: await readSigners(values, { clock, log, signal }) };
 }
 
+type RateFlag =
+  | "node-eviction-rate"
+  | "secondary-node-eviction-rate"
+  | "unhealthy-zone-threshold"
+  | "horizontal-pod-autoscaler-tolerance";
+
 function plainOptions(values: ControllerValues): ControllerOptions {
-  const rate = (flag: "node-eviction-rate" | "secondary-node-eviction-rate" | "unhealthy-zone-threshold") => {
+  const rate = (flag: RateFlag) => {
     const number = Number(values[flag]);
     if (!(number >= 0) || values[flag].trim() === "")
       throw new FlagError(`--${flag}: want a number, have "${values[flag]}"`);
@@ -189,6 +217,13 @@ function plainOptions(values: ControllerValues): ControllerOptions {
     legacyTokenUnusedMs: values["legacy-service-account-token-clean-up-period"],
     nodeMonitorGraceMs: values["node-monitor-grace-period"],
     nodeStartupGraceMs: values["node-startup-grace-period"],
+    autoscaling: {
+      syncMs: values["horizontal-pod-autoscaler-sync-period"],
+      downscaleStabilizationMs: values["horizontal-pod-autoscaler-downscale-stabilization"],
+      tolerance: rate("horizontal-pod-autoscaler-tolerance"),
+      cpuInitializationMs: values["horizontal-pod-autoscaler-cpu-initialization-period"],
+      initialReadinessMs: values["horizontal-pod-autoscaler-initial-readiness-delay"],
+    },
     terminatedPodsMax: values["terminated-pod-gc-threshold"] || Infinity,
     nodeMasks: { ipv4, ipv6 },
     eviction: {

@@ -5,6 +5,7 @@ import { mkdir } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
 import type { Node } from "#api";
+import type { NodeUsage, SimulatedUsage } from "#apiserver";
 import type { DeepReadonly } from "#machinery";
 import { assess, printFindings } from "#cli";
 import { createInformers } from "#client";
@@ -83,6 +84,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   });
   const parts = new Parts(stop);
   let plane: ControlPlane | undefined;
+  let nodes: StartedNodes | undefined;
   try {
     plane = await startControlPlane({
       layout,
@@ -92,6 +94,11 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       port: values["secure-port"],
       advertiseAddress: address,
       ...apiOptions,
+      // Whose pods use what: nodes of this process are asked without a detour.
+      resourceMetrics: {
+        usage: (name) => (nodes?.names.includes(name) ? nodes.usage?.() : undefined),
+        simulated: () => nodes?.simulated,
+      },
       clock: realClock,
       log,
     });
@@ -101,9 +108,10 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" }),
     );
     startLoops(plane, { values, log, options: controllers }, { parts, signal: life });
-    const { names, ready } = network
+    nodes = network
       ? startRealNode(nodeOptions(plane, { values, network, nodeName, log }), parts, life)
       : await startSimulatedParts(plane, { values, log }, parts, life);
+    const { names, ready } = nodes;
     const where = network ? `${network.nodeAddress}, pods ${network.podCidr}` : `simulated, pods ${clusterCidr}`;
     const what = names.length === 1 ? `node ${names[0]}` : `${names.length} nodes`;
     progress.step(`controllers, scheduler and ${what} (${where}) started`);
@@ -128,12 +136,21 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
 interface StartedNodes {
   readonly names: readonly string[];
   readonly ready: Promise<void>;
+  /** Of the one real node; undefined: not ready. */
+  usage?(): Promise<NodeUsage> | undefined;
+  readonly simulated?: SimulatedUsage;
 }
 
 function startRealNode(options: ReturnType<typeof nodeOptions>, parts: Parts, signal: AbortSignal): StartedNodes {
   const node = startNode(options, signal);
   for (const [name, running] of Object.entries(node.parts)) parts.add(name, running);
-  return { names: [options.kubelet.nodeName], ready: node.kubelet.ready() };
+  const { kubelet } = node;
+  let isReady = false;
+  const ready = kubelet.ready().then(() => {
+    isReady = true;
+  });
+  const usage = () => (isReady ? kubelet.stats().usage() : undefined);
+  return { names: [options.kubelet.nodeName], ready, usage };
 }
 
 async function startSimulatedParts(
@@ -144,9 +161,15 @@ async function startSimulatedParts(
 ): Promise<StartedNodes> {
   // One speaks for all of them.
   const client = plane.client({ name: "system:simulated-nodes", groups: ["system:masters"], userAgent: "kubelet" });
-  const { names, ready, done } = await startSimulated(values, { client, log: log.with({ part: "nodes" }) }, signal);
+  const simulated = await startSimulated(values, { client, log: log.with({ part: "nodes" }) }, signal);
+  const { names, ready, done } = simulated;
   parts.add("simulated nodes", done);
-  return { names, ready };
+  const known = new Set(names);
+  return {
+    names,
+    ready,
+    simulated: { has: (name) => known.has(name), usage: (pod, container) => simulated.usage(pod, container) },
+  };
 }
 
 const waitReady = (progress: Progress, ready: Promise<void>) => progress.waitFor("waiting for the node", ready);

@@ -189,7 +189,6 @@ export const horizontalPodAutoscalerController: Controller = defineController({
           return [watch(autoscalers, { added: mark, updated: mark, deleted: (gone) => forget(keyOf(gone)) })];
         },
         reads: [pods],
-        workers: options.autoscaling?.workers ?? 5,
         async reconcile(key, queue) {
           const autoscaler = autoscalers.get(key);
           if (!autoscaler) return forget(key);
