@@ -1,4 +1,5 @@
 /** Every controller, by the name kube-controller-manager gives it. Adding one means adding it here. */
+import { attachDetachController } from "./attach-detach/controller.ts";
 import { bootstrapSignerController, tokenCleanerController } from "./bootstrap-tokens/controller.ts";
 import {
   requestApprovingController,
@@ -76,6 +77,7 @@ export const controllers: readonly Controller[] = [
   attributesClassProtectionController,
   ephemeralVolumeController,
   persistentVolumeExpander,
+  attachDetachController,
   localPathProvisioner,
   clusterRoleAggregationController,
   requestSigningController,
