@@ -59,6 +59,8 @@ export async function runApiServer(
     port: values["secure-port"],
     advertiseAddress,
     ...(await readApiFlags(values, log)),
+    // A whole control plane shows what nodes use; an API server alone leaves it to others, as upstream's.
+    resourceMetrics: beside && { usage: () => undefined },
     clock: realClock,
     log,
   });
