@@ -1,65 +1,26 @@
 /** Parts as processes of their own that meet only in the API: an API server, the controllers and the scheduler, without root. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
-import { type AddressInfo, createServer } from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { createClient, createHttpsTransport, createInformers, kubeconfigTarget, readKubeconfig } from "#client";
 import type { Transport } from "#machinery";
-
-const program = path.resolve(import.meta.dirname, "../dist/sampan.js");
-
-/** Resolves when the part has printed this. */
-async function start(t: TestContext, args: string[], ready: RegExp): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  t.after(async () => {
-    if (child.exitCode !== null) return;
-    const ended = once(child, "exit");
-    child.kill("SIGTERM");
-    await ended;
-  });
-  let output = "";
-  await new Promise<void>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        output += text;
-        if (ready.test(output)) resolve();
-      });
-    child.once("exit", () => reject(new Error(`${args.join(" ")} ended:\n${output}`)));
-  });
-  return child;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
+import { freePort, startPart, temporaryFolder } from "./processes.ts";
 
 test("parts: separate processes make a deployment's pods and place them", async (t) => {
-  const dataDir = mkdtempSync(path.join(tmpdir(), "sampan-parts-"));
-  t.after(() => rmSync(dataDir, { recursive: true }));
+  const dataDir = temporaryFolder(t);
+  const start = (args: string[], ready: RegExp) => startPart(t, args).printed(ready);
   const port = String(await freePort());
-  await start(
-    t,
-    ["apiserver", "--data-dir", dataDir, "--secure-port", port, "--bind-address", "127.0.0.1"],
-    /serving on/,
-  );
+  await start(["apiserver", "--data-dir", dataDir, "--secure-port", port, "--bind-address", "127.0.0.1"], /serving on/);
   const kubeconfig = path.join(dataDir, "admin.kubeconfig");
   assert.match(readFileSync(kubeconfig, "utf8"), /client-certificate-data/);
   const more = ["--kubeconfig", kubeconfig];
   const authority = path.join(dataDir, "pki/ca.crt");
   const [managerPort, schedulerPort] = [await freePort(), await freePort()];
   const own = (port: number) => ["--bind-address", "127.0.0.1", "--secure-port", String(port)];
-  await start(t, ["controllers", ...more, ...own(managerPort), "--root-ca-file", authority], /works against/);
-  await start(t, ["scheduler", ...more, ...own(schedulerPort)], /works against/);
+  await start(["controllers", ...more, ...own(managerPort), "--root-ca-file", authority], /works against/);
+  await start(["scheduler", ...more, ...own(schedulerPort)], /works against/);
 
   const target = await kubeconfigTarget(await readKubeconfig([kubeconfig]));
   const transport = createHttpsTransport({ ...target.transport, userAgent: "test" });
