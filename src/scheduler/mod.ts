@@ -1,2 +1,7 @@
 export { createScheduler, type Scheduler, type SchedulerOptions } from "./shell.ts";
-export { ConfigurationError, readSchedulerConfiguration, type SchedulerConfiguration } from "./configuration.ts";
+export {
+  ConfigurationError,
+  type LeaderElectionConfiguration,
+  readSchedulerConfiguration,
+  type SchedulerConfiguration,
+} from "./configuration.ts";

@@ -120,7 +120,7 @@ test("scheduler: an unschedulable pod gets condition and event, and a place when
   create(makePod("second", { requests: { cpu: "1" } }));
   await settle();
   const message =
-    "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+    "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
   assert.deepEqual(pod("second").status?.conditions, [
     {
       type: "PodScheduled",

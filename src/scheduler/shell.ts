@@ -12,15 +12,22 @@ import { afterFailure } from "./core/after-failure.ts";
 import { createAssumedStorage } from "./core/assumed-storage.ts";
 import { ClusterState } from "./core/cluster-state.ts";
 import { defaultProfile } from "./core/default-plugins.ts";
-import { printFitFailure } from "./core/fit-error.ts";
+import { DeviceState } from "./core/devices/device-state.ts";
+import { usesDevices } from "./core/devices/extended-resources.ts";
+import type { DevicesToFree, PodDevices } from "./core/devices/pod-devices.ts";
+import { createDeviceBinder } from "./device-binder.ts";
+import { createDeviceObjects } from "./device-objects.ts";
+import { type FitFailure, printFitFailure } from "./core/fit-error.ts";
 import { nodeChange, podChange } from "./core/changes.ts";
-import type { ClusterEvent, Profile } from "./core/framework.ts";
+import { type ClusterEvent, type Profile, RuleError } from "./core/framework.ts";
 import type { NodeInfo } from "./core/node-info.ts";
 import { createPendingPods, type defaultBackoff, type PendingPod } from "./core/pending-pods.ts";
 import { createPodInfo, type PodInfo, type ReadonlyPod } from "./core/pod-info.ts";
-import type { Preemption, RoomMade } from "./core/preempt.ts";
-import { createDecider } from "./core/schedule.ts";
+import { type Candidate, type Preemption, pickCandidate } from "./core/preempt.ts";
+import { createDecider, type Decider, type Decision } from "./core/schedule.ts";
 import { planVolumes, sortClaims, type VolumePlan } from "./core/volume-binding.ts";
+import { createExtenders, type Extender, type ExtenderConfiguration, extenderRule } from "./extender.ts";
+import { decideWith, preemptWith } from "./extended-decision.ts";
 import { createStorageObjects } from "./storage-objects.ts";
 import { createVolumeBinder } from "./volume-binder.ts";
 import { SchedulerMetrics } from "./scheduler-metrics.ts";
@@ -36,6 +43,7 @@ export interface SchedulerOptions {
   /** Pods that name none of these are left to other schedulers. */
   readonly profiles?: readonly Profile[];
   readonly backoff?: typeof defaultBackoff;
+  readonly extenders?: readonly ExtenderConfiguration[];
   /** Of the machine, for events. */
   readonly host?: string;
   readonly random?: () => number;
@@ -53,6 +61,14 @@ const requestsMax = 500;
 /** Decisions in a row before others on this thread get a turn. */
 const sliceMs = 5;
 
+interface Attempt {
+  readonly entry: PendingPod;
+  /** As it was when the attempt began. */
+  readonly pod: PodInfo;
+  readonly profile: Profile;
+  readonly startMs: number;
+}
+
 type ReadonlyNode = DeepReadonly<Node>;
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
@@ -63,10 +79,22 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   const nodes = informers.of("v1/nodes");
   const storage = createStorageObjects(informers);
   const assumedStorage = createAssumedStorage(storage.objects);
-  const objects = createClusterObjects(informers, assumedStorage);
+  const deviceFeed = createDeviceObjects(informers);
+  const devices = new DeviceState(deviceFeed.objects);
+  const deviceBinder = createDeviceBinder({ client, state: devices, clock, log });
+  const objects = {
+    ...createClusterObjects(informers, assumedStorage),
+    devices: {
+      state: devices,
+      attempts: new WeakMap<PodInfo, PodDevices>(),
+      now: () => clock.now(),
+      free: (found: DevicesToFree) => deviceBinder.free(found),
+    },
+  };
 
   return {
     async run(signal) {
+      const extenders = options.extenders?.length ? await createExtenders(options.extenders) : [];
       const byName = new Map(
         profiles.map((profile) => {
           const component = profile.schedulerName;
@@ -78,7 +106,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const state = new ClusterState(objects);
       let wake: () => void = () => undefined;
       const pending = createPendingPods({
-        filters: [...new Set(profiles.flatMap(({ filters }) => filters))],
+        filters: [
+          ...new Set([...profiles.flatMap(({ filters }) => filters), ...(extenders.length > 0 ? [extenderRule] : [])]),
+        ],
         state,
         clock,
         backoff,
@@ -124,6 +154,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
       function setPending(pod: ReadonlyPod, old?: ReadonlyPod): void {
         const info = createPodInfo(pod);
+        if (usesDevices(info)) deviceFeed.start();
         pending.set(info);
         const wanted = pod.status?.nominatedNodeName;
         const had = old?.status?.nominatedNodeName;
@@ -156,12 +187,13 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         else if (changed) notify({ kind: "node-updated", node: info, changed });
       }
 
-      function attempt(entry: PendingPod): void {
+      /** Answers a promise only when others have a say. */
+      function attempt(entry: PendingPod): Promise<void> | undefined {
         const { pod } = entry;
         // It stays away until its victims are marked and deleted, lest it look for more.
-        if (preempting.has(pod.uid)) return;
+        if (preempting.has(pod.uid)) return undefined;
         const own = profileOf(pod.pod);
-        if (!own) return;
+        if (!own) return undefined;
         const { profile, events, decider } = own;
         if (pod.pod.metadata.deletionTimestamp) {
           events.event(pod.pod, {
@@ -171,56 +203,138 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
             message: `skip schedule deleting pod: ${pod.key}`,
           });
           pending.delete(pod.uid);
-          return;
+          return undefined;
         }
-        const startMs = metrics?.precise() ?? 0;
-        const decision = decider.decide(pod, state);
-        if ("failure" in decision) {
-          const { failure } = decision;
-          const preemption = afterFailure(pod, { failure, state, profile, now: clock.now(), random });
-          if (preemption && "isHopeless" in preemption && preemption.isHopeless) withdrawNomination(pod);
-          pending.reject(entry, failure.plugins);
-          metrics?.attempt("unschedulable", profile.schedulerName, startMs);
-          const note = preemption && "message" in preemption && preemption.message ? ` ${preemption.message}` : "";
-          const message = `${printFitFailure(failure)}${note}`;
-          log.debug("pod fits nowhere", { pod: pod.key, message });
-          writer.reportFailure(pods.get(pod.key) ?? pod.pod, {
-            reason: "Unschedulable",
-            message,
-            nominatedNodeName: preemption && nominationAfter(preemption),
-          });
-          if (preemption && "victims" in preemption) startPreemption(entry, preemption);
-          return;
+        const run: Attempt = { entry, pod, profile, startMs: metrics?.precise() ?? 0 };
+        const interested = extenders.filter((each) => each.isInterested(pod.pod));
+        if (interested.length > 0) return attemptWith(interested, { run, decider });
+        const decision = tryToDecide(run, decider);
+        if (!decision) return undefined;
+        if ("node" in decision) place(run, decision.node);
+        else {
+          const tried = afterFailure(pod, { failure: decision.failure, state, profile, now: clock.now(), random });
+          fitsNowhere(run, { failure: decision.failure, tried, room: roomOf(tried) });
         }
-        const nodeName = decision.node.name;
-        state.assume(pod, nodeName);
-        const plan = assumeVolumes(pod, decision.node);
-        const isWanted = () => pods.get(pod.key)?.metadata.uid === pod.uid;
-        void writer.bind(pod.pod, { node: decision.node, plan, isWanted, signal }).then((error) => {
-          metrics?.attempt(error === undefined ? "scheduled" : "error", profile.schedulerName, startMs);
-          if (error === undefined) {
-            metrics?.placed(entry.attempts);
-            log.debug("pod bound", { pod: pod.key, node: nodeName, attempts: entry.attempts });
-            pending.delete(pod.uid);
-            return;
+        return undefined;
+      }
+
+      /** Undefined when a rule broke: a claim or class says something that can't be carried out. */
+      function tryToDecide(run: Attempt, decider: Decider): Decision | undefined {
+        try {
+          return decider.decide(run.pod, state);
+        } catch (error) {
+          if (!(error instanceof RuleError)) throw error;
+          failed(run, error);
+          return undefined;
+        }
+      }
+
+      async function attemptWith(
+        interested: readonly Extender[],
+        { run, decider }: { run: Attempt; decider: Decider },
+      ): Promise<void> {
+        const { entry, pod, profile } = run;
+        try {
+          const decision = await decideWith(interested, { pod, state, decider });
+          let room: Candidate | undefined;
+          let tried: Preemption | undefined;
+          if ("failure" in decision) {
+            tried = afterFailure(pod, { failure: decision.failure, state, profile, now: clock.now(), random });
+            room = tried && "candidates" in tried ? await leaveVictims(interested, { pod, tried }) : undefined;
           }
-          // Whoever schedules next tries it again.
+          // It may have gone or changed while they were asked, and so may the node.
+          if (entry.place !== "away" || pending.get(pod.uid) !== entry || state.isAssumed(pod.uid)) return;
+          if ("failure" in decision) fitsNowhere(run, { failure: decision.failure, tried, room });
+          else if (state.node(decision.node.name) === decision.node) place(run, decision.node);
+          else pending.tryAgain(pod.uid);
+        } catch (error) {
           if (signal.aborted) return;
-          if (plan) assumedStorage.revert(plan);
-          // Unless the server shows it bound by now: the answer was lost, not the binding.
-          if (!state.isAssumed(pod.uid)) return;
-          const freed = state.removePod(pod.uid);
-          if (freed) notify({ kind: "pod-deleted", pod: freed });
-          const current = pods.get(pod.key);
-          if (current?.metadata.uid !== pod.uid) {
-            pending.delete(pod.uid);
-            return;
-          }
-          entry.pod = createPodInfo(current);
-          pending.retry(entry);
-          log.warn("binding failed", { pod: pod.key, node: nodeName, error });
-          writer.reportFailure(current, { reason: "SchedulerError", message: error.message });
+          failed(run, error instanceof Error ? error : new Error(String(error)));
+        }
+      }
+
+      const roomOf = (tried: Preemption | undefined) =>
+        tried && "candidates" in tried ? pickCandidate(tried.candidates, clock.now()) : undefined;
+
+      async function leaveVictims(
+        interested: readonly Extender[],
+        { pod, tried }: { pod: PodInfo; tried: { readonly candidates: readonly Candidate[] } },
+      ): Promise<Candidate | undefined> {
+        const candidates = await preemptWith(interested, pod, tried.candidates);
+        return pickCandidate(candidates, clock.now());
+      }
+
+      function fitsNowhere(
+        { entry, pod, profile, startMs }: Attempt,
+        { failure, tried, room }: { failure: FitFailure; tried: Preemption | undefined; room: Candidate | undefined },
+      ): void {
+        const isHopeless = !tried || ("isHopeless" in tried && tried.isHopeless);
+        if (isHopeless) withdrawNomination(pod);
+        pending.reject(entry, failure.plugins);
+        metrics?.attempt("unschedulable", profile.schedulerName, startMs);
+        const note = tried && "message" in tried && tried.message ? ` ${tried.message}` : "";
+        const message = `${printFitFailure(failure)}${note}`;
+        log.debug("pod fits nowhere", { pod: pod.key, message });
+        writer.reportFailure(pods.get(pod.key) ?? pod.pod, {
+          reason: "Unschedulable",
+          message,
+          nominatedNodeName: room ? room.node.name : isHopeless ? "" : undefined,
         });
+        if (room) startPreemption(entry, room);
+      }
+
+      /** Something broke: neither placed nor rejected. */
+      function failed({ entry, pod, profile, startMs }: Attempt, error: Error): void {
+        metrics?.attempt("error", profile.schedulerName, startMs);
+        const current = pods.get(pod.key);
+        if (current?.metadata.uid !== pod.uid) {
+          pending.delete(pod.uid);
+          return;
+        }
+        entry.pod = createPodInfo(current);
+        withdrawNomination(pod);
+        pending.retry(entry);
+        log.warn("pod not scheduled", { pod: pod.key, error });
+        writer.reportFailure(current, { reason: "SchedulerError", message: error.message, nominatedNodeName: "" });
+      }
+
+      function place(run: Attempt, node: NodeInfo): void {
+        const { entry, pod, profile, startMs } = run;
+        state.assume(pod, node.name);
+        const plan = assumeVolumes(pod, node);
+        const devicePlan = objects.devices.attempts.get(pod)?.plan(node.name);
+        if (devicePlan) deviceBinder.reserve(devicePlan);
+        const bindDevices =
+          devicePlan &&
+          (() =>
+            deviceBinder.bind(devicePlan, pod.pod, {
+              nodeName: node.name,
+              signal,
+              events: byName.get(profile.schedulerName)?.events,
+            }));
+        const isWanted = () => pods.get(pod.key)?.metadata.uid === pod.uid;
+        const binder = extenders.find((each) => each.binds && each.isInterested(pod.pod));
+        const bindTimeoutMs = profile.bindTimeoutMs;
+        void writer
+          .bind(pod.pod, { node, plan, bindDevices, isWanted, signal, binder, bindTimeoutMs })
+          .then((error) => {
+            if (error === undefined) {
+              metrics?.attempt("scheduled", profile.schedulerName, startMs);
+              metrics?.placed(entry.attempts);
+              log.debug("pod bound", { pod: pod.key, node: node.name, attempts: entry.attempts });
+              pending.delete(pod.uid);
+              return;
+            }
+            // Whoever schedules next tries it again.
+            if (signal.aborted) return;
+            if (plan) assumedStorage.revert(plan);
+            if (devicePlan) deviceBinder.unreserve(devicePlan, pod.pod);
+            // Unless the server shows it bound by now: the answer was lost, not the binding.
+            if (!state.isAssumed(pod.uid)) return;
+            const freed = state.removePod(pod.uid);
+            if (freed) notify({ kind: "pod-deleted", pod: freed });
+            failed(run, error);
+          });
       }
 
       /** What must be done for the pod's volumes, which nobody else gets from now on. */
@@ -233,7 +347,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         return assumedStorage.assume(plan, node.name);
       }
 
-      function startPreemption(entry: PendingPod, { node, victims }: RoomMade): void {
+      function startPreemption(entry: PendingPod, { node, victims }: Candidate): void {
         const { pod } = entry;
         const outranked = [...state.nominated(node.name)].filter(({ priority }) => priority < pod.priority);
         for (const { uid } of outranked) state.withdrawNomination(uid);
@@ -257,6 +371,11 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       }
 
       const removeHandlers = [
+        deviceFeed.follow(devices, (event) => {
+          notify(event);
+          deviceBinder.notify();
+          wake();
+        }),
         storage.follow((event) => {
           notify(event);
           volumes.notify();
@@ -283,7 +402,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
           let entry: PendingPod | undefined;
           do {
             entry = writer.inFlight < requestsMax ? pending.next() : undefined;
-            if (entry) attempt(entry);
+            const asked = entry && attempt(entry);
+            if (asked) await asked;
           } while (entry && performance.now() < sliceEnd);
           if (entry) await new Promise((resolve) => setImmediate(resolve));
           else await Promise.race([woken, aborted]);
@@ -296,12 +416,6 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       }
     },
   };
-}
-
-/** What becomes of a pod's nomination; undefined: it stays. */
-function nominationAfter(preemption: Preemption): string | undefined {
-  if ("victims" in preemption) return preemption.node.name;
-  return preemption.isHopeless ? "" : undefined;
 }
 
 const schedulerNameOf = ({ spec }: ReadonlyPod): string => spec?.schedulerName || "default-scheduler";

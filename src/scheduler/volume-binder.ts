@@ -9,12 +9,13 @@ import type { NodeInfo } from "./core/node-info.ts";
 import { isFullyBound, selectedNodeAnnotation, type StorageObjects } from "./core/storage.ts";
 import { isReachable, type VolumePlan } from "./core/volume-binding.ts";
 
-/** Provisioners may need minutes; the pod holds its place that long. */
-const bindTimeoutMs = 600_000;
-
 export interface VolumeBinder {
-  /** Rejects when the claims don't get their volumes. */
-  bind(plan: VolumePlan, node: NodeInfo, options: { isWanted: () => boolean; signal: AbortSignal }): Promise<void>;
+  /** Rejects when the claims don't get their volumes within `bindTimeoutMs`. */
+  bind(
+    plan: VolumePlan,
+    node: NodeInfo,
+    options: { isWanted: () => boolean; signal: AbortSignal; bindTimeoutMs: number },
+  ): Promise<void>;
   /** Looks again: storage or pods changed. */
   notify(): void;
 }
@@ -73,7 +74,7 @@ export function createVolumeBinder(options: { client: Client; storage: StorageOb
   }
 
   return {
-    async bind(plan, node, { isWanted, signal }) {
+    async bind(plan, node, { isWanted, signal, bindTimeoutMs }) {
       const written = await write(plan);
       await new Promise<void>((resolve, reject) => {
         const end = (error?: Error) => {

@@ -6,6 +6,7 @@ import { isStatusError } from "#machinery";
 import type { NodeInfo } from "./core/node-info.ts";
 import type { ReadonlyPod } from "./core/pod-info.ts";
 import type { VolumePlan } from "./core/volume-binding.ts";
+import type { Extender } from "./extender.ts";
 import type { VolumeBinder } from "./volume-binder.ts";
 
 const eventMessageBytesMax = 1024;
@@ -22,9 +23,14 @@ interface BindOptions {
   readonly node: NodeInfo;
   /** What must happen to its volumes first. */
   readonly plan: VolumePlan | undefined;
+  /** What must happen to its devices then. */
+  readonly bindDevices?: (() => Promise<void>) | undefined;
   /** Whether the pod still exists. */
   readonly isWanted: () => boolean;
   readonly signal: AbortSignal;
+  /** Who binds it instead of us. */
+  readonly binder?: Extender | undefined;
+  readonly bindTimeoutMs: number;
 }
 
 interface StatusPatch {
@@ -52,6 +58,8 @@ export function createWriter(options: {
   const { client, eventsOf, volumes, clock, log, onIdle } = options;
   const requests = new Set<Promise<unknown>>();
   const waiting = new Set<Promise<unknown>>();
+  /** Ends the wait for a pod's volumes, by its uid. */
+  const cancels = new Map<string, AbortController>();
 
   function track<T>(request: Promise<T>): Promise<T> {
     const tracked = request.finally(() => {
@@ -69,15 +77,27 @@ export function createWriter(options: {
   }
 
   async function sendBinding(pod: ReadonlyPod, options: BindOptions): Promise<Error | undefined> {
-    const { node, plan } = options;
+    const { node, plan, bindDevices, binder } = options;
     const nodeName = node.name;
     const { namespace, name = "", uid } = pod.metadata;
+    // Others see where it will be while that takes its time.
+    if ((plan || bindDevices) && pod.status?.nominatedNodeName !== nodeName)
+      await tryPatchStatus(pod, { nominatedNodeName: nodeName });
     if (plan) {
+      const cancel = new AbortController();
+      if (uid) cancels.set(uid, cancel);
       try {
-        await volumes.bind(plan, node, options);
+        await volumes.bind(plan, node, { ...options, signal: AbortSignal.any([options.signal, cancel.signal]) });
       } catch (error) {
-        return failureOf("PreBind", "VolumeBinding", error);
+        return failureOf("PreBind", "VolumeBinding", cancel.signal.aborted ? cancel.signal.reason : error);
+      } finally {
+        if (uid) cancels.delete(uid);
       }
+    }
+    try {
+      await bindDevices?.();
+    } catch (error) {
+      return failureOf("PreBind", "DynamicResources", error);
     }
     const binding: Binding = {
       kind: "Binding",
@@ -86,9 +106,12 @@ export function createWriter(options: {
       target: { kind: "Node", name: nodeName },
     };
     try {
-      await client.resource("v1/pods", namespace).createSubresource(name, "binding", binding);
+      if (binder) await binder.bind(pod, nodeName);
+      else await client.resource("v1/pods", namespace).createSubresource(name, "binding", binding);
     } catch (error) {
-      return failureOf("Bind", "DefaultBinder", error);
+      if (!binder) return failureOf("Bind", "DefaultBinder", error);
+      if (binder.isIgnorable) return sendBinding(pod, { ...options, binder: undefined, plan: undefined });
+      return error instanceof Error ? error : new Error(String(error));
     }
     const message = `Successfully assigned ${namespace}/${name} to ${nodeName}`;
     eventsOf(pod)?.event(pod, { type: "Normal", reason: "Scheduled", action: "Binding", message });
@@ -116,25 +139,29 @@ export function createWriter(options: {
     const reason = "PreemptionByScheduler";
     const message = `${preemptor.spec?.schedulerName}: preempting to accommodate a higher priority pod`;
     const old = victim.status?.conditions?.find((condition) => condition.type === type);
-    try {
-      if (old?.status !== "True" || old.reason !== reason || old.message !== message) {
-        const lastTransitionTime = old?.status === "True" ? old.lastTransitionTime : secondTime(clock.now());
-        const observedGeneration = generation ? { observedGeneration: generation } : {};
-        const condition = { type, status: "True", reason, message, lastTransitionTime, ...observedGeneration };
-        await patchStatus(victim, { conditions: [condition] });
+    // One that only waits for its volumes needn't die: it goes back to the queue.
+    const waiting = cancels.get(uid ?? "");
+    waiting?.abort(new Error("preempted by DefaultPreemption"));
+    if (!waiting)
+      try {
+        if (old?.status !== "True" || old.reason !== reason || old.message !== message) {
+          const lastTransitionTime = old?.status === "True" ? old.lastTransitionTime : secondTime(clock.now());
+          const observedGeneration = generation ? { observedGeneration: generation } : {};
+          const condition = { type, status: "True", reason, message, lastTransitionTime, ...observedGeneration };
+          await patchStatus(victim, { conditions: [condition] });
+        }
+        await client.resource("v1/pods", namespace).delete(name, uid ? { preconditions: { uid } } : {});
+      } catch (error) {
+        if (isGone(error)) return;
+        throw error;
       }
-      await client.resource("v1/pods", namespace).delete(name, uid ? { preconditions: { uid } } : {});
-    } catch (error) {
-      if (isGone(error)) return;
-      throw error;
-    }
     log.info("pod preempted", { pod: `${namespace}/${name}`, node: nodeName, by: preemptor.metadata.uid });
     eventsOf(preemptor)?.event(victim, {
       type: "Normal",
       reason: "Preempted",
       action: "Preempting",
       related: preemptor,
-      message: `Preempted by pod ${preemptor.metadata.uid} on node ${nodeName}`,
+      message: `Preempted by pod ${preemptor.metadata.uid} on node ${nodeName}${waiting ? " (in kube-scheduler memory)." : ""}`,
     });
   }
 
@@ -160,7 +187,7 @@ export function createWriter(options: {
     bind: (pod: ReadonlyPod, options: BindOptions) => {
       // What waits for volumes may wait for long, and sends nothing: it takes no place from others.
       const request = sendBinding(pod, options);
-      return options.plan ? trackWaiting(request) : track(request);
+      return options.plan || options.bindDevices ? trackWaiting(request) : track(request);
     },
     /** Marks and deletes the victims, clears the nominations of those outranked. Answers the first error, if any. */
     preempt: (plan: PreemptionPlan) => track(removeVictims(plan)),

@@ -92,9 +92,11 @@ function assign(pod: Pod, { target, metadata }: Binding, { target: { name }, now
   if ((spec.schedulingGates?.length ?? 0) > 0) throw conflict("has non-empty .spec.schedulingGates");
   spec.nodeName = target?.name ?? "";
   if (metadata?.annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...metadata.annotations };
-  const others = pod.status?.conditions?.filter(({ type }) => type !== "PodScheduled") ?? [];
+  // Where it was to go says nothing any more.
+  const { nominatedNodeName: _, conditions = [], ...status } = pod.status ?? {};
+  const others = conditions.filter(({ type }) => type !== "PodScheduled");
   pod.status = {
-    ...pod.status,
+    ...status,
     conditions: [
       ...others,
       { type: "PodScheduled", status: "True", lastProbeTime: null as never, lastTransitionTime: rfc3339(now) },

@@ -32,7 +32,7 @@ export function afterFailure(
     notes.push(rule.afterFailure(pod, state));
   }
   const preemption = preempts ? preempt(pod, { ...options, filters, candidates }) : undefined;
-  if (preemption && "victims" in preemption) return preemption;
+  if (preemption && "candidates" in preemption) return preemption;
   if (preemption) notes.push(preemption.message);
   return { message: notes.join(", "), isHopeless: preemption?.isHopeless ?? false };
 }

@@ -8,6 +8,7 @@ import type { DeepReadonly, LabelMatcher } from "#machinery";
 import { NodeInfo } from "./node-info.ts";
 import { type NodeCounts, PodCounts, type PodQuery } from "./pod-counts.ts";
 import { createPodInfo, type PodInfo } from "./pod-info.ts";
+import type { Devices } from "./devices/pod-devices.ts";
 import { noStorage, type StorageObjects } from "./storage.ts";
 
 /** What rules ask about other objects than nodes and pods. */
@@ -18,6 +19,8 @@ export interface ClusterObjects {
   /** All PodDisruptionBudgets of a namespace. */
   budgets(namespace: string): readonly DeepReadonly<PodDisruptionBudget>[];
   readonly storage: StorageObjects;
+  /** Absent where nobody has devices. */
+  readonly devices?: Devices | undefined;
 }
 
 export const noObjects: ClusterObjects = {

@@ -2,6 +2,7 @@
 import type { NodeAffinity } from "#api";
 import type { DeepReadonly } from "#machinery";
 import type { CandidateLimits, Plugins, Profile } from "./framework.ts";
+import { dynamicResourcesFilter, dynamicResourcesScore } from "./plugins/dynamic-resources.ts";
 import { imageLocality } from "./plugins/image-locality.ts";
 import {
   createInterPodAffinityScore,
@@ -73,6 +74,7 @@ export function createPlugins(args: PluginArguments): Plugins {
       volumeZone,
       createTopologySpreadFilter(args.PodTopologySpread),
       interPodAffinityFilter,
+      dynamicResourcesFilter,
       nodeDeclaredFeatures,
     ],
     scores: [
@@ -81,6 +83,7 @@ export function createPlugins(args: PluginArguments): Plugins {
       createNodeResourcesScore(args.NodeResourcesFit),
       createTopologySpreadScore(args.PodTopologySpread),
       createInterPodAffinityScore(args.InterPodAffinity),
+      dynamicResourcesScore,
       createBalancedAllocation(args.NodeResourcesBalancedAllocation.resources),
       imageLocality,
     ],

@@ -3,6 +3,8 @@
  * A rule prepares itself for a pod and is then asked node by node; one that has nothing to say about a pod answers
  * undefined, so most pods cost only the rules they use.
  */
+import type { ResourceClaim } from "#api";
+import type { DeepReadonly } from "#machinery";
 import type { ClusterState } from "./cluster-state.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
@@ -16,6 +18,11 @@ export interface Rejection {
 }
 
 export const rejection = (isResolvable: boolean, ...reasons: string[]): Rejection => ({ isResolvable, reasons });
+
+/** A rule can't say whether a pod fits: what it asks for makes no sense. The pod is tried again later. */
+export class RuleError extends Error {
+  override name = "RuleError";
+}
 
 export type NodeFilter = (node: NodeInfo) => Rejection | undefined;
 
@@ -39,11 +46,17 @@ export type ClusterEvent =
   | { readonly kind: "pod-deleted"; readonly pod: PodInfo }
   /** `key`: `namespace/name`. */
   | { readonly kind: "claim-changed"; readonly key: string }
+  /** A resource claim; without `old` it is new. */
+  | { readonly kind: "device-claim-changed"; readonly claim: DeviceClaim; readonly old: DeviceClaim | undefined }
+  /** A class or slice came or changed. */
+  | { readonly kind: "devices-changed" }
   | {
       readonly kind: "storage-changed";
       readonly resource: StorageResource;
       readonly type: "added" | "updated" | "deleted";
     };
+
+type DeviceClaim = DeepReadonly<ResourceClaim>;
 
 export type StorageResource = "volume" | "class" | "csi-node" | "csi-driver" | "capacity" | "attachment";
 
@@ -64,6 +77,8 @@ export interface PodChange {
 export interface FilterPlugin {
   readonly name: string;
   prepare(pod: PodInfo, state: ClusterState): PreparedFilter | undefined;
+  /** Why the pod isn't even tried; its events end that. Upstream's PreEnqueue. */
+  holds?(pod: PodInfo, state: ClusterState): string | undefined;
   /** What may change its mind; `helps` is asked about nothing else. */
   readonly events: readonly ClusterEvent["kind"][];
   /**

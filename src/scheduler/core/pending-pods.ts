@@ -82,6 +82,17 @@ export function createPendingPods(options: {
   let orders = 0;
   let cancelSweep: (() => void) | undefined;
 
+  /** Pods that a rule holds back. */
+  const held = new Set<string>();
+  const holders = filters.filter(({ holds }) => holds);
+
+  function isGated(pod: PodInfo): boolean {
+    const isHeld = holders.some(({ holds }) => holds?.(pod, state) !== undefined);
+    if (isHeld) held.add(pod.uid);
+    else held.delete(pod.uid);
+    return isHeld || (pod.pod.spec?.schedulingGates ?? []).length > 0;
+  }
+
   const waitingKeys = ({ rejectedBy }: PendingPod): Iterable<string> => (rejectedBy.size > 0 ? rejectedBy : [""]);
 
   function leave(entry: PendingPod): void {
@@ -128,7 +139,7 @@ export function createPendingPods(options: {
 
   return {
     set(pod) {
-      const isGated = (pod.pod.spec?.schedulingGates ?? []).length > 0;
+      const gated = isGated(pod);
       const entry = entries.get(pod.uid);
       if (!entry) {
         const fresh: PendingPod = {
@@ -142,7 +153,7 @@ export function createPendingPods(options: {
           place: "away",
         };
         entries.set(pod.uid, fresh);
-        move(fresh, isGated ? "gated" : "active");
+        move(fresh, gated ? "gated" : "active");
         return;
       }
       const before = entry.pod;
@@ -150,17 +161,18 @@ export function createPendingPods(options: {
         // Its priority may be another now.
         leave(entry);
         entry.pod = pod;
-        move(entry, isGated ? "gated" : "active");
+        move(entry, gated ? "gated" : "active");
         return;
       }
       entry.pod = pod;
-      if (entry.place === "gated" && !isGated) move(entry, "active");
+      if (entry.place === "gated" && !gated) move(entry, "active");
       else if (entry.place === "waiting" && mayMatter(before, pod)) requeue(entry);
     },
     delete(uid) {
       const entry = entries.get(uid);
       if (!entry) return;
       leave(entry);
+      held.delete(uid);
       entries.delete(uid);
     },
     get: (uid) => entries.get(uid),
@@ -191,6 +203,12 @@ export function createPendingPods(options: {
       if (entry?.place === "waiting" || entry?.place === "away") requeue(entry);
     },
     notify(event) {
+      if (held.size > 0 && holders.some(({ events }) => events.includes(event.kind))) {
+        for (const uid of [...held]) {
+          const entry = entries.get(uid);
+          if (entry?.place === "gated" && !isGated(entry.pod)) move(entry, "active");
+        }
+      }
       if (waitingCount === 0) return;
       if (event.kind === "node-added") for (const entry of [...(waiting.get("") ?? [])]) requeue(entry);
       for (const { name, events, helps } of filters) {

@@ -76,7 +76,9 @@ function run({ pod, pods = [], nodes = { n: "2" }, budgets = [], nominations = [
   const result = preempt(info, { failure, state, filters: defaultProfile.filters, now, random: () => 0 });
   assert.deepEqual(picture(state), before, "the state is as it was");
   if ("message" in result) return result.message;
-  return { node: result.node.name, victims: result.victims.map(({ name }) => name) };
+  const best = pickCandidate(result.candidates, now);
+  assert.ok(best);
+  return { node: best.node.name, victims: best.victims.map(({ name }) => name) };
 }
 
 const picture = (state: ClusterState) =>

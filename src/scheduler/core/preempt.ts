@@ -2,7 +2,7 @@
  * Makes room for a pod that fits nowhere by removing pods of lower priority; upstream's DefaultPreemption. Looks at a sample of the nodes
  * where that could help, from a random one on. On each it takes all lower pods off, checks that the pod fits then, and puts
  * back as many as it can, most important first, and before them those whose disruption budget would be overdrawn. Of the nodes
- * it chooses the one that hurts least. Nothing is removed here: pods are taken off the live state and put back.
+ * `pickCandidate` chooses the one that hurts least. Nothing is removed here: pods are taken off the live state and put back.
  */
 import type { ClusterState } from "./cluster-state.ts";
 import { createFitCheck, type FitCheck } from "./fit-check.ts";
@@ -12,18 +12,14 @@ import { compileSelector } from "./affinity-terms.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
 
-export interface RoomMade {
-  readonly node: NodeInfo;
-  /** The most important first; some may be on their way out already. */
-  readonly victims: readonly PodInfo[];
-}
-
 /** `isHopeless`: room that was promised to it earlier doesn't help it. */
-export type Preemption = RoomMade | { readonly message: string; readonly isHopeless: boolean };
+export type Preemption =
+  | { readonly candidates: readonly Candidate[] }
+  | { readonly message: string; readonly isHopeless: boolean };
 
 export interface Candidate {
   readonly node: NodeInfo;
-  /** At least one, the most important first. */
+  /** At least one, the most important first; some may be on their way out already. */
   readonly victims: readonly PodInfo[];
   /** How many of them overdraw a budget. */
   readonly violations: number;
@@ -75,8 +71,8 @@ export function preempt(
       if (good.length > 0 && good.length + violating.length >= wanted) break;
     }
   }
-  const best = pickCandidate([...good, ...violating], now);
-  if (best) return best;
+  const found = [...good, ...violating];
+  if (found.length > 0) return { candidates: found };
   return { message: `preemption: ${printFitFailure({ nodeCount, rejections })}`, isHopeless: true };
 }
 

@@ -15,8 +15,24 @@ export type Decision =
   | { readonly node: NodeInfo; readonly evaluated: number; readonly feasible: number }
   | { readonly failure: FitFailure };
 
-export interface Scheduler {
+/** Which nodes have room; extenders reject some more before one is chosen. */
+export interface Examination {
+  readonly feasible: readonly NodeInfo[];
+  readonly evaluated: number;
+  /** As if no node had passed. */
+  readonly failure: FitFailure;
+}
+
+export interface Decider {
   decide(pod: PodInfo, state: ClusterState): Decision;
+  /** `anywhere`: also if the node that the pod was promised has room. */
+  examine(pod: PodInfo, state: ClusterState, anywhere?: boolean): Examination;
+  /** `more`: scores by node's name that come on top. */
+  choose(
+    pod: PodInfo,
+    nodes: readonly NodeInfo[],
+    options: { state: ClusterState; more?: readonly ReadonlyMap<string, number>[] },
+  ): NodeInfo;
 }
 
 const feasibleMin = 100;
@@ -33,81 +49,97 @@ export function feasibleWanted(nodeCount: number, asked = 0): number {
 export function createDecider(
   plugins: Plugins & Pick<Partial<Profile>, "percentageOfNodesToScore">,
   random: () => number = Math.random,
-): Scheduler {
+): Decider {
   let start = 0;
 
-  return {
-    decide(pod, state) {
-      const all = state.nodes;
-      const objecting = new Set<string>();
-      const rejections = new Map<Rejection, number>();
-      const resolvable: NodeInfo[] = [];
-      const fail = (impossible?: Rejection): Decision => ({
-        failure: { nodeCount: all.length, rejections, impossible, plugins: objecting, resolvable },
-      });
-      if (all.length === 0) return fail();
+  return { examine, choose, decide };
 
-      const fit = createFitCheck(plugins.filters, { pod, state });
-      const { impossible, only, narrowing } = fit;
-      if (impossible) {
-        objecting.add(impossible.plugin);
-        if (impossible.reason.isResolvable) resolvable.push(...all);
-        return fail(impossible.reason);
+  function decide(pod: PodInfo, state: ClusterState): Decision {
+    const { feasible, evaluated, failure } = examine(pod, state);
+    if (feasible.length === 0) return { failure };
+    return { node: choose(pod, feasible, { state }), evaluated, feasible: feasible.length };
+  }
+
+  function examine(pod: PodInfo, state: ClusterState, anywhere = false): Examination {
+    const all = state.nodes;
+    const objecting = new Set<string>();
+    const rejections = new Map<Rejection, number>();
+    const resolvable: NodeInfo[] = [];
+    const feasible: NodeInfo[] = [];
+    const result = (evaluated: number, impossible?: Rejection): Examination => ({
+      feasible,
+      evaluated,
+      failure: { nodeCount: all.length, rejections, impossible, plugins: objecting, resolvable },
+    });
+    if (all.length === 0) return result(0);
+
+    const fit = createFitCheck(plugins.filters, { pod, state });
+    const { impossible, only, narrowing } = fit;
+    if (impossible) {
+      objecting.add(impossible.plugin);
+      if (impossible.reason.isResolvable) resolvable.push(...all);
+      return result(0, impossible.reason);
+    }
+
+    const reject = (reason: Rejection, count = 1) => rejections.set(reason, (rejections.get(reason) ?? 0) + count);
+    const look = (node: NodeInfo) => {
+      const reason = fit.check(node, objecting);
+      if (!reason) {
+        feasible.push(node);
+        return;
       }
+      reject(reason);
+      if (reason.isResolvable) resolvable.push(node);
+    };
 
-      const reject = (reason: Rejection, count = 1) => rejections.set(reason, (rejections.get(reason) ?? 0) + count);
-      const feasible: NodeInfo[] = [];
-      const examine = (node: NodeInfo) => {
-        const reason = fit.check(node, objecting);
-        if (!reason) {
-          feasible.push(node);
-          return;
-        }
-        reject(reason);
-        if (reason.isResolvable) resolvable.push(node);
-      };
+    // Room that was made for this pod is taken without looking further.
+    const nomination = anywhere ? undefined : state.nomination(pod.uid);
+    const promised = nomination !== undefined && (only?.has(nomination) ?? true) ? state.node(nomination) : undefined;
+    if (promised && !fit.check(promised)) {
+      feasible.push(promised);
+      return result(1);
+    }
 
-      // Room that was made for this pod is taken without looking further.
-      const nomination = state.nomination(pod.uid);
-      const promised = nomination !== undefined && (only?.has(nomination) ?? true) ? state.node(nomination) : undefined;
-      if (promised && !fit.check(promised)) return { node: promised, evaluated: 1, feasible: 1 };
-
-      let evaluated = 0;
-      if (only) {
-        for (const name of only) {
-          const node = state.node(name);
-          if (!node) continue;
-          examine(node);
-          evaluated++;
-        }
-        if (feasible.length === 0) {
-          for (const name of narrowing) objecting.add(name);
-          const others = all.length - evaluated;
-          if (others > 0)
-            reject(rejection(false, `node(s) didn't satisfy plugin(s) [${narrowing.toSorted().join(" ")}]`), others);
-        }
-      } else {
-        const wanted = feasibleWanted(all.length, plugins.percentageOfNodesToScore);
-        for (; evaluated < all.length && feasible.length < wanted; evaluated++) {
-          const node = all[(start + evaluated) % all.length];
-          if (node) examine(node);
-        }
-        start = (start + evaluated) % all.length;
+    let evaluated = 0;
+    if (only) {
+      for (const name of only) {
+        const node = state.node(name);
+        if (!node) continue;
+        look(node);
+        evaluated++;
       }
+      if (feasible.length === 0) {
+        for (const name of narrowing) objecting.add(name);
+        const others = all.length - evaluated;
+        if (others > 0)
+          reject(rejection(false, `node(s) didn't satisfy plugin(s) [${narrowing.toSorted().join(" ")}]`), others);
+      }
+    } else {
+      const wanted = feasibleWanted(all.length, plugins.percentageOfNodesToScore);
+      for (; evaluated < all.length && feasible.length < wanted; evaluated++) {
+        const node = all[(start + evaluated) % all.length];
+        if (node) look(node);
+      }
+      start = (start + evaluated) % all.length;
+    }
+    return result(evaluated);
+  }
 
-      const [first] = feasible;
-      if (!first) return fail();
-      const node = feasible.length === 1 ? first : best(pod, state, feasible);
-      return { node, evaluated, feasible: feasible.length };
-    },
-  };
-
-  function best(pod: PodInfo, state: ClusterState, nodes: readonly NodeInfo[]): NodeInfo {
+  function choose(
+    pod: PodInfo,
+    nodes: readonly NodeInfo[],
+    { state, more = [] }: { state: ClusterState; more?: readonly ReadonlyMap<string, number>[] },
+  ): NodeInfo {
+    const [first] = nodes;
+    if (nodes.length === 1 && first) return first;
     const totals = new Float64Array(nodes.length);
     const scores = new Float64Array(nodes.length);
     for (const { weight, prepare } of plugins.scores) {
       const prepared = prepare(pod, state, nodes);
       if (prepared) addScores(prepared, weight);
+    }
+    for (const given of more) {
+      for (const [index, { name }] of nodes.entries()) totals[index] = (totals[index] ?? 0) + (given.get(name) ?? 0);
     }
     let chosen = 0;
     let equals = 1;

@@ -412,6 +412,9 @@ test("volumes: who holds a claim for one pod only can be preempted", () => {
   const decision = createDecider(defaultProfile).decide(info, state);
   assert.ok("failure" in decision);
   const result = preempt(info, { failure: decision.failure, state, filters: defaultProfile.filters, now: 0 });
-  assert.ok("victims" in result);
-  assert.deepEqual([result.node.name, result.victims.map(({ name }) => name)], ["n", ["low"]]);
+  assert.ok("candidates" in result);
+  assert.deepEqual(
+    result.candidates.map(({ node, victims }) => [node.name, victims.map(({ name }) => name)]),
+    [["n", ["low"]]],
+  );
 });

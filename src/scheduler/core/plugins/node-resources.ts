@@ -1,5 +1,6 @@
 /** Room on nodes: whether a pod fits, and which of the nodes that have room suits best. */
 import { type FilterPlugin, type Rejection, rejection, type ScorePlugin, scoreMax } from "../framework.ts";
+import { mayBeDevices } from "../devices/extended-resources.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
 import { amountOf, isExtended, isScalar, podRequests, type Resources } from "../resources.ts";
@@ -59,8 +60,14 @@ export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups
 
   return {
     name: "NodeResourcesFit",
-    prepare(pod) {
+    prepare(pod, { objects: { devices } }) {
       const wants = wantsOf(pod);
+      /** What a node doesn't offer by itself may come from devices. */
+      const isDevice = (name: string, node: NodeInfo) =>
+        devices !== undefined &&
+        amountOf(node.allocatable, name) === 0 &&
+        mayBeDevices(name) &&
+        devices.state.classOfResource(name) !== undefined;
       const { milliCpu, memory } = pod.requests;
       const isSimple = wants.every(([name]) => name === "cpu" || name === "memory");
       // Few combinations occur, and many nodes share one.
@@ -76,7 +83,8 @@ export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups
             (memory === 0 || memory <= allocatable.memory - requested.memory);
           if (fits) return undefined;
           const missing = wants.filter(
-            ([name, amount]) => amount > amountOf(allocatable, name) - amountOf(requested, name),
+            ([name, amount]) =>
+              amount > amountOf(allocatable, name) - amountOf(requested, name) && !isDevice(name, node),
           );
           const reasons = missing.map(([name]) => `Insufficient ${name}`);
           if (pods.size + 1 > allocatable.pods) reasons.unshift("Too many pods");
@@ -89,9 +97,11 @@ export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups
         },
       };
     },
-    events: ["node-added", "node-updated", "pod-deleted", "pod-updated"],
+    events: ["node-added", "node-updated", "pod-deleted", "pod-updated", "devices-changed"],
     helps(event, pod) {
       switch (event.kind) {
+        case "devices-changed":
+          return wantsOf(pod).some(([name]) => mayBeDevices(name));
         case "node-added":
           return event.node.allocatable.pods > 0 && fitsEmpty(wantsOf(pod), event.node);
         case "node-updated":
