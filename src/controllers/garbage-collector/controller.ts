@@ -27,6 +27,7 @@ const syncKey = "sync";
 export const garbageCollector: Controller = defineController({
   name: "garbage-collector-controller",
   account: "generic-garbage-collector",
+  component: "garbage-collector-controller",
   create({ client, informers, events, clock, log }): Loop[] {
     const definitions = informers.of("apiextensions.k8s.io/v1/customresourcedefinitions");
     const services = informers.of("apiregistration.k8s.io/v1/apiservices");

@@ -145,7 +145,7 @@ export const namespaceController: Controller = defineController({
         try {
           const path = resourcePath(resource, { namespace });
           const answer = await client.transport.request({ method: "GET", path, metadataOnly: true });
-          return (answer as DeepReadonly<KubernetesList>).items; // a collection's GET answers a list
+          return (answer as DeepReadonly<KubernetesList>).items ?? []; // a collection's GET answers a list, an empty one null
         } catch (error) {
           if (isUnsupported(error)) return [];
           throw error;

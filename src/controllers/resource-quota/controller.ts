@@ -2,28 +2,49 @@
  * Counts what namespaces use of their quotas. Admission adds what is created at once; here what goes is given back, and everything is
  * counted when a quota is new. Creations mark nothing: a count from a cache that lags behind admission would hand out too much.
  */
-import type { PersistentVolumeClaim, Pod, ResourceQuota, Service } from "#api";
+import type { CustomResourceDefinition, PersistentVolumeClaim, Pod, ResourceQuota, Service } from "#api";
 import { type Informer, keyOf, type WorkQueue } from "#client";
 import { type DeepReadonly, type GroupResource, type KubernetesObject, jsonEqual } from "#machinery";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
 import { type DiscoveredResource, discover } from "../lib/discovery.ts";
 import { isDeleting, namespaceOf, type Seen, type SeenObject } from "../lib/objects.ts";
 import { isPodFinished } from "../lib/pods.ts";
+import { aborted } from "../lib/run-loop.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
+import { createCounted } from "./counted.ts";
 import { countedResources, isCurrent, quotaStatus } from "./reconcile.ts";
 
 const resyncMs = 300_000;
 /** After a write: by then the caches show what admission let through meanwhile. */
 const recheckMs = 2000;
 
+/** Whose amounts matter; of all others only the number. */
+const measured = ["v1/pods", "v1/services", "v1/persistentvolumeclaims"] as const;
+
 export const resourceQuotaController: Controller = defineController({
   name: "resourcequota-controller",
-  create({ client, informers, clock }) {
+  create({ client, informers, clock, log }) {
     const quotas = informers.of("v1/resourcequotas");
+    const definitions = informers.of("apiextensions.k8s.io/v1/customresourcedefinitions");
     const followed = new Map<string, Informer<KubernetesObject>>();
     let resources: readonly DiscoveredResource[] = [];
+    let mark: (resource: GroupResource, namespace?: string) => void = () => undefined;
+    const counted = createCounted({ client, clock, log, onGone: (resource, namespace) => mark(resource, namespace) });
 
     function watches(queue: WorkQueue) {
+      mark = (resource, namespace) => {
+        for (const quota of quotas.list(namespace)) {
+          const counts = countedResources(Object.keys(quota.spec?.hard ?? {}));
+          const isCounted = counts.some((each) => each.group === resource.group && each.resource === resource.resource);
+          if (isCounted) queue.add(keyOf(quota));
+        }
+      };
+      const resourceOf = ({ spec }: Seen<CustomResourceDefinition>) => ({
+        group: spec?.group ?? "",
+        resource: spec?.names?.plural ?? "",
+      });
+      const isServed = ({ status }: Seen<CustomResourceDefinition>) =>
+        status?.conditions?.some(({ type, status: is }) => type === "Established" && is === "True");
       return [
         watch(quotas, {
           added: (quota) => queue.add(keyOf(quota)),
@@ -33,40 +54,47 @@ export const resourceQuotaController: Controller = defineController({
             if (!isSame) queue.add(keyOf(quota));
           },
         }),
+        watch(definitions, {
+          updated(definition, old) {
+            if (isServed(definition) && !isServed(old)) mark(resourceOf(definition));
+          },
+          deleted(definition) {
+            counted.forget(resourceOf(definition));
+            resources = [];
+          },
+        }),
       ];
     }
 
     /** Undefined when the server has no such resource. */
-    async function follow(resource: GroupResource, queue: WorkQueue): Promise<Informer<KubernetesObject> | undefined> {
-      const id = `${resource.group}/${resource.resource}`;
-      const known = followed.get(id);
-      if (known) {
-        await known.synced();
-        return known;
+    async function objectsOf(
+      resource: GroupResource,
+      namespace: string,
+    ): Promise<readonly DeepReadonly<KubernetesObject>[] | undefined> {
+      const name = measured.find((each) => resource.group === "" && each === `v1/${resource.resource}`);
+      if (name) {
+        const informer = followed.get(name) ?? follow(resource, informers.of(name) as Informer<KubernetesObject>); // each is one
+        followed.set(name, informer);
+        await informer.synced();
+        return informer.list(namespace);
       }
       const find = () =>
         resources.find(
-          ({ group, resource: name, preferred }) => preferred && group === resource.group && name === resource.resource,
+          ({ group, resource: plural, preferred }) =>
+            preferred && group === resource.group && plural === resource.resource,
         );
       if (!find()) resources = (await discover(client)).resources;
       const found = find();
-      if (!found?.namespaced) return undefined;
-      const informer = informers.of<KubernetesObject>(found);
-      followed.set(id, informer);
-      const mark = (object: SeenObject) => {
-        for (const quota of quotas.list(namespaceOf(object))) {
-          const counts = countedResources(Object.keys(quota.spec?.hard ?? {}));
-          const isCounted = counts.some((each) => each.group === resource.group && each.resource === resource.resource);
-          if (isCounted) queue.add(keyOf(quota));
-        }
-      };
+      return found?.namespaced ? counted.of(found, namespace) : undefined;
+    }
+
+    function follow(resource: GroupResource, informer: Informer<KubernetesObject>): Informer<KubernetesObject> {
       informer.addHandler({
         updated(object, old) {
-          if (givesBack(resource, object, old)) mark(object);
+          if (givesBack(resource, object, old)) mark(resource, namespaceOf(object));
         },
-        deleted: mark,
+        deleted: (object) => mark(resource, namespaceOf(object)),
       });
-      await informer.synced();
       return informer;
     }
 
@@ -76,8 +104,8 @@ export const resourceQuotaController: Controller = defineController({
       queue.addAfter(key, resyncMs);
       const content: { resource: GroupResource; objects: readonly DeepReadonly<KubernetesObject>[] }[] = [];
       for (const resource of countedResources(Object.keys(quota.spec?.hard ?? {}))) {
-        const informer = await follow(resource, queue);
-        if (informer) content.push({ resource, objects: informer.list(namespaceOf(quota)) });
+        const objects = await objectsOf(resource, namespaceOf(quota));
+        if (objects) content.push({ resource, objects });
       }
       const status = quotaStatus(quota, content, clock.now());
       if (isCurrent(quota, status)) return;
@@ -85,7 +113,12 @@ export const resourceQuotaController: Controller = defineController({
       queue.addAfter(key, recheckMs);
     }
 
-    return [{ watches, reconcile }];
+    async function begin(_: WorkQueue, signal: AbortSignal): Promise<void> {
+      await aborted(signal);
+      await counted.close();
+    }
+
+    return [{ watches, reconcile, begin }];
   },
 });
 
