@@ -7,7 +7,7 @@ import { createClient, createHttpsTransport, createInformers, kubeconfigTarget, 
 import { freePort, type PartProcess, startPart, temporaryFolder } from "./processes.ts";
 
 const times = [
-  ...["--leader-elect-lease-duration", "2s", "--leader-elect-renew-deadline", "1500ms"],
+  ...["--leader-elect-lease-duration", "5s", "--leader-elect-renew-deadline", "4s"],
   ...["--leader-elect-retry-period", "250ms", "--secure-port", "0"],
 ];
 const managerLease = "kube-controller-manager";
@@ -19,8 +19,14 @@ test("leader election: one of two works, the other takes over, and nothing is ma
   const place = ["--data-dir", dataDir, "--secure-port", port, "--bind-address", "127.0.0.1"];
   await startPart(t, ["apiserver", ...place]).printed(/serving on/);
   const kubeconfig = path.join(dataDir, "admin.kubeconfig");
+  const toEnd = new Set<PartProcess>();
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined); // told by whoever waits
   const start = async (verb: "controllers" | "scheduler", state: RegExp): Promise<PartProcess> => {
     const part = startPart(t, [verb, "--kubeconfig", kubeconfig, ...times]);
+    part.ended.then((code) => {
+      if (!toEnd.has(part)) failed.reject(new Error(`${verb} ended with ${code}:\n${part.output()}`));
+    });
     await part.printed(state);
     return part;
   };
@@ -47,8 +53,8 @@ test("leader election: one of two works, the other takes over, and nothing is ma
   const look = () => {
     for (const each of waiting) each();
   };
-  const until = (condition: () => boolean) =>
-    new Promise<void>((resolve) => {
+  const until = (condition: () => boolean) => {
+    const met = new Promise<void>((resolve) => {
       const check = () => {
         if (!condition()) return;
         waiting.delete(check);
@@ -57,6 +63,8 @@ test("leader election: one of two works, the other takes over, and nothing is ma
       waiting.add(check);
       check();
     });
+    return Promise.race([met, failed.promise]);
+  };
   const made = new Set<string>();
   pods.addHandler({
     added(pod) {
@@ -97,6 +105,7 @@ test("leader election: one of two works, the other takes over, and nothing is ma
   // Killed in the middle of a batch, both at once.
   await scale(60);
   await until(() => made.size >= 20);
+  for (const part of [manager, scheduler]) toEnd.add(part);
   manager.child.kill("SIGKILL");
   scheduler.child.kill("SIGKILL");
   await Promise.all([nextManager.printed(works), nextScheduler.printed(works)]);
@@ -108,6 +117,7 @@ test("leader election: one of two works, the other takes over, and nothing is ma
   const third = await start("controllers", waits);
   await scale(100);
   await until(() => made.size >= 70);
+  toEnd.add(nextManager);
   nextManager.child.kill("SIGTERM");
   assert.equal(await nextManager.ended, 0);
   await third.printed(works);
@@ -122,6 +132,7 @@ test("leader election: one of two works, the other takes over, and nothing is ma
 
   // Robbed of it: it ends by itself.
   const own = client.resource("coordination.k8s.io/v1/leases", "kube-system");
+  toEnd.add(third);
   const robbed = { spec: { holderIdentity: "robber", leaseDurationSeconds: 60 } };
   await own.patch(managerLease, robbed, { type: "merge" });
   assert.equal(await third.ended, 1);
