@@ -28,6 +28,9 @@ import {
 export const askedAnnotation = "sampan.dev/removal-asked";
 const nodeAnnotation = "sampan.dev/local-path-node";
 
+/** Of what file systems take. */
+const nameLengthMax = 255;
+
 /** As good as any, on nodes that keep nothing. */
 const folderDefault = "/var/lib/sampan/local-path";
 
@@ -78,7 +81,7 @@ export function provision(
           apiVersion: "v1",
           resourceVersion: claim.metadata.resourceVersion,
         },
-        local: { path: `${folder}/${volumeName}_${namespace}_${name}` },
+        local: { path: `${folder}/${`${volumeName}_${namespace}_${name}`.slice(0, nameLengthMax)}` },
         nodeAffinity: {
           required: {
             nodeSelectorTerms: [
