@@ -52,11 +52,12 @@ const freshMs = 5_000;
 const windowMsMin = 1_000;
 /** Over more, it hides what happens now. */
 const windowMsMax = 90_000;
-/** What rates are counted from is at least this old, if it can be. */
+/** What rates are counted from is the newest look that is this old, if there is one. */
 const baseMs = 10_000;
 
 interface Kept {
-  readonly base: Looked;
+  /** Oldest first; the first is what rates are counted from. A few: nobody looks more often than `freshMs`. */
+  readonly looks: readonly Looked[];
   readonly last: Looked;
   readonly rates: NodeRates;
 }
@@ -101,20 +102,22 @@ export class UsageCollector {
     const first = await this.#look(node);
     if (!first) return nothing;
     const kept = this.#kept.get(node);
-    const known = kept && first.atMs - kept.last.atMs <= windowMsMax ? kept : undefined;
-    if (known) {
-      // What was seen last is the better start, unless it was just now.
-      const base = first.atMs - known.last.atMs >= baseMs ? known.last : known.base;
-      return this.#keep(node, base, first);
+    if (kept && first.atMs - kept.last.atMs <= windowMsMax) {
+      const from = Math.max(
+        0,
+        kept.looks.findLastIndex(({ atMs }) => first.atMs - atMs >= baseMs),
+      );
+      return this.#keep(node, kept.looks.slice(from), first);
     }
     await new Promise<void>((resolve) => this.#options.clock.after(windowMsMin, resolve));
     const second = await this.#look(node);
-    return second ? this.#keep(node, first, second) : nothing;
+    return second ? this.#keep(node, [first], second) : nothing;
   }
 
-  #keep(node: string, base: Looked, last: Looked): NodeRates {
+  #keep(node: string, before: readonly Looked[], last: Looked): NodeRates {
+    const [base = last] = before;
     const rates = ratesBetween(base, last);
-    this.#kept.set(node, { base, last, rates });
+    this.#kept.set(node, { looks: [...before, last], last, rates });
     return rates;
   }
 
