@@ -21,7 +21,7 @@ export function afterFailure(
 ): Preemption | undefined {
   const { failure, state, profile } = options;
   const { filters, preempts, candidates } = profile;
-  if (failure.nodeCount === 0) return undefined;
+  if (failure.nodeCount === 0 || !(preempts || filters.some((rule) => rule.afterFailure))) return undefined;
   const notes: string[] = [];
   for (const rule of filters) {
     if (!rule.afterFailure) continue;
