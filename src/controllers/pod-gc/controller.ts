@@ -119,7 +119,10 @@ export const podGarbageCollector: Controller = defineController({
       const own = client.resource("v1/pods", namespaceOf(pod));
       if (!isPodFinished(pod)) {
         const observedGeneration = pod.metadata.generation ?? 0;
-        const status = { phase: "Failed", observedGeneration, ...(condition ? { conditions: [condition] } : {}) };
+        // Behind those that are there.
+        const order = [...(pod.status?.conditions ?? []).map(({ type }) => ({ type })), { type: "DisruptionTarget" }];
+        const conditions = condition && { "$setElementOrder/conditions": order, conditions: [condition] };
+        const status = { phase: "Failed", observedGeneration, ...conditions };
         const patch = { metadata: { uid: uidOf(pod) }, status };
         await unlessGone(own.patch(nameOf(pod), patch, { type: "strategic", subresource: "status" }));
       }
