@@ -222,7 +222,7 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
   // Our proxy serves host ports too, and our DNS tells names that can't be from those that have no address.
   "sampan:local-path-provisioner": {
     rules: [
-      "get list watch create update delete | - | persistentvolumes",
+      "get list watch create update patch delete | - | persistentvolumes",
       "get list watch update | - | persistentvolumeclaims",
       "get list watch | storage.k8s.io | storageclasses",
       "get list watch patch | - | nodes",

@@ -27,12 +27,6 @@ export const localPathProvisioner: Controller = defineController({
     volumes.addIndex(nodeIndex, (volume) => (isOurs(volume) ? [nodeOf(volume)] : []));
     const volumeClient = client.resource("v1/persistentvolumes");
 
-    const change = async (volume: Volume, edit: (volume: PersistentVolume) => void) => {
-      const changed = draft<PersistentVolume>(volume);
-      edit(changed);
-      await unlessGone(volumeClient.update(changed));
-    };
-
     async function make(claim: Claim, volume: PersistentVolume): Promise<void> {
       const say = (reason: string, message: string) => events.event(claim, { type: "Normal", reason, message });
       say("Provisioning", `External provisioner is provisioning volume for claim ${JSON.stringify(keyOf(claim))}`);
@@ -98,16 +92,16 @@ export const localPathProvisioner: Controller = defineController({
               );
               if (!node) return;
               const asked = `${uidOf(node)}/${node.metadata.resourceVersion}`;
-              return change(volume, (changed) => {
-                changed.metadata.annotations = { ...changed.metadata.annotations, [askedAnnotation]: asked };
-              });
+              const patch = { metadata: { annotations: { [askedAnnotation]: asked } } };
+              return void (await unlessGone(volumeClient.patch(name, patch, { type: "merge" })));
             }
-            case "free":
-              return change(volume, (changed) => {
-                changed.metadata.finalizers = changed.metadata.finalizers?.filter(
-                  (each) => each !== provisionerFinalizer,
-                );
-              });
+            case "free": {
+              const changed = draft<PersistentVolume>(volume);
+              changed.metadata.finalizers = changed.metadata.finalizers?.filter(
+                (each) => each !== provisionerFinalizer,
+              );
+              await unlessGone(volumeClient.update(changed));
+            }
           }
         },
       },
