@@ -33,7 +33,7 @@ const defaultCapacity = { cpu: "32", memory: "128Gi", pods: "110", "ephemeral-st
 /** The network's own address and the gateway's are no pod's. */
 const firstOffset = 2;
 /** Without a pod network from the controllers for so long, the node takes addresses that it makes up. */
-const networkWaitMs = 5_000;
+const networkWaitMs = 30_000;
 const networkLookMs = 100;
 
 export class SimulatedNode implements Place {

@@ -62,8 +62,8 @@ const registerRetry = { initialMs: 100, maxMs: 7_000 };
 const requestsMax = 16;
 /** Pods are looked at in slices, so that the server in the same thread gets its turns. */
 const sliceMs = 4;
-/** Events that wait; a burst of thousands of pods has three each. */
-const events = { waitingMax: 40_000, sendersMax: 8 };
+/** A burst of thousands of pods has three events each; they wait for what matters more. */
+const events = { waitingMax: 40_000, sendersMax: 2 };
 /** Owners whose pods' failures are counted. */
 const ownersMax = 4096;
 

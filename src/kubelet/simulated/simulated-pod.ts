@@ -185,6 +185,7 @@ export class SimulatedPod implements ProbeResults {
     this.#settle(now);
     if (this.stage === "running") this.#stepRunning(now);
     if (this.stage === "stopping") this.#stepStopping(now);
+    this.#write();
     if (this.stage === "ended") this.#stepEnded();
   }
 
@@ -219,7 +220,7 @@ export class SimulatedPod implements ProbeResults {
     if (!refused) return true;
     this.#event({ type: "Warning", ...refused });
     this.stage = "ended";
-    this.#write(refusedStatus(this.pod, { ...refused, now }));
+    this.#reported = refusedStatus(this.pod, { ...refused, now });
     return false;
   }
 
@@ -466,24 +467,23 @@ export class SimulatedPod implements ProbeResults {
       const at = this.#probes.update(this.pod, this.runtime, { now, isEnding: this.stage !== "running", answers });
       this.#wakeAt(at);
     }
-    this.#write(
-      podStatus(this.pod, {
-        runtime: this.runtime,
-        runtimeName,
-        probes: this,
-        problems: this.#trouble?.problems ?? noProblems,
-        old: this.#status(),
-        hostIPs: this.place.hostIPs,
-        now,
-        ended: this.stage === "ended",
-        verdict: this.#verdict,
-      }),
-    );
+    this.#reported = podStatus(this.pod, {
+      runtime: this.runtime,
+      runtimeName,
+      probes: this,
+      problems: this.#trouble?.problems ?? noProblems,
+      old: this.#status(),
+      hostIPs: this.place.hostIPs,
+      now,
+      ended: this.stage === "ended",
+      verdict: this.#verdict,
+    });
   }
 
-  /** A writer lives as long as there is something to write. */
-  #write(status: PodStatus): void {
-    this.#reported = status;
+  /** What a step came to, once: what lies in between took no time. A writer lives as long as there is something to write. */
+  #write(): void {
+    const status = this.#reported;
+    if (!status) return;
     this.#writer?.write(status);
     if (this.#writer || this.#forgetWritten()) return;
     const writer = createStatusWriter(this.pod, this.#shared);
