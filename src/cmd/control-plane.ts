@@ -176,7 +176,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       paths: security.paths,
       admission: security.admission,
       guards: security.guards,
-      objects: bootstrapWanted(clock.now()),
+      objects: [...bootstrapWanted(clock.now()), ...(resourceMetrics ? [resourceMetrics.metricsReader] : [])],
       descriptions,
     },
   );

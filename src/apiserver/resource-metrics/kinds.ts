@@ -12,6 +12,7 @@ import {
   type TypeSchema,
   type ValueSchema,
 } from "#machinery";
+import type { Wanted } from "../bootstrap.ts";
 import type { GroupVersion } from "../resource.ts";
 import type { ServedFacts } from "../server.ts";
 
@@ -93,6 +94,20 @@ const served: GroupVersion & { servedByDefault: boolean } = {
   versionPriority: 100,
   replaceable: true,
   servedByDefault: true,
+};
+
+const aggregateLabel = "rbac.authorization.k8s.io/aggregate-to-";
+
+/** Whoever may view may see what is used: as metrics-server's own role. */
+export const metricsReader: Wanted = {
+  path: ["rbac.authorization.k8s.io", "v1", "clusterroles", ""],
+  object: {
+    metadata: {
+      name: "system:aggregated-metrics-reader",
+      labels: Object.fromEntries(["admin", "edit", "view"].map((role) => [aggregateLabel + role, "true"])),
+    },
+    rules: [{ apiGroups: [group], resources: ["pods", "nodes"], verbs: ["get", "list", "watch"] }],
+  },
 };
 
 /** The facts and what is told here. */

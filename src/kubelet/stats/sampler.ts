@@ -51,20 +51,21 @@ export interface Sampler {
 const windowMsMin = 1_000;
 /** Over more they hide what happens now. */
 const windowMsMax = 60_000;
-/** An older look gives its place to a newer one. */
+/** Rates are counted from the newest look that is this old, if there is one. */
 const renewMs = 10_000;
 
 export const podKey = (pod: PodView): string => `pod/${pod.metadata.uid}`;
 export const containerKey = ({ id }: RuntimeContainer): string => `container/${id}`;
 
 export function createSampler({ host, cgroups, clock }: SamplerOptions): Sampler {
-  /** The look that rates are counted from, and the rates of the last one. */
-  let base: { readonly timeMs: number; readonly cpu: ReadonlyMap<string, Counter> } | undefined;
+  /** Oldest first: rates are counted from the first. At most one a second, for ten seconds and one more. */
+  let looks: { readonly timeMs: number; readonly cpu: ReadonlyMap<string, Counter> }[] = [];
   let rates = new Map<string, number>();
   const now = () => clock.now();
 
   async function look(): Promise<NodeLook> {
     const { hierarchy, root } = cgroups;
+    const runtimes = host.runtimes();
     const read = async (group: string | undefined) =>
       hierarchy && group !== undefined ? readGroup(hierarchy, group, now) : undefined;
     let asked: Promise<ReadonlyMap<string, GroupUsage>> | undefined;
@@ -74,7 +75,7 @@ export function createSampler({ host, cgroups, clock }: SamplerOptions): Sampler
     };
 
     async function lookAt(pod: PodView): Promise<PodLook> {
-      const runtime = host.runtimes().get(pod.metadata.uid ?? "");
+      const runtime = runtimes.get(pod.metadata.uid ?? "");
       const group = cgroups.groupOf(pod);
       const sandbox = runtime?.sandboxes[0];
       const running = allContainers(pod).flatMap(({ name }) => {
@@ -111,21 +112,22 @@ export function createSampler({ host, cgroups, clock }: SamplerOptions): Sampler
       put(podKey(pod), usage);
       for (const each of containers) put(containerKey(each.container), each.usage);
     }
-    if (base && seen.timeMs - base.timeMs > windowMsMax) base = undefined;
-    if (!base) {
-      base = { timeMs: seen.timeMs, cpu };
-      rates = new Map();
-      return;
-    }
-    if (seen.timeMs - base.timeMs < windowMsMin) return;
-    const next = new Map<string, number>();
+    looks = looks.filter(({ timeMs }) => seen.timeMs - timeMs <= windowMsMax);
+    looks = looks.slice(
+      Math.max(
+        0,
+        looks.findLastIndex(({ timeMs }) => seen.timeMs - timeMs >= renewMs),
+      ),
+    );
+    const [base] = looks;
+    rates = new Map();
     for (const [key, { timeMs, value }] of cpu) {
-      const before = base.cpu.get(key);
-      if (before && timeMs > before.timeMs && value >= before.value)
-        next.set(key, Math.round(((value - before.value) / (timeMs - before.timeMs)) * 1000));
+      const before = base?.cpu.get(key);
+      if (before && timeMs - before.timeMs >= windowMsMin / 2 && value >= before.value)
+        rates.set(key, Math.round(((value - before.value) / (timeMs - before.timeMs)) * 1000));
     }
-    rates = next;
-    if (seen.timeMs - base.timeMs >= renewMs) base = { timeMs: seen.timeMs, cpu };
+    const last = looks.at(-1);
+    if (!last || seen.timeMs - last.timeMs >= windowMsMin) looks.push({ timeMs: seen.timeMs, cpu });
   }
 
   return {
