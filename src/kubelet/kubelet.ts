@@ -5,6 +5,8 @@
 import { access, mkdir } from "node:fs/promises";
 import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
+import { knowsCdi } from "./devices/cdi.ts";
+import { createDeviceManager, type DeviceManager, hasDevices } from "./devices/device-manager.ts";
 import { createHost, type KubeletHost } from "./host.ts";
 import { pinnedImages } from "./image/import.ts";
 import { createImageGc, type ImageGc } from "./images/image-gc.ts";
@@ -44,6 +46,8 @@ export interface Kubelet {
 const logLookMs = 10_000;
 const imageGcMs = 5 * 60_000;
 const networkLookMs = 50;
+/** Upstream's period. */
+const devicesLookMs = 60_000;
 
 export function createKubelet(options: KubeletOptions, { client, clock, log }: KubeletDependencies): Kubelet {
   const { nodeName } = options;
@@ -87,6 +91,17 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       onTurn: (uid) => manager?.byUid(uid)?.probeTurned(),
       event: (pod, container, event) => recordEvent({ recorder }, pod, { type: "Warning", ...event, container }),
     });
+    const devices = await createDeviceManager({
+      client,
+      nodeName,
+      folder: folders.kubelet,
+      clock,
+      log,
+      onChange: (uids) => {
+        for (const worker of manager?.workers() ?? [])
+          if (uids === "all" ? hasDevices(worker.pod()) : new Set(uids).has(worker.uid)) worker.sourcesChanged();
+      },
+    });
     const context: PodContext = {
       client,
       clock,
@@ -108,6 +123,8 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       objects,
       tokens,
       prober,
+      devices,
+      knowsCdi: knowsCdi(runtime),
       cgroups,
       layout,
       services,
@@ -188,6 +205,8 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       agent.run(life),
       keepImagesInBounds(imageGc, life),
       rotateLogs(podManager, life),
+      devices.run(life),
+      takeBackDevices(devices, podManager, life),
       watchRuntime(
         {
           cri,
@@ -299,6 +318,14 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
             log.warn("a container's log could not be rotated", { path: logPath, error }),
           );
         }
+    }
+  }
+
+  /** Of pods that went while this process didn't run; what drivers refuse is tried again. */
+  async function takeBackDevices(devices: DeviceManager, pods: PodManager, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await delay(clock, devicesLookMs, signal);
+      if (host && !signal.aborted) await devices.reconcile(new Set([...pods.workers()].map(({ uid }) => uid)));
     }
   }
 

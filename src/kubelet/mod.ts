@@ -24,3 +24,4 @@ export {
   type KubeletServerOptions,
   type KubeletTls,
 } from "./server/server.ts";
+export { servePlugin } from "./plugins/plugin-protocol.ts";

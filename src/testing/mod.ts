@@ -15,3 +15,7 @@ export { type Cluster, type ClusterOptions, startCluster } from "./start-cluster
 export { scaledClock } from "./scaled-clock.ts";
 export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";
 export { type Random, createRandom, type Fuzz, fuzz, anyJson } from "./fuzz.ts";
+export type { DeviceDriver } from "./device-driver.ts";
+/** Only who plays a driver needs the node's plugin protocol. */
+export const startDeviceDriver = async (options: import("./device-driver.ts").DeviceDriverOptions) =>
+  (await import("./device-driver.ts")).startDeviceDriver(options);

@@ -4,6 +4,7 @@ import type { Clock, Logger } from "#base";
 import type { Client, EventRecorder, Informer } from "#client";
 import type { ContainerSpec, PodView } from "../core/types.ts";
 import type { CriClient } from "../cri/client.ts";
+import type { DeviceManager } from "../devices/device-manager.ts";
 import type { ImageManager } from "../images/image-manager.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
 import type { Prober } from "../probes/prober.ts";
@@ -29,6 +30,9 @@ export interface PodContext {
   readonly prober: Prober;
   readonly cgroups: PodCgroups;
   readonly layout: NodeLayout;
+  readonly devices: DeviceManager;
+  /** Whether the runtime adds CDI devices to containers itself. */
+  readonly knowsCdi: boolean;
   readonly services: Informer<Service>;
   readonly node: NodeFacts;
 }

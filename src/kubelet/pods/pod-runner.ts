@@ -74,6 +74,8 @@ export function createRunner(context: PodContext): PodRunner {
   let volumeFailures = 0;
   let volumesWantedSince: number | undefined;
   let volumesNotBefore = 0;
+  let deviceFailures = 0;
+  let devicesNotBefore = 0;
   let sandboxFailures = 0;
   let sandboxNotBefore = 0;
   let sandboxConfig: { attempt: number; config: PodSandboxConfig } | undefined;
@@ -116,6 +118,21 @@ export function createRunner(context: PodContext): PodRunner {
       }
       volumeFailures++;
       volumesNotBefore = clock.now() + backoffMs(volumeFailures, volumeRetry);
+      return false;
+    }
+  }
+
+  async function prepareDevices(pod: PodView): Promise<boolean> {
+    if (clock.now() < devicesNotBefore) return false;
+    try {
+      await context.devices.prepare(pod);
+      deviceFailures = 0;
+      return true;
+    } catch (error) {
+      const message = `Failed to prepare dynamic resources: ${error instanceof Error ? error.message : error}`;
+      recordEvent(context, pod, { type: "Warning", reason: "FailedPrepareDynamicResources", message });
+      deviceFailures++;
+      devicesNotBefore = clock.now() + backoffMs(deviceFailures, sandboxRetry);
       return false;
     }
   }
@@ -248,6 +265,7 @@ export function createRunner(context: PodContext): PodRunner {
     hasVolumes: () => volumes !== undefined,
     retryNow() {
       volumesNotBefore = 0;
+      devicesNotBefore = 0;
       for (const [name, { reason }] of problems) if (waitsForOthers.has(reason)) notBefore.delete(name);
     },
     wantsMore(pod, runtime) {
@@ -260,7 +278,7 @@ export function createRunner(context: PodContext): PodRunner {
         startEphemeral,
       } = planPod(pod, runtime, prober.results);
       if (stopAll || stop.length > 0) return true;
-      if (create) return clock.now() >= sandboxNotBefore;
+      if (create) return clock.now() >= Math.max(sandboxNotBefore, devicesNotBefore);
       return [...startEphemeral, ...startInit, ...start].some((name) => !isHeld(name));
     },
 
@@ -311,6 +329,7 @@ export function createRunner(context: PodContext): PodRunner {
       let volumesReady: boolean;
       if (plan.createSandbox) {
         if (clock.now() < sandboxNotBefore) return { ...nothing, changed, wakeAt: sandboxNotBefore };
+        if (!(await prepareDevices(pod))) return { ...nothing, changed, wakeAt: devicesNotBefore };
         const { attempt } = plan.createSandbox;
         [sandboxId, volumesReady] = await Promise.all([
           createSandbox(pod, attempt, signal),

@@ -103,7 +103,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   });
 
   function report(): void {
-    reported = podStatus(pod, {
+    const made = podStatus(pod, {
       runtime,
       runtimeName: context.runtimeName,
       probes: prober.results,
@@ -114,6 +114,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       ended: stage === "ended",
       verdict,
     });
+    reported = { ...made, containerStatuses: context.devices.withHealth(pod, made.containerStatuses ?? []) };
     writer.write(reported);
     prober.update(pod, runtime, { podIP: podIP(), stopping: stage !== "running" });
     for (const listener of lookListeners) listener();
@@ -231,6 +232,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     await look();
     if (runtime.containers.some(({ state }) => state === "running"))
       throw new Error("containers are still running after they were stopped");
+    await context.devices.unprepare(pod);
     stage = "ended";
     report();
     prober.forget(uid);

@@ -151,7 +151,8 @@ async function configure(context: PodContext, pod: PodView, input: StartInput & 
   const targetName = target?.targetContainerName;
   const targetId = targetName ? newestContainer(runtime, targetName)?.id : undefined;
   if (targetName && !targetId) throw new Error(`unable to find target container ${targetName}`);
-  return containerConfig(pod, container, {
+  const devices = context.devices.cdiDevices(pod, container);
+  const config = containerConfig(pod, container, {
     restartCount,
     imageRef: image.id,
     imageUser: image.user,
@@ -167,6 +168,10 @@ async function configure(context: PodContext, pod: PodView, input: StartInput & 
     seccompRoot: layout.seccomp,
     targetId,
   });
+  if (devices.length === 0) return config;
+  return context.knowsCdi
+    ? { ...config, cDIDevices: devices.map((name) => ({ name })) }
+    : (await import("../devices/cdi.ts")).applyCdi(config, devices);
 }
 
 /** Reads all ConfigMaps and Secrets that a container's variables name. */
