@@ -1,5 +1,5 @@
 /** A server for tests: real store in memory, real registry, everyone is allowed everything unless the test says otherwise. */
-import { facts, kinds, type RequestUser } from "#api";
+import { facts, type Kind, kinds, type RequestUser } from "#api";
 import { type Clock, realClock, silentLogger } from "#base";
 import type { ApiRequest, KubernetesObject, Transport } from "#machinery";
 import { openSqliteStore, type Store } from "#store";
@@ -10,7 +10,7 @@ import { createLocalTransport } from "./local-transport.ts";
 import type { CallHandlers } from "./registry/registry.ts";
 import { createAuthority, issueCertificate, type KeyPair } from "./security/certificates.ts";
 import { allowAll, type Authenticator, type Authorizer } from "./security.ts";
-import { type ApiServer, createApiServer } from "./server.ts";
+import { type ApiServer, createApiServer, type ServedFacts } from "./server.ts";
 
 export interface TestServer {
   readonly server: ApiServer;
@@ -47,6 +47,8 @@ export interface TestServerOptions {
   readonly unsafeDeletion?: boolean;
   /** What extension servers are shown. */
   readonly frontProxy?: KeyPair;
+  /** Beside those of the API. */
+  readonly more?: { readonly facts: ServedFacts; readonly kinds: readonly Kind[] };
 }
 
 export const admin: RequestUser = { name: "admin", uid: "1", groups: ["system:masters"], extra: {} };
@@ -66,8 +68,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       store,
       clock,
       log: silentLogger,
-      facts,
-      kinds,
+      facts: options.more?.facts ?? facts,
+      kinds: [...kinds, ...(options.more?.kinds ?? [])],
       authorizer,
       ...(handlers && { handlers }),
       audit,
