@@ -3,7 +3,16 @@ import { type CronJob, type CronJobStatus, isTimeZone, type Job, ScheduleError }
 import { keyOf, type WorkQueue } from "#client";
 import { formatTime, goQuote, isStatusError, semanticEqual } from "#machinery";
 import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
-import { controllerOf, isControlledBy, isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
+import {
+  controllerOf,
+  draft,
+  isControlledBy,
+  isDeleting,
+  nameOf,
+  namespaceOf,
+  type Seen,
+  uidOf,
+} from "../lib/objects.ts";
 import { indexByController, managedBy } from "../lib/owner-index.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
@@ -19,6 +28,8 @@ export const cronJobController: Controller = defineController({
     const cronJobs = informers.of("batch/v1/cronjobs");
     const jobs = informers.of("batch/v1/jobs");
     indexByController(jobs);
+    /** By cron job: the revision of our last note in its status. */
+    const written = new Map<string, number>();
 
     function watches(queue: WorkQueue) {
       return [
@@ -44,10 +55,14 @@ export const cronJobController: Controller = defineController({
 
     async function reconcile(key: string, queue: WorkQueue): Promise<void> {
       const cronJob = cronJobs.get(key);
-      if (!cronJob) return;
+      if (!cronJob) return void written.delete(key);
+      // Our own note comes, and marks it again.
+      if (Number(cronJob.metadata.resourceVersion) < (written.get(key) ?? 0)) return;
       const owned = managedBy(jobs, cronJob);
-      for (const job of surplusJobs(cronJob, owned)) await deleteJob(cronJob, nameOf(job));
-      const followed = followJobs(cronJob, owned);
+      let known: CronJobStatus = draft(cronJob.status ?? {});
+      for (const job of surplusJobs(cronJob, owned))
+        if (await deleteJob(cronJob, nameOf(job))) known = withoutJob(known, uidOf(job));
+      const followed = followJobs({ ...cronJob, status: known }, owned);
       for (const job of followed.unexpected) await reportUnexpected(cronJob, job);
       say(cronJob, followed.events);
       let { status } = followed;
@@ -64,7 +79,9 @@ export const cronJobController: Controller = defineController({
         ({ status, failure } = run);
       }
       if (!semanticEqual(status, cronJob.status)) {
-        await unlessGone(client.resource("batch/v1/cronjobs").updateStatus({ ...(cronJob as CronJob), status })); // sent, never changed
+        const own = client.resource("batch/v1/cronjobs");
+        const noted = await unlessGone(own.updateStatus({ ...(cronJob as CronJob), status })); // sent, never changed
+        if (noted) written.set(key, Number(noted.metadata.resourceVersion));
       }
       if (failure !== undefined) throw failure;
     }
