@@ -5,6 +5,7 @@
 import { rm } from "node:fs/promises";
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#api";
 import { type EventRecorder, keyOf, type WorkQueue } from "#client";
+import { isStatusError } from "#machinery";
 import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
 import { draft, isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
 import { OwnWrites } from "../lib/own-writes.ts";
@@ -134,7 +135,16 @@ export const persistentVolumeBinder: Controller = defineController({
       if (!wanted) return void (await fail(fresh, "VolumeFailedRecycle", "No recycler plugin found for the volume!"));
       const recyclers = client.resource("v1/pods", recyclerNamespace);
       const pod = pods.get(`${recyclerNamespace}/${recyclerName(nameOf(fresh))}`);
-      if (!pod) return void (await recyclers.create(wanted));
+      const giveUp = async (why: string) => {
+        await fail(fresh, "VolumeFailedRecycle", `Recycle failed: ${why}`);
+        queue.addAfter(nameOf(fresh), recycleRetryMs);
+      };
+      if (!pod)
+        return void (await recyclers.create(wanted).catch((error: Error) => {
+          // Its event is still to come.
+          if (isStatusError(error, "AlreadyExists")) throw error;
+          return giveUp(`unexpected error creating recycler pod:  ${error.message}`);
+        }));
       if (isDeleting(pod) || !isPodFinished(pod)) return;
       await unlessGone(recyclers.delete(nameOf(pod), { preconditions: { uid: uidOf(pod) } }));
       if (pod.status?.phase === "Succeeded") {
@@ -145,8 +155,7 @@ export const persistentVolumeBinder: Controller = defineController({
         return;
       }
       const why = pod.status?.message || "pod failed, pod.Status.Message unknown";
-      await fail(fresh, "VolumeFailedRecycle", `Recycle failed: failed to recycle volume: ${why}`);
-      queue.addAfter(nameOf(fresh), recycleRetryMs);
+      await giveUp(`failed to recycle volume: ${why}`);
     }
 
     let claimQueue: WorkQueue | undefined;

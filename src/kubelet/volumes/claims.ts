@@ -1,4 +1,5 @@
 /** Persistent volumes that are folders of this machine: hostPath and local. Others need a CSI driver. */
+import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import { localPathProvisionerName, type PersistentVolume } from "#api";
 import type { Client } from "#client";
@@ -92,7 +93,8 @@ async function pathOf(
     await checkHostPath(path, "Directory").catch(() => {
       throw new Error(`path ${JSON.stringify(path)} does not exist`);
     });
-    return { path, ownsFiles: true };
+    // What a link leads to is what its users see, and what belongs to their group.
+    return { path: await realpath(path), ownsFiles: true };
   }
   throw new Error(`no volume plugin matched: ${metadata.name} needs a CSI driver, and this node has none`);
 }
