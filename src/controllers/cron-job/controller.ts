@@ -45,6 +45,7 @@ export const cronJobController: Controller = defineController({
             });
             if (schedule) queue.addAfter(keyOf(cronJob), nextInMs(cronJob, { schedule, now: clock.now() }));
           },
+          deleted: (cronJob) => queue.add(keyOf(cronJob)),
         }),
         onEvery(jobs, (job) => {
           const reference = controllerOf(job);
@@ -59,7 +60,7 @@ export const cronJobController: Controller = defineController({
       // Our own note comes, and marks it again.
       if (Number(cronJob.metadata.resourceVersion) < (written.get(key) ?? 0)) return;
       const owned = managedBy(jobs, cronJob);
-      let known: CronJobStatus = draft(cronJob.status ?? {});
+      let known = draft<CronJobStatus>(cronJob.status ?? {});
       for (const job of surplusJobs(cronJob, owned))
         if (await deleteJob(cronJob, nameOf(job))) known = withoutJob(known, uidOf(job));
       const followed = followJobs({ ...cronJob, status: known }, owned);
