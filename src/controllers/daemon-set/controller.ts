@@ -12,6 +12,7 @@ import type { SeenNode } from "../lib/nodes.ts";
 import { controllerOf, isDeleting, nameOf, namespaceOf, type Seen, type SeenObject, uidOf } from "../lib/objects.ts";
 import { watchOwnedPods } from "../lib/owned-pods.ts";
 import { claimable, indexByController } from "../lib/owner-index.ts";
+import { OwnWrites } from "../lib/own-writes.ts";
 import { createPodControl, isNamespaceTerminating, podFromTemplate } from "../lib/pod-control.ts";
 import type { SeenPod } from "../lib/pods.ts";
 import { deleteRevisions, type SeenRevision, syncHistory } from "../lib/revisions.ts";
@@ -47,6 +48,7 @@ export const daemonSetController: Controller = defineController({
     const revisions = informers.of("apps/v1/controllerrevisions");
     indexByController(pods);
     indexByController(revisions);
+    const seenSets = new OwnWrites(sets);
     const selectors = createSelectorCache();
     const expectations = new Expectations(clock);
     const podControl = createPodControl(client, events);
@@ -103,7 +105,7 @@ export const daemonSetController: Controller = defineController({
     }
 
     async function reconcile(key: string, queue: WorkQueue): Promise<void> {
-      const set = sets.get(key);
+      const set = seenSets.get(key);
       if (!set) return expectations.forget(key);
       const selector = selectors.of(set.spec?.selector);
       if (selector.everything) {
@@ -163,7 +165,8 @@ export const daemonSetController: Controller = defineController({
       }
       const status = daemonStatus(state, { observed: mayAct });
       if (!isStatusCurrent(set, status)) {
-        await unlessGone(own.updateStatus({ ...(set as DaemonSet), status })); // sent, never changed
+        const written = await unlessGone(own.updateStatus({ ...(set as DaemonSet), status })); // sent, never changed
+        if (written) seenSets.note(written);
       }
       if (failure !== undefined) throw failure;
       const againMs = nextAvailabilityMs(state);

@@ -6,6 +6,7 @@ import { carryOutClaims, planClaims } from "../lib/claim.ts";
 import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
 import { controllerOf, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
 import { claimable, indexByController, managedBy } from "../lib/owner-index.ts";
+import { OwnWrites } from "../lib/own-writes.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import { isPodFinished, type SeenPod } from "../lib/pods.ts";
 import { createSelectorCache } from "../lib/selectors.ts";
@@ -30,6 +31,7 @@ export const deploymentController: Controller = defineController({
     const pods = informers.of("v1/pods");
     indexByController(sets);
     indexByController(pods);
+    const seenDeployments = new OwnWrites(deployments);
     const selectors = createSelectorCache();
 
     function deploymentOf(set: Seen<ReplicaSet>): Seen<Deployment> | undefined {
@@ -76,7 +78,7 @@ export const deploymentController: Controller = defineController({
     }
 
     async function reconcile(key: string, queue: WorkQueue): Promise<void> {
-      const deployment = deployments.get(key);
+      const deployment = seenDeployments.get(key);
       if (!deployment) return;
       const selector = selectors.of(deployment.spec?.selector);
       if (selector.everything) return refuseEverything(deployment);
@@ -127,7 +129,8 @@ export const deploymentController: Controller = defineController({
       for (const name of plan.deletions) {
         await unlessGone(replicaSets.delete(name));
       }
-      if (plan.write) await unlessGone(client.resource("apps/v1/deployments").updateStatus(plan.write));
+      const written = plan.write && (await unlessGone(client.resource("apps/v1/deployments").updateStatus(plan.write)));
+      if (written) seenDeployments.note(written);
     }
 
     /** Answers whether to go on. */

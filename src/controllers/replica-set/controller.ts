@@ -22,6 +22,7 @@ import {
 } from "../lib/objects.ts";
 import { watchOwnedPods } from "../lib/owned-pods.ts";
 import { claimable, indexByController, managedBy, managedByUid } from "../lib/owner-index.ts";
+import { OwnWrites } from "../lib/own-writes.ts";
 import { createPodControl, isNamespaceTerminating, messageOf, podFromTemplate } from "../lib/pod-control.ts";
 import { isPodActive, isPodTerminating, type SeenPod } from "../lib/pods.ts";
 import { createSelectorCache, type SelectorCache } from "../lib/selectors.ts";
@@ -70,6 +71,7 @@ function createLoop(context: ControllerContext, flavour: Flavour): Loop {
   const pods = informers.of("v1/pods");
   indexByController(pods);
   indexByController(owners);
+  const seenOwners = new OwnWrites(owners);
   const selectors = createSelectorCache();
   const expectations = new Expectations(clock);
   const podControl = createPodControl(client, events);
@@ -90,7 +92,7 @@ function createLoop(context: ControllerContext, flavour: Flavour): Loop {
   }
 
   async function reconcile(key: string, queue: WorkQueue): Promise<void> {
-    const owner = owners.get(key);
+    const owner = seenOwners.get(key);
     if (!owner) return expectations.forget(key);
     const mayAct = expectations.areMet(key);
     const selector = selectorOf(owner);
@@ -117,7 +119,8 @@ function createLoop(context: ControllerContext, flavour: Flavour): Loop {
     });
     if (!isStatusCurrent(owner, status)) {
       const own = client.resource<ReplicaOwner>(flavour.resource, namespaceOf(owner));
-      await unlessGone(own.updateStatus({ ...(owner as ReplicaOwner), status })); // sent, never changed
+      const written = await unlessGone(own.updateStatus({ ...(owner as ReplicaOwner), status })); // sent, never changed
+      if (written) seenOwners.note(written);
     }
     const availableInMs = nextAvailabilityMs(owner, active, now);
     if (availableInMs !== undefined) queue.addAfter(key, availableInMs);

@@ -9,6 +9,7 @@ import { allAtOnce, inBatches } from "../lib/in-batches.ts";
 import { isDeleting, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
 import { ownerOfPod, watchOwnedPods } from "../lib/owned-pods.ts";
 import { claimable, indexByController } from "../lib/owner-index.ts";
+import { OwnWrites } from "../lib/own-writes.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import type { SeenPod } from "../lib/pods.ts";
 import { deleteRevisions, type SeenRevision, syncHistory } from "../lib/revisions.ts";
@@ -48,6 +49,7 @@ export const statefulSetController: Controller = defineController({
     const revisions = informers.of("apps/v1/controllerrevisions");
     indexByController(pods);
     indexByController(revisions);
+    const seenSets = new OwnWrites(sets);
     const selectors = createSelectorCache();
     const own = client.resource("apps/v1/statefulsets");
 
@@ -80,7 +82,7 @@ export const statefulSetController: Controller = defineController({
     }
 
     async function reconcile(key: string, queue: WorkQueue): Promise<void> {
-      const set = sets.get(key);
+      const set = seenSets.get(key);
       if (!set) return;
       const selector = selectors.of(set.spec?.selector);
       const claim = { client, owner: set, ownerKind: kind, ownerResource: setsReference };
@@ -133,7 +135,8 @@ export const statefulSetController: Controller = defineController({
       }
       const status = failure === undefined ? plan.status : observedStatus(state);
       if (!isStatusCurrent(set, status)) {
-        await unlessGone(own.updateStatus({ ...(set as StatefulSet), status })); // sent, never changed
+        const written = await unlessGone(own.updateStatus({ ...(set as StatefulSet), status })); // sent, never changed
+        if (written) seenSets.note(written);
       }
       const used = new Set([
         current.revision,
