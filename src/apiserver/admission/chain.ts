@@ -18,6 +18,8 @@ export interface AdmissionRequest {
   /** "" while it is to be generated. */
   readonly name: string;
   readonly user: RequestUser;
+  /** Of an update: whether it came as one or as a patch. */
+  readonly verb?: string;
   readonly dryRun: boolean;
   readonly now: number;
   /** In the stored version. Mutating functions change it in place; undefined for DELETE and CONNECT. */

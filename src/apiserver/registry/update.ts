@@ -169,6 +169,7 @@ async function attemptUpdate(
     namespace: target.namespace,
     name: target.name,
     user: call.user,
+    verb: call.verb,
     dryRun: options.dryRun,
     now: call.now,
     object: view?.object ?? object,

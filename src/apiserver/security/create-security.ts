@@ -7,6 +7,7 @@ import type { Clock, Logger } from "#base";
 import type { DeepReadonly, Transport } from "#machinery";
 import type { AdmissionPlugin } from "../admission/chain.ts";
 import { certificatePlugins } from "../admission/certificates.ts";
+import { deviceClaims } from "../admission/device-claims.ts";
 import { nodeRestriction } from "../admission/node-restriction.ts";
 import type { PathHandler } from "../paths.ts";
 import type { CallHandlers } from "../registry/registry.ts";
@@ -173,7 +174,7 @@ export function createSecurity(options: SecurityOptions): Security {
     },
     handlers: reviewHandlers({ tokens, authorizer, accountTokens, settings: accounts }),
     paths: discoveryPaths(accountTokens, accounts.jwksUri),
-    admission: [nodeRestriction(authorizer), ...certificatePlugins(authorizer)],
+    admission: [nodeRestriction(authorizer), ...certificatePlugins(authorizer), deviceClaims(authorizer)],
     guards: [escalationCheck({ rbac, source: objects.roles, authorizer })],
     setAuthorizers,
     async setJwt(configured) {

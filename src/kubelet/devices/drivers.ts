@@ -4,6 +4,7 @@
  */
 import type { Clock, Logger } from "#base";
 import type { Client } from "#client";
+import { isStatusError } from "#machinery";
 import { connectPlugin, type PluginConnection } from "../plugins/plugin-protocol.ts";
 import type { PluginHandler, PluginInfo } from "../plugins/registry.ts";
 
@@ -156,7 +157,7 @@ export class Drivers implements PluginHandler {
     try {
       await client.resource("resource.k8s.io/v1/resourceslices").deleteCollection({}, { fieldSelector });
     } catch (error) {
-      log.warn("slices of drivers that are gone could not be deleted", { driver, error });
+      if (!isStatusError(error, "NotFound")) log.warn("slices of drivers that are gone could not be deleted", { driver, error });
     }
   }
 
