@@ -13,7 +13,8 @@ const why = whyNoCluster() ?? (existsSync("/bin/busybox") ? undefined : "needs b
 suite("cluster", { skip: why ?? false }, () => {
   let cluster: TestCluster;
   before(async () => {
-    cluster = await startTestCluster();
+    // Autoscalers are looked at oftener than anybody would wait for.
+    cluster = await startTestCluster("--horizontal-pod-autoscaler-sync-period=2s");
     await cluster.sampan(
       "image",
       "pack",
@@ -86,6 +87,50 @@ suite("cluster", { skip: why ?? false }, () => {
     assert.equal(await cluster.kubectl("logs", "talk", "--tail=1"), "two\n");
     assert.equal(await cluster.kubectl("exec", "talk", "--", "/bin/sh", "-c", "echo in"), "in\n");
     await assert.rejects(cluster.kubectl("exec", "talk", "--", "/bin/sh", "-c", "exit 3"), /exit code 3/);
+  });
+
+  test("cluster: what pods burn is measured, shown and followed by an autoscaler", async () => {
+    const template = {
+      metadata: { labels: { app: "burn" } },
+      spec: {
+        terminationGracePeriodSeconds: 0,
+        containers: [
+          {
+            name: "c",
+            image,
+            imagePullPolicy: "IfNotPresent",
+            command: ["/bin/sh", "-c", "while :; do :; done"],
+            resources: { requests: { cpu: "50m" }, limits: { cpu: "200m" } },
+          },
+        ],
+      },
+    };
+    const spec = { replicas: 1, selector: { matchLabels: { app: "burn" } }, template };
+    const deployment = { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "burn" }, spec };
+    await cluster.kubectlInput(JSON.stringify(deployment), "create");
+    await cluster.kubectl("rollout", "status", "deployment/burn", "--timeout=60s");
+    await cluster.kubectl("autoscale", "deployment", "burn", "--min=1", "--max=3", "--cpu-percent=50");
+    const readyOf = async () =>
+      (await get<{ status: { readyReplicas?: number } }>("deployment", "burn")).status.readyReplicas;
+    await cluster.until(async () => ((await readyOf()) === 3 ? true : undefined), "three that burn", 50_000);
+    type Event = { reason: string; message: string; involvedObject: { kind: string } };
+    const { items } = await get<{ items: Event[] }>("events");
+    const rescale = items.find(({ reason }) => reason === "SuccessfulRescale");
+    const above = "reason: cpu resource utilization (percentage of request) above target";
+    assert.equal(rescale?.message, `New size: 3; ${above}`);
+    assert.match(
+      await cluster.kubectl("top", "pods", "--containers", "--no-headers", "-l", "app=burn"),
+      /^burn-\S+ +c +[1-9]\d*m +\d+Mi/m,
+    );
+    const [[node = "", cpu = ""] = []] = (await cluster.kubectl("top", "nodes", "--no-headers"))
+      .split("\n")
+      .map((line) => line.split(/ +/));
+    assert.match(cpu, /^[1-9]\d*m$/);
+    const summary = JSON.parse(await cluster.kubectl("get", "--raw", `/api/v1/nodes/${node}/proxy/stats/summary`));
+    const [pod] = summary.pods.filter(({ podRef }: { podRef: { name: string } }) => podRef.name.startsWith("burn-"));
+    assert.ok(pod.containers[0].cpu.usageNanoCores > 0 && pod.memory.workingSetBytes > 0 && pod.network.rxBytes >= 0);
+    assert.ok(summary.node.fs.usedBytes > 0 && summary.node.runtime.imageFs.capacityBytes > 0);
+    await cluster.kubectl("delete", "deployment/burn", "hpa/burn");
   });
 
   // conformance: [sig-auth] ServiceAccounts should mount an API token into pods  [Conformance]
