@@ -30,6 +30,70 @@ test("usage: pods take what their containers ask for, by both names", () => {
   });
 });
 
+test("usage: what is said for the pod as a whole counts instead, overhead beside it", () => {
+  const spec = {
+    containers: [container({ cpu: "1", memory: "1Gi", "example.com/gpu": "1" }, { cpu: "2" })],
+    resources: { requests: { cpu: "3" }, limits: { cpu: "4", memory: "5Gi" } },
+    overhead: { cpu: "1", memory: "1Gi" },
+  };
+  const {
+    cpu,
+    memory,
+    "limits.cpu": limit,
+    "limits.memory": most,
+    "requests.example.com/gpu": gpu,
+  } = usage("pods", pod(spec));
+  assert.deepEqual([cpu, memory, limit, most, gpu], ["4", "2Gi", "5", "6Gi", "1"]);
+});
+
+for (const [why, reason, expected] of [
+  ["the larger amount counts", undefined, ["3", "4"]],
+  ["what is impossible doesn't", "Infeasible", ["2", "2"]],
+] as const)
+  test(`usage: a pod that is being resized: ${why}`, () => {
+    const status = {
+      conditions: reason ? [{ type: "PodResizePending", status: "True", reason }] : [],
+      containerStatuses: [
+        { name: "c", resources: { requests: { cpu: "2" }, limits: { cpu: "2" } }, allocatedResources: { cpu: "1" } },
+      ],
+    };
+    const { cpu, "limits.cpu": limit } = usage(
+      "pods",
+      pod({ containers: [container({ cpu: "3" }, { cpu: "4" })] }, { status }),
+    );
+    assert.deepEqual([cpu, limit], expected);
+  });
+
+for (const [why, requirement, spec, status, expected] of [
+  ["any, as asked for", { operator: "Exists" }, { volumeAttributesClassName: "gold" }, {}, true],
+  ["any, and none has it", { operator: "Exists" }, {}, {}, false],
+  [
+    "as it is",
+    { operator: "In", values: ["gold"] },
+    { volumeAttributesClassName: "silver" },
+    { currentVolumeAttributesClassName: "gold" },
+    true,
+  ],
+  [
+    "as it is about to be",
+    { operator: "In", values: ["gold"] },
+    {},
+    { modifyVolumeStatus: { targetVolumeAttributesClassName: "gold" } },
+    true,
+  ],
+  ["not one of them", { operator: "In", values: ["gold"] }, { volumeAttributesClassName: "silver" }, {}, false],
+  ["none of those: none at all", { operator: "NotIn", values: ["gold"] }, {}, {}, true],
+] as const)
+  test(`match: claims by their class of attributes: ${why}`, () => {
+    const matchExpressions = [{ scopeName: "VolumeAttributesClass", ...requirement }];
+    const quota = {
+      metadata: {},
+      spec: { hard: { persistentvolumeclaims: "1" }, scopeSelector: { matchExpressions } },
+    };
+    const claim = { metadata: {}, spec, status } as KubernetesObject;
+    assert.equal(quotaMatches(quota, core("persistentvolumeclaims"), claim), expected);
+  });
+
 test("usage: a pod that is over, or should be, only counts as an object", () => {
   const only = { "count/pods": "1" };
   assert.deepEqual(usage("pods", pod({}, { status: { phase: "Succeeded" } })), only);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodDisruptionBudget } from "#api";
 import { ago, testNow, testPod } from "../lib/fixture.ts";
-import { failSafe, planBudget, printSelector } from "./reconcile.ts";
+import { failSafe, planBudget, printSelector, staleInMs } from "./reconcile.ts";
 
 const budget = (spec: object, status: object = {}): PodDisruptionBudget => ({
   metadata: { name: "b", namespace: "default", generation: 3 },
@@ -22,6 +22,20 @@ for (const [why, spec, covered, scale, expected] of [
   ["max unavailable", { maxUnavailable: 1 }, pods(3), 4, [3, 3, 4, 0]],
   ["max unavailable in percent, rounded up", { maxUnavailable: "30%" }, pods(4), 4, [4, 2, 4, 2]],
   ["no pods: none", { maxUnavailable: 1 }, [], 0, [0, 0, 0, 0]],
+  ["more must be available than there are", { minAvailable: 9 }, pods(3), 0, [3, 9, 3, 0]],
+  ["min available in percent, rounded up", { minAvailable: "28%" }, pods(7), 7, [7, 2, 7, 5]],
+  ["all must be available", { minAvailable: "100%" }, pods(3), 3, [3, 3, 3, 0]],
+  ["more may be unavailable than there are", { maxUnavailable: 9 }, pods(2), 2, [2, 0, 2, 2]],
+  ["none may be unavailable", { maxUnavailable: 0 }, pods(2), 2, [2, 2, 2, 0]],
+  ["fewer pods than their controllers want", { maxUnavailable: "30%" }, pods(7), 10, [7, 7, 10, 0]],
+  ["nothing said: nothing allowed", {}, pods(3), 0, [3, 0, 0, 0]],
+  [
+    "pods that go aren't healthy",
+    { minAvailable: 1 },
+    [...pods(1), testPod({ name: "g", readySince: 5, deleting: true })],
+    0,
+    [1, 1, 2, 0],
+  ],
 ] as const)
   test(`budget: ${why}`, () => {
     const { status } = planBudget({ budget: budget(spec), pods: covered, expectedScale: scale, now: testNow });
@@ -42,6 +56,26 @@ test("budget: granted evictions count as done, until they prove not to be", () =
   assert.equal(plan.againMs, 60_001);
 });
 
+const about = (type: string, change: object = {}, more: object = {}) => ({
+  ...testPod({ name: "p", ...more }),
+  status: { phase: "Running", conditions: [{ type, status: "True", lastTransitionTime: ago(30), ...change }] },
+});
+for (const [why, pod, expected] of [
+  ["in two minutes", about("DisruptionTarget"), 90_000],
+  ["now", about("DisruptionTarget", { lastTransitionTime: ago(500) }), 0],
+  ["another condition", about("Ready"), undefined],
+  ["taken back already", about("DisruptionTarget", { status: "False" }), undefined],
+  ["by its kubelet: may take long", about("DisruptionTarget", { reason: "TerminationByKubelet" }), undefined],
+  ["it goes", about("DisruptionTarget", {}, { deleting: true }), undefined],
+  [
+    "it is over",
+    { ...about("DisruptionTarget"), status: { ...about("DisruptionTarget").status, phase: "Failed" } },
+    undefined,
+  ],
+] as const)
+  test(`budget: a disruption that didn't come is taken back: ${why}`, () =>
+    assert.equal(staleInMs(pod, testNow), expected));
+
 test("budget: in doubt nothing may be evicted", () => {
   const status = failSafe(budget({}, { disruptionsAllowed: 3, currentHealthy: 3 }), "why", testNow);
   assert.equal(status.disruptionsAllowed, 0);
@@ -49,6 +83,15 @@ test("budget: in doubt nothing may be evicted", () => {
 });
 
 test("budget: a selector as upstream prints it", () => {
+  assert.equal(
+    printSelector({
+      matchExpressions: [
+        { key: "k", operator: "In", values: ["a", "b"] },
+        { key: "l", operator: "Exists" },
+      ],
+    }),
+    "&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:k,Operator:In,Values:[a b],},LabelSelectorRequirement{Key:l,Operator:Exists,Values:[],},},}",
+  );
   assert.equal(
     printSelector({ matchLabels: { b: "2", a: "1" } }),
     "&LabelSelector{MatchLabels:map[string]string{a: 1,b: 2,},MatchExpressions:[]LabelSelectorRequirement{},}",

@@ -102,7 +102,20 @@ export const garbageCollector: Controller = defineController({
           : undefined;
       });
 
-    const removeOwners = (identity: Identity, uids: readonly string[]) =>
+    /** Without reading first where the server can patch lists by key, which it can for all kinds but custom ones. */
+    async function removeOwners(identity: Identity, uids: readonly string[]): Promise<void> {
+      const ownerReferences = uids.map((uid) => ({ $patch: "delete", uid }));
+      try {
+        const patch = { metadata: { uid: identity.uid, ownerReferences } };
+        await clientOf(identity).patch(identity.name, patch, { type: "strategic" });
+      } catch (error) {
+        if (isStatusError(error, "NotFound")) return;
+        if (!isStatusError(error, "UnsupportedMediaType")) throw error;
+        await removeOwnersOfCustom(identity, uids);
+      }
+    }
+
+    const removeOwnersOfCustom = (identity: Identity, uids: readonly string[]) =>
       change(identity, ({ metadata }) => {
         const { ownerReferences = [] } = metadata ?? {};
         const kept = ownerReferences.filter(({ uid }) => !uids.includes(uid));
