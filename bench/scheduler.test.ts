@@ -8,6 +8,6 @@ test("bench scheduler: runs, with a result in every line", () => {
     encoding: "utf8",
   });
   const lines = output.trim().split("\n");
-  assert.equal(lines.length, 3);
-  for (const line of lines) assert.match(line, / \d+ pods\/s stall \d+ ms$/);
+  assert.equal(lines.length, 7);
+  for (const line of lines) assert.match(line, / \d+ pods\/s, \d+ on one core, stall \d+ ms/);
 });

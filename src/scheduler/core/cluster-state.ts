@@ -39,6 +39,10 @@ export class ClusterState {
   readonly #assumed = new Set<string>();
   /** How many nodes have an image. */
   readonly #imageNodes = new Map<string, number>();
+  /** How many nodes keep pods away by taint, discourage them, or are cordoned: of rules about what no node has nothing is asked. */
+  tainted = 0;
+  discouraging = 0;
+  cordoned = 0;
   #order: readonly NodeInfo[] | undefined;
   readonly #counts = new PodCounts();
   /** Nodes with pods that have wishes about other pods; few in most clusters. */
@@ -82,9 +86,9 @@ export class ClusterState {
   setNode(node: DeepReadonly<Node>): NodeInfo {
     const info = this.#info(node.metadata.name ?? "");
     const zone = info.node && zoneOf(info);
-    this.#countImages(info, -1);
+    this.#countNode(info, -1);
     info.setNode(node);
-    this.#countImages(info, 1);
+    this.#countNode(info, 1);
     if (zone !== zoneOf(info)) this.#order = undefined;
     return info;
   }
@@ -92,7 +96,7 @@ export class ClusterState {
   removeNode(name: string): void {
     const info = this.#infos.get(name);
     if (!info) return;
-    this.#countImages(info, -1);
+    this.#countNode(info, -1);
     info.setNode(undefined);
     this.#order = undefined;
     this.#dropIfEmpty(info);
@@ -127,7 +131,14 @@ export class ClusterState {
     return this.#nodeOfPod.get(uid)?.pods.get(uid);
   }
 
-  /** Counts a pod on a node. Whoever only tries what would be puts things back before the next event. */
+  /** Has a pod on a node or off it, only for what rules ask of the node; whoever does puts it back before the next event. */
+  pretend(pod: PodInfo, node: NodeInfo, by: 1 | -1): void {
+    if (by === 1) node.addPod(pod);
+    else node.removePod(pod.uid);
+    for (const { key } of pod.claims) add(this.#claimUsers, key, by);
+  }
+
+  /** Counts a pod on a node. */
   place(pod: PodInfo, nodeName: string): void {
     if (this.#nodeOfPod.has(pod.uid)) this.takeOff(pod.uid);
     const node = this.#info(nodeName);
@@ -210,7 +221,10 @@ export class ClusterState {
     if (!info.node && info.pods.size === 0) this.#infos.delete(info.name);
   }
 
-  #countImages(info: NodeInfo, sign: 1 | -1): void {
+  #countNode(info: NodeInfo, sign: 1 | -1): void {
+    if (info.hardTaints.length > 0) this.tainted += sign;
+    if (info.softTaints.length > 0) this.discouraging += sign;
+    if (info.isUnschedulable) this.cordoned += sign;
     for (const image of info.images.keys()) add(this.#imageNodes, image, sign);
   }
 }

@@ -53,36 +53,48 @@ test("fit check: after pods moved it says what one made anew says, and all is as
     makePod(name, { requests: { cpu: "100m" }, labels: { app: `a${random(3)}` }, spec: randomSpec() });
 
   for (let round = 0; round < 200; round++) {
-    const state = new ClusterState();
-    for (let index = 0; index < 5; index++) {
+    const nodes = Array.from({ length: 5 }, (_, index) => {
       const labels = index === 4 ? undefined : { [zone]: `z${index % 2}` };
-      state.setNode(makeNode(`n${index}`, { labels, allocatable: { cpu: "500m" } }));
-    }
-    const placed = Array.from({ length: random(12) }, (_, index) => {
-      const pod = randomPod(`p${index}`);
-      return state.setPod({ ...pod, spec: { containers: [], ...pod.spec, nodeName: `n${random(5)}` } });
+      return makeNode(`n${index}`, { labels, allocatable: { cpu: "500m" } });
     });
+    const pods = Array.from({ length: random(12) }, (_, index) => {
+      const pod = randomPod(`p${index}`);
+      return { ...pod, spec: { containers: [], ...pod.spec, nodeName: `n${random(5)}` } };
+    });
+    const stateWith = (placed: readonly Pod[]) => {
+      const state = new ClusterState();
+      for (const node of nodes) state.setNode(node);
+      for (const pod of placed) state.setPod(pod);
+      return state;
+    };
     const pod = createPodInfo(randomPod("new"));
-    const verdicts = (fit = createFitCheck(defaultProfile.filters, { pod, state })) =>
+    const verdicts = (state: ClusterState, fit = createFitCheck(defaultProfile.filters, { pod, state })) =>
       state.nodes.map((node) => fit.check(node)?.reasons.join() ?? "fits");
-    const before = verdicts();
+    const anew = (placed: ReadonlySet<Pod>) => verdicts(stateWith([...placed]));
+    const state = stateWith(pods);
+    const before = verdicts(state);
     const fit = createFitCheck(defaultProfile.filters, { pod, state });
     const undo: (() => void)[] = [];
-    for (const other of placed) {
-      const node = state.node(other.pod.spec?.nodeName ?? "");
-      if (!node || random(2) === 0) continue;
+    const left = new Set<Pod>(pods);
+    for (const each of pods) {
+      const node = state.node(each.spec.nodeName);
+      const other = state.pod(each.metadata.uid ?? "");
+      if (!node || !other || random(2) === 0) continue;
       fit.takeOff(other, node);
+      left.delete(each);
       undo.push(() => fit.place(other, node));
-      assert.deepEqual(verdicts(fit), verdicts(), `seed ${seed}, round ${round}: without ${other.name}`);
+      assert.deepEqual(verdicts(state, fit), anew(left), `seed ${seed}, round ${round}: without ${other.name}`);
     }
     // Without wishes of its own: a rule that had nothing to say keeps silent about those.
-    const guest = createPodInfo(makePod("guest", { requests: { cpu: "100m" }, labels: { app: `a${random(3)}` } }));
+    const guest = makePod("guest", { requests: { cpu: "100m" }, labels: { app: `a${random(3)}` } });
     const [node] = state.nodes;
     assert.ok(node);
-    fit.place(guest, node);
-    undo.push(() => fit.takeOff(guest, node));
-    assert.deepEqual(verdicts(fit), verdicts(), `seed ${seed}, round ${round}: with a guest`);
+    const info = createPodInfo(guest);
+    fit.place(info, node);
+    undo.push(() => fit.takeOff(info, node));
+    left.add({ ...guest, spec: { containers: [], ...guest.spec, nodeName: node.name } });
+    assert.deepEqual(verdicts(state, fit), anew(left), `seed ${seed}, round ${round}: with a guest`);
     for (const back of undo.reverse()) back();
-    assert.deepEqual(verdicts(fit), before, `seed ${seed}, round ${round}: back`);
+    assert.deepEqual(verdicts(state, fit), before, `seed ${seed}, round ${round}: back`);
   }
 });

@@ -60,8 +60,7 @@ export function createFitCheck(
   }
 
   function move(other: PodInfo, node: NodeInfo, by: 1 | -1): void {
-    if (by === 1) state.place(other, node.name);
-    else state.takeOff(other.uid);
+    state.pretend(other, node, by);
     for (const update of updates) update(other, node, by);
   }
 

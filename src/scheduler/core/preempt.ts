@@ -62,9 +62,10 @@ export function preempt(
     const wanted = candidatesWanted(resolvable.length, candidates);
     const offset = Math.floor(random() * resolvable.length);
     const fit = createFitCheck(filters, { pod, state });
+    const budgets = createBudgets(state);
     for (let index = 0; index < resolvable.length; index++) {
       const node = resolvable[(offset + index) % resolvable.length] as NodeInfo; // in range
-      const found = selectVictims(pod, node, { state, fit, now });
+      const found = selectVictims(pod, node, { fit, budgets, now });
       if ("reasons" in found) reject(found, 1);
       else if (found.violations === 0) good.push(found);
       else if (violating.length < wanted) violating.push(found);
@@ -105,9 +106,10 @@ function isBeingPreempted({ pod }: PodInfo): boolean {
 function selectVictims(
   pod: PodInfo,
   node: NodeInfo,
-  { state, fit, now }: { state: ClusterState; fit: FitCheck; now: number },
+  { fit, budgets, now }: { fit: FitCheck; budgets: Budgets; now: number },
 ): Candidate | Rejection {
-  const lower = [...node.pods.values()].filter(({ priority }) => priority < pod.priority);
+  const lower: PodInfo[] = [];
+  for (const each of node.pods.values()) if (each.priority < pod.priority) lower.push(each);
   if (lower.length === 0) return noVictims;
   lower.sort((a, b) => byImportance(a, b, now));
   const removed = new Set(lower);
@@ -115,7 +117,7 @@ function selectVictims(
   try {
     const reason = fit.check(node);
     if (reason) return reason;
-    const overdrawing = findOverdrawing(lower, state);
+    const overdrawing = findOverdrawing(lower, budgets);
     const victims: PodInfo[] = [];
     let violations = 0;
     const spare = (each: PodInfo) => {
@@ -137,10 +139,17 @@ function selectVictims(
   }
 }
 
-/** Those that would exceed what their budgets allow if all were removed in this order. */
-function findOverdrawing(pods: readonly PodInfo[], { objects }: ClusterState): ReadonlySet<PodInfo> {
-  const budgets = new Map<string, { allowed: number; covers: (pod: PodInfo) => boolean }[]>();
-  const of = (namespace: string) =>
+interface Budget {
+  readonly allowed: number;
+  covers(pod: PodInfo): boolean;
+}
+
+type Budgets = (namespace: string) => readonly Budget[];
+
+/** Read once for a search. */
+function createBudgets({ objects }: ClusterState): Budgets {
+  const found = new Map<string, readonly Budget[]>();
+  const read = (namespace: string): readonly Budget[] =>
     objects.budgets(namespace).map(({ spec, status }) => {
       const selector = compileSelector(spec?.selector);
       const isVoid = selector.nothing || selector.everything;
@@ -149,13 +158,27 @@ function findOverdrawing(pods: readonly PodInfo[], { objects }: ClusterState): R
         !isVoid && selector.matches(pod.metadata.labels) && status?.disruptedPods?.[name] === undefined;
       return { allowed: status?.disruptionsAllowed ?? 0, covers };
     });
+  return (namespace) => {
+    const budgets = found.get(namespace) ?? read(namespace);
+    found.set(namespace, budgets);
+    return budgets;
+  };
+}
+
+const nobody: ReadonlySet<PodInfo> = new Set();
+
+/** Those that would exceed what their budgets allow if all were removed in this order. */
+function findOverdrawing(pods: readonly PodInfo[], budgets: Budgets): ReadonlySet<PodInfo> {
+  if (pods.every(({ namespace }) => budgets(namespace).length === 0)) return nobody;
+  const left = new Map<Budget, number>();
   const found = new Set<PodInfo>();
   for (const pod of pods) {
     if (Object.keys(pod.pod.metadata.labels ?? {}).length === 0) continue;
-    const own = budgets.get(pod.namespace) ?? of(pod.namespace);
-    budgets.set(pod.namespace, own);
-    for (const budget of own) {
-      if (budget.covers(pod) && --budget.allowed < 0) found.add(pod);
+    for (const budget of budgets(pod.namespace)) {
+      if (!budget.covers(pod)) continue;
+      const rest = (left.get(budget) ?? budget.allowed) - 1;
+      left.set(budget, rest);
+      if (rest < 0) found.add(pod);
     }
   }
   return found;

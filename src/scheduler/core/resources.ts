@@ -20,6 +20,7 @@ export function addResources(to: Resources, from: Resources, sign: 1 | -1 = 1): 
   to.milliCpu += sign * from.milliCpu;
   to.memory += sign * from.memory;
   to.ephemeralStorage += sign * from.ephemeralStorage;
+  if (from.others.size === 0) return;
   for (const [name, amount] of from.others) to.others.set(name, (to.others.get(name) ?? 0) + sign * amount);
 }
 

@@ -48,6 +48,11 @@ function* wantedOf({ milliCpu, memory, ephemeralStorage, others }: Resources): I
   for (const entry of others) if (entry[1] > 0) yield entry;
 }
 
+function simpleRejection(missing: number): Rejection {
+  const reasons = ["Too many pods", "Insufficient cpu", "Insufficient memory"];
+  return rejection((missing & 8) === 0, ...reasons.filter((_, bit) => missing & (1 << bit)));
+}
+
 export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups }: FitArguments): FilterPlugin {
   const isIgnored = (name: string) =>
     isExtended(name) &&
@@ -72,16 +77,24 @@ export function createNodeResourcesFit({ ignoredResources, ignoredResourceGroups
       const isSimple = wants.every(([name]) => name === "cpu" || name === "memory");
       // Few combinations occur, and many nodes share one.
       const rejections = new Map<string, Rejection>();
+      const simple: (Rejection | undefined)[] = [];
       return {
         filter(node) {
           const { pods, allocatable, requested } = node;
-          // Nearly all nodes and pods; without a loop.
-          const fits =
-            isSimple &&
-            pods.size < allocatable.pods &&
-            (milliCpu === 0 || milliCpu <= allocatable.milliCpu - requested.milliCpu) &&
-            (memory === 0 || memory <= allocatable.memory - requested.memory);
-          if (fits) return undefined;
+          if (isSimple) {
+            // Nearly all nodes and pods: what is missing, in bits, and whether removing pods helps, without a loop.
+            let missing = pods.size < allocatable.pods ? 0 : 1;
+            if (milliCpu > 0 && milliCpu > allocatable.milliCpu - requested.milliCpu) {
+              missing |= milliCpu > allocatable.milliCpu ? 10 : 2;
+            }
+            if (memory > 0 && memory > allocatable.memory - requested.memory) {
+              missing |= memory > allocatable.memory ? 12 : 4;
+            }
+            if (missing === 0) return undefined;
+            const known = simple[missing] ?? simpleRejection(missing);
+            simple[missing] = known;
+            return known;
+          }
           const missing = wants.filter(
             ([name, amount]) =>
               amount > amountOf(allocatable, name) - amountOf(requested, name) && !isDevice(name, node),

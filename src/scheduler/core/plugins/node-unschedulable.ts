@@ -7,8 +7,8 @@ const cordon = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" }
 /** `kubectl cordon`. */
 export const nodeUnschedulable: FilterPlugin = {
   name: "NodeUnschedulable",
-  prepare({ pod }) {
-    if (isTolerated(cordon, pod.spec?.tolerations)) return undefined;
+  prepare({ pod }, state) {
+    if (state.cordoned === 0 || isTolerated(cordon, pod.spec?.tolerations)) return undefined;
     return { filter: ({ isUnschedulable }) => (isUnschedulable ? unschedulable : undefined) };
   },
   events: ["node-added", "node-updated"],

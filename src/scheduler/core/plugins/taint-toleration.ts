@@ -6,7 +6,8 @@ const untolerated = rejection(false, "node(s) had untolerated taint(s)");
 
 export const taintTolerationFilter: FilterPlugin = {
   name: "TaintToleration",
-  prepare({ pod }) {
+  prepare({ pod }, state) {
+    if (state.tainted === 0) return undefined;
     const tolerations = pod.spec?.tolerations;
     return {
       filter: ({ hardTaints }) =>
@@ -24,8 +25,8 @@ export const taintTolerationFilter: FilterPlugin = {
 export const taintTolerationScore: ScorePlugin = {
   name: "TaintToleration",
   weight: 3,
-  prepare({ pod }, _state, nodes) {
-    if (nodes.every(({ softTaints }) => softTaints.length === 0)) return undefined;
+  prepare({ pod }, state) {
+    if (state.discouraging === 0) return undefined;
     const tolerations = pod.spec?.tolerations?.filter(({ effect }) => !effect || effect === "PreferNoSchedule");
     return {
       score: ({ softTaints }) => softTaints.filter((taint) => !isTolerated(taint, tolerations)).length,
