@@ -10,6 +10,7 @@ import { clusterRoleAggregationController } from "./cluster-role-aggregation/con
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
+import { deviceTaintEvictionController } from "./device-taint-eviction/controller.ts";
 import { disruptionController } from "./disruption/controller.ts";
 import { endpointSliceController } from "./endpoint-slice/controller.ts";
 import { endpointSliceMirroringController } from "./endpoint-slice-mirroring/controller.ts";
@@ -71,6 +72,7 @@ export const controllers: readonly Controller[] = [
   horizontalPodAutoscalerController,
   resourceQuotaController,
   resourceClaimController,
+  deviceTaintEvictionController,
   persistentVolumeBinder,
   claimProtectionController,
   volumeProtectionController,

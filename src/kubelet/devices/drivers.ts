@@ -157,7 +157,8 @@ export class Drivers implements PluginHandler {
     try {
       await client.resource("resource.k8s.io/v1/resourceslices").deleteCollection({}, { fieldSelector });
     } catch (error) {
-      if (!isStatusError(error, "NotFound")) log.warn("slices of drivers that are gone could not be deleted", { driver, error });
+      if (!isStatusError(error, "NotFound"))
+        log.warn("slices of drivers that are gone could not be deleted", { driver, error });
     }
   }
 
