@@ -129,7 +129,7 @@ function ownSlices(node: string, attributes: Attributes): Answer {
     return no(
       "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
     );
-  if (selects(attributes, "nodeName", node)) return allowed;
+  if (selects(attributes, "spec.nodeName", node)) return allowed;
   return no("can only list/watch/deletecollection resourceslices with nodeName field selector");
 }
 
