@@ -4,7 +4,7 @@ import { FakeClock } from "#base";
 import { planClaims } from "./claim.ts";
 import { Expectations } from "./expectations.ts";
 import { testPod, testReplicaSet } from "./fixture.ts";
-import { contentHash, safeEncode } from "./hash.ts";
+import { bytesHash, contentHash, goJson, safeEncode } from "./hash.ts";
 import { inBatches } from "./in-batches.ts";
 import { shareOf } from "./int-or-percent.ts";
 import { templatePatch } from "./revisions.ts";
@@ -55,6 +55,36 @@ test("hash: members in any order hash alike, collisions change it, the alphabet 
   assert.notEqual(contentHash({ a: 1, b: { c: [1] } }, 0), hash);
   assert.match(hash, /^[bcdfghjklmnpqrstvwxz2456789]+$/);
   assert.equal(safeEncode("0123456789"), "456789bcdf");
+});
+
+test("hash: a revision of a stateful set has the very name kube-controller-manager 1.36.3 gives it", () => {
+  const container = {
+    env: [{ name: "A", value: "é\u2028" }],
+    image: "i",
+    imagePullPolicy: "Always",
+    livenessProbe: {
+      failureThreshold: 3,
+      httpGet: { path: "/", port: "http", scheme: "HTTP" },
+      periodSeconds: 10,
+      successThreshold: 1,
+      timeoutSeconds: 1,
+    },
+    name: "c",
+    resources: { limits: { cpu: "500m", memory: "1Gi" } },
+    terminationMessagePath: "/dev/termination-log",
+    terminationMessagePolicy: "File",
+  };
+  const spec = {
+    volumes: [{ emptyDir: {}, name: "v" }],
+    containers: [container],
+    dnsPolicy: "ClusterFirst",
+    restartPolicy: "Always",
+    schedulerName: "default-scheduler",
+    securityContext: {},
+    terminationGracePeriodSeconds: 30,
+  };
+  const metadata = { labels: { app: "s" }, annotations: { html: "<&>" } };
+  assert.equal(bytesHash(`${goJson(templatePatch({ metadata, spec }))}0`), "f8657c64f");
 });
 
 test("claims: adopts matching orphans, releases own that no longer match, leaves others' alone", () => {
