@@ -94,3 +94,20 @@ test("work queue: delayed keys come in order of time, the earliest time counts",
   stop.abort();
   await done;
 });
+
+test("work queue: a clock that is set back holds up nothing", async () => {
+  const fake = new FakeClock();
+  let setBackMs = 0;
+  const clock = { now: () => fake.now() - setBackMs, precise: fake.now, after: fake.after.bind(fake) };
+  const queue = createWorkQueue({ clock });
+  const stop = new AbortController();
+  const seen: string[] = [];
+  const done = queue.run(stop.signal, { concurrency: 1, work: async (key) => void seen.push(key) });
+  queue.addAfter("a", 1000);
+  setBackMs = 3_600_000;
+  fake.advance(1000);
+  await settle();
+  assert.deepEqual(seen, ["a"]);
+  stop.abort();
+  await done;
+});

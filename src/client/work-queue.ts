@@ -2,7 +2,7 @@
  * Keys waiting for work, with the semantics of client-go's workqueue: a key is queued at most once, a key that is being worked on
  * and added again is worked on once more afterwards, and failures come back later and later (5 ms doubling to 1000 s).
  */
-import { type Clock, type Logger, type MetricRegistry, realClock, silentLogger } from "#base";
+import { type Clock, type Logger, type MetricRegistry, preciseNow, realClock, silentLogger } from "#base";
 import { isStatusError } from "#machinery";
 import { QueueMetrics } from "./queue-metrics.ts";
 import { TimerHeap } from "./timer-heap.ts";
@@ -50,11 +50,13 @@ export function createWorkQueue(options: WorkQueueOptions = {}): WorkQueue {
       wake();
     }
   }
-  const delayed = new TimerHeap(clock, add);
+  // A clock that is set back must not hold up retries, so delays are measured by one that isn't.
+  const now = preciseNow(clock);
+  const delayed = new TimerHeap({ now, after: clock.after.bind(clock) }, add);
 
   function addAfter(key: string, delayMs: number): void {
     if (delayMs <= 0) add(key);
-    else delayed.add(key, clock.now() + delayMs);
+    else delayed.add(key, now() + delayMs);
   }
 
   function addRateLimited(key: string): void {
