@@ -1,5 +1,5 @@
 /** Which volume a claim gets: the smallest that suffices, of those with the fewest access modes too many. Pure. */
-import { compareQuantities, compileLabelSelector } from "#machinery";
+import { compareQuantities, compileLabelSelector, quantityValue } from "#machinery";
 import { type Claim, capacityOf, classOf, isReservedFor, requestOf, type Volume } from "../lib/volumes.ts";
 
 const modeOf = ({ spec }: Claim | Volume): string => spec?.volumeMode ?? "Filesystem";
@@ -23,36 +23,44 @@ export function mismatch(volume: Volume, claim: Claim): string | undefined {
   return allows(volume, claim) ? undefined : "incompatible accessMode";
 }
 
-/** `isDelayed`: the scheduler will choose; only a volume that is reserved for the claim is taken before. */
-export function findMatch(claim: Claim, volumes: readonly Volume[], isDelayed: boolean): Volume | undefined {
-  const groups = new Map<string, Volume[]>();
-  for (const volume of volumes) {
-    if (!allows(volume, claim)) continue;
-    const modes = [...new Set(accessOf(volume))].sort().join();
-    const group = groups.get(modes);
-    if (group) group.push(volume);
-    else groups.set(modes, [volume]);
+interface Facts {
+  readonly modes: string;
+  readonly modesCount: number;
+  readonly bytes: number;
+}
+/** A volume is looked at by every claim of its class. */
+const known = new WeakMap<Volume, Facts>();
+function factsOf(volume: Volume): Facts {
+  let facts = known.get(volume);
+  if (!facts) {
+    const modes = [...new Set(accessOf(volume))].sort();
+    facts = { modes: modes.join(), modesCount: modes.length, bytes: quantityValue(capacityOf(volume)) };
+    known.set(volume, facts);
   }
-  const sizeOf = (modes: string) => modes.split(",").length;
-  for (const [, group] of [...groups].sort(([a], [b]) => sizeOf(a) - sizeOf(b))) {
-    const found = bestOf(claim, group, isDelayed);
-    if (found) return found;
-  }
-  return undefined;
+  return facts;
 }
 
-function bestOf(claim: Claim, volumes: readonly Volume[], isDelayed: boolean): Volume | undefined {
+/**
+ * The best of each group of volumes with the same access modes; of these the one with the fewest. What is reserved for the claim is best,
+ * but only in its group. `isDelayed`: the scheduler will choose; only a volume that is reserved for the claim is taken before.
+ */
+export function findMatch(claim: Claim, volumes: readonly Volume[], isDelayed: boolean): Volume | undefined {
   const selector = claim.spec?.selector && compileLabelSelector(claim.spec.selector);
-  let best: Volume | undefined;
+  const bytes = quantityValue(requestOf(claim));
+  const best = new Map<string, { volume: Volume; isReserved: boolean }>();
   for (const volume of volumes) {
+    const facts = factsOf(volume);
+    if (facts.bytes < bytes || volume.metadata.deletionTimestamp || !allows(volume, claim)) continue;
     const isReserved = isReservedFor(volume, claim);
-    if (volume.spec?.claimRef && !isReserved) continue;
-    if (volume.metadata.deletionTimestamp || !isLarge(volume, claim) || differInMode(claim, volume)) continue;
-    if (attributesOf(volume) !== attributesOf(claim)) continue;
-    if (isReserved) return volume;
-    if (isDelayed || volume.status?.phase !== "Available" || classOf(volume) !== classOf(claim)) continue;
-    if (selector && !selector.matches(volume.metadata.labels ?? {})) continue;
-    if (!best || compareQuantities(capacityOf(volume), capacityOf(best)) < 0) best = volume;
+    if (!isReserved) {
+      if (volume.spec?.claimRef || isDelayed || volume.status?.phase !== "Available") continue;
+      if (classOf(volume) !== classOf(claim) || (selector && !selector.matches(volume.metadata.labels ?? {}))) continue;
+    }
+    if (differInMode(claim, volume) || attributesOf(volume) !== attributesOf(claim)) continue;
+    const found = best.get(facts.modes);
+    if (!found || (!found.isReserved && (isReserved || facts.bytes < factsOf(found.volume).bytes)))
+      best.set(facts.modes, { volume, isReserved });
   }
-  return best;
+  const all = [...best.values()].map(({ volume }) => volume);
+  return all.sort((a, b) => factsOf(a).modesCount - factsOf(b).modesCount)[0];
 }
