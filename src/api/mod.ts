@@ -32,6 +32,8 @@ export { contentOf, derTag, readDer, readInside, writeDer } from "./certificates
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";
 export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/mandatory.ts";
 export { type PodReferences, podReferences, volumeSecrets } from "./pod-spec/references.ts";
+export { compareVersions, readVersion, type SemanticVersion } from "./coordination/semantic-version.ts";
+export { coordinatedKinds } from "./coordination/lease.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
 export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";
 export * from "./local-path.ts";

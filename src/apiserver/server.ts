@@ -63,6 +63,8 @@ export interface ApiServerOptions extends ServiceNetworkOptions {
   readonly eventSeconds?: number | undefined;
   /** Offers CBOR (feature gate CBORServingAndStorage); off by default, as upstream. */
   readonly cbor?: boolean | undefined;
+  /** Versions (`apps/v1`) that are served, or not, other than by default. */
+  readonly versions?: ReadonlyMap<string, boolean> | undefined;
   /** Deletes what can't be read when asked to (feature gate AllowUnsafeMalformedObjectDeletion); off by default, as upstream. */
   readonly unsafeDeletion?: boolean | undefined;
   /** Extension servers are reached by endpoint instead of the cluster address of their Service: no service proxy runs on this machine. */
@@ -131,9 +133,18 @@ const closeGraceMs = 2_000;
 export function createApiServer(options: ApiServerOptions, dependencies: ApiServerDependencies): ApiServer {
   const { store, clock, log, authenticator, authorizer, facts } = dependencies;
   const kinds = withServiceFamilies(dependencies.kinds, familiesOf(options.serviceCidr));
+  const isServed = ({
+    group,
+    version,
+    servedByDefault,
+  }: {
+    group: string;
+    version: string;
+    servedByDefault: boolean;
+  }) => options.versions?.get(group === "" ? version : `${group}/${version}`) ?? servedByDefault;
   const table = builtInResources({
-    groupVersions: facts.groupVersions().filter(({ servedByDefault }) => servedByDefault),
-    resources: facts.resources().filter(({ servedByDefault }) => servedByDefault),
+    groupVersions: facts.groupVersions().filter(isServed),
+    resources: facts.resources().filter(isServed),
     kinds,
     typeOf: facts.typeOf,
   });

@@ -6,7 +6,7 @@ import type { FlagSpecs, FlagValues, Logger } from "#base";
 import { aggregatorFlags, readAggregatorFlags } from "./aggregator-flags.ts";
 import { auditFlags, readAuditFlags } from "./audit-flags.ts";
 import { encryptionFlags, readEncryptionFlags } from "./encryption-flags.ts";
-import { featureGateFlags, readFeatureGates } from "./feature-gates.ts";
+import { featureGateFlags, readFeatureGates, readRuntimeConfig } from "./feature-gates.ts";
 import type { ControlPlaneOptions } from "./control-plane.ts";
 import { readSecurityFlags, securityFlags } from "./security-flags.ts";
 import { readServiceFlags, serviceFlags } from "./service-flags.ts";
@@ -26,7 +26,10 @@ export async function readApiFlags(
   values: FlagValues<typeof apiFlags> & { readonly "cluster-domain": string },
   log: Logger,
 ): Promise<
-  Pick<ControlPlaneOptions, "security" | "audit" | "encryption" | "aggregator" | "features" | "traffic" | "services">
+  Pick<
+    ControlPlaneOptions,
+    "security" | "audit" | "encryption" | "aggregator" | "features" | "versions" | "traffic" | "services"
+  >
 > {
   return {
     security: await readSecurityFlags(values, {
@@ -34,6 +37,7 @@ export async function readApiFlags(
       warn: (text) => log.warn(text),
     }),
     features: readFeatureGates(values["feature-gates"], (text) => log.warn(text)),
+    versions: readRuntimeConfig(values["runtime-config"]),
     aggregator: await readAggregatorFlags(values),
     audit: await readAuditFlags(values, (text) => log.warn(text)),
     encryption: await readEncryptionFlags(values),

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
 import path from "node:path";
-import { facts, kinds, type RequestUser } from "#api";
+import { coordinatedKinds, facts, kinds, type RequestUser } from "#api";
 import {
   type ApiServer,
   type AuditOptions,
@@ -54,6 +54,8 @@ export interface ControlPlaneOptions {
   readonly advertiseAddress: string;
   readonly aggregator?: AggregatorSettings;
   readonly features?: FeatureGates | undefined;
+  /** Versions that are served, or not, other than by default. */
+  readonly versions?: ReadonlyMap<string, boolean> | undefined;
   /** Beside those of a file. */
   readonly staticTokens?: ReadonlyMap<string, RequestUser>;
   /** What the flags say; without it everything as it is by default. */
@@ -135,6 +137,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     clock,
     log,
   });
+  // Without the version of the candidates there is nothing to elect among; as upstream, one doesn't turn on the other.
+  const isCoordinated =
+    Boolean(options.features?.coordinatedElection) && options.versions?.get("coordination.k8s.io/v1beta1") === true;
   const metrics = new MetricRegistry();
   const endMetrics = collectProcess(metrics);
   const server = createApiServer(
@@ -149,13 +154,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       aggregatorRouting: options.aggregator?.byEndpoints ?? false,
       cbor: options.features?.cbor,
       unsafeDeletion: options.features?.unsafeDeletion,
+      versions: options.versions,
     },
     {
       store,
       clock,
       log,
       facts: resourceMetrics?.withResourceMetrics(facts) ?? facts,
-      kinds: [...kinds, ...(resourceMetrics?.metricKinds ?? [])],
+      kinds: [...(isCoordinated ? coordinatedKinds(kinds) : kinds), ...(resourceMetrics?.metricKinds ?? [])],
       metrics,
       audit,
       ...(encryption && { checks: encryptionChecks(encryption, options.encryption) }),
@@ -180,6 +186,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       descriptions,
     },
   );
+  let elections: Promise<void> | undefined;
   const compaction = runCompaction(store, { signal: stop.signal, clock, log });
   let keeping: Keeping | undefined;
   let closing: Promise<void> | undefined;
@@ -191,7 +198,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await server.close();
       streaming.close();
       endMetrics();
-      await compaction;
+      await Promise.all([compaction, elections]);
       await store.close();
       encryption?.close();
     })();
@@ -228,6 +235,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       kept.refresh();
     };
     follow?.({ security, setClientAuthorities, clock, log, signal: stop.signal });
+    if (isCoordinated) {
+      const { runElections } = await import("./elections.ts");
+      elections = runElections(createClient(self), { clock, log, signal: stop.signal });
+    }
     const { port } = await server.listen({ host: options.bindAddress, port: options.port });
     return {
       server,

@@ -1,4 +1,5 @@
 /** `--feature-gates`, under upstream's names: only those that change something here. */
+import { facts } from "#api";
 import type { FlagSpecs } from "#base";
 import { CommandError } from "./command.ts";
 
@@ -6,13 +7,19 @@ export const featureGateFlags = {
   "feature-gates": {
     type: "strings",
     value: "NAME=BOOL",
-    help: "Alpha and beta features: CBORServingAndStorage=true offers application/cbor, AllowUnsafeMalformedObjectDeletion=true deletes objects that can't be read. Others have no effect and are warned about.",
+    help: "Alpha and beta features: CBORServingAndStorage=true offers application/cbor, AllowUnsafeMalformedObjectDeletion=true deletes objects that can't be read, CoordinatedLeaderElection=true elects among LeaseCandidates. Others have no effect and are warned about.",
+  },
+  "runtime-config": {
+    type: "strings",
+    value: "GROUP/VERSION=BOOL",
+    help: "Versions of the API that are served, or not, other than by default: coordination.k8s.io/v1beta1=true.",
   },
 } as const satisfies FlagSpecs;
 
 export interface FeatureGates {
   readonly cbor: boolean;
   readonly unsafeDeletion: boolean;
+  readonly coordinatedElection: boolean;
 }
 
 /** As Go's strconv.ParseBool. */
@@ -24,16 +31,33 @@ const booleans = new Map<string, boolean>([
 export function readFeatureGates(gates: readonly string[], warn: (text: string) => void): FeatureGates {
   let cbor = false;
   let unsafeDeletion = false;
+  let coordinatedElection = false;
   for (const gate of gates) {
-    const [name = "", text] = gate.split("=", 2).map((part) => part.trim());
-    if (text === undefined)
-      throw new CommandError(`--feature-gates: missing bool value for ${name}; expected NAME=true`);
-    const value = booleans.get(text);
-    if (value === undefined)
-      throw new CommandError(`--feature-gates: invalid value of ${name}=${text}; expected a bool`);
+    const [name, value] = readPair("feature-gates", gate);
     if (name === "CBORServingAndStorage") cbor = value;
     else if (name === "AllowUnsafeMalformedObjectDeletion") unsafeDeletion = value;
+    else if (name === "CoordinatedLeaderElection") coordinatedElection = value;
     else warn(`--feature-gates: ${name} has no effect here`);
   }
-  return { cbor, unsafeDeletion };
+  return { cbor, unsafeDeletion, coordinatedElection };
+}
+
+function readPair(flag: string, pair: string): [name: string, value: boolean] {
+  const [name = "", text] = pair.split("=", 2).map((part) => part.trim());
+  if (text === undefined) throw new CommandError(`--${flag}: missing bool value for ${name}; expected NAME=true`);
+  const value = booleans.get(text);
+  if (value === undefined) throw new CommandError(`--${flag}: invalid value of ${name}=${text}; expected a bool`);
+  return [name, value];
+}
+
+/** Which versions are served, or not, other than by default. */
+export function readRuntimeConfig(pairs: readonly string[]): ReadonlyMap<string, boolean> {
+  const known = new Set(facts.groupVersions().map(({ groupVersion }) => groupVersion));
+  return new Map(
+    pairs.map((pair) => {
+      const [name, value] = readPair("runtime-config", pair.includes("=") ? pair : `${pair}=true`);
+      if (!known.has(name)) throw new CommandError(`--runtime-config: unknown api version ${name}`);
+      return [name, value];
+    }),
+  );
 }

@@ -1,7 +1,7 @@
 /** `--leader-elect…`, under upstream's names, and running something only while leading. */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { type Clock, FlagError, type FlagSpecs, type FlagValues, type Logger } from "#base";
+import { type Clock, FlagError, type FlagSpecs, type FlagValues, type Logger, parseFlags } from "#base";
 import { type Client, createEventRecorder, createLeaderElection } from "#client";
 
 export const leaderFlags = {
@@ -39,6 +39,8 @@ export const leaderNameFlag = (name: string) =>
   }) as const satisfies FlagSpecs;
 
 export type LeaderValues = FlagValues<typeof leaderFlags>;
+
+export const leaderDefaults: LeaderValues = parseFlags(leaderFlags, { args: [], env: {} }).values;
 
 /** Others' clocks and requests may differ by this much: client-go's JitterFactor. */
 const jitter = 1.2;

@@ -4,3 +4,4 @@ export { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 export { dataLayout } from "./settings.ts";
 export { widened } from "./simulated.ts";
 export { kubernetesVersion } from "./version.ts";
+export { signersOf } from "./signing-flags.ts";

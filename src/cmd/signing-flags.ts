@@ -85,7 +85,7 @@ async function openSigner(part: Part, values: SigningValues, following: Followin
 }
 
 /** One authority for all that upstream signs for. */
-export function signersOf(signer: Omit<CertificateSigner, "durationMs">, durationMs: number) {
+export function signersOf(signer: Omit<CertificateSigner, "durationMs">, durationMs = yearMs) {
   const all: CertificateSigner = { durationMs, validUntil: signer.validUntil, sign: signer.sign };
   return new Map(Object.keys(signerFlags).map((name) => [name, all]));
 }

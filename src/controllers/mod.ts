@@ -1,3 +1,4 @@
 export { type Controllers, type ControllersOptions, createControllers } from "./create-controllers.ts";
 export type { CertificateSigner, Controller, ControllerContext, ControllerOptions, Loop } from "./lib/controller.ts";
+export { leaseCandidatesController } from "./lease-candidates/controller.ts";
 export { controllers } from "./registry.ts";

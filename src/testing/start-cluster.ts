@@ -7,16 +7,19 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Clock, type Logger, realClock, silentLogger } from "#base";
 import type { Node } from "#api";
-import { type Client, createInformers, type Informer } from "#client";
+import { createRequestSigner } from "#apiserver";
+import { type Client, createClient, createInformers, type Informer, type InformerSet } from "#client";
 import {
   type ControlPlane,
   dataLayout,
   kubernetesVersion,
+  signersOf,
   startControlPlane,
   widened,
   writeAdminKubeconfig,
 } from "#cmd";
 import { createControllers } from "#controllers";
+import type { Transport } from "#machinery";
 import { loadSimulatedNodes, type SimulatedNodes, type SimulatedNodesOptions } from "#kubelet";
 import { createScheduler } from "#scheduler";
 
@@ -27,8 +30,8 @@ export interface ClusterOptions {
   readonly nodes?: number | ({ readonly count: number } & Partial<Omit<SimulatedNodesOptions, "client" | "informers">>);
   /** Missing: when there are nodes. */
   readonly scheduler?: boolean;
-  /** Over those that suit a test. */
-  readonly controllers?: Partial<ControllerOptions>;
+  /** Over those that suit a test; false: none run. */
+  readonly controllers?: Partial<ControllerOptions> | false;
   readonly clock?: Clock;
   readonly log?: Logger;
   /** Of the API server; any free one when missing. */
@@ -44,6 +47,11 @@ export interface Cluster {
   readonly kubeconfigPath: string;
   readonly kubeconfig: string;
   readonly nodes: SimulatedNodes | undefined;
+  /** Once more, until the signal aborts: as another process would, whose requests go `through` that. */
+  runControllers(
+    signal: AbortSignal,
+    through?: (transport: Transport) => Transport,
+  ): { readonly informers: InformerSet; readonly done: Promise<unknown> };
   /** Ends everything and removes its folder. */
   close(): Promise<void>;
 }
@@ -84,28 +92,33 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     const admin = { name: "kubernetes-admin", groups: ["system:masters"] };
     const client = clientFor(admin);
 
-    const userAgent = "kube-controller-manager";
-    const manager = clientFor({ name: "system:kube-controller-manager", userAgent });
-    const informers = createInformers(manager, { clock, log });
-    const accounts = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
-    const controllers = createControllers({
-      informers,
-      clock,
-      log,
-      clientFor: (account) =>
-        account === undefined
-          ? manager
-          : clientFor({ name: `system:serviceaccount:kube-system:${account}`, groups: accounts, userAgent }),
-      options: {
-        clusterCidrs: [widened("10.244.0.0/16", given?.count ?? 0)],
-        serviceCidrs: ["10.96.0.0/16"],
-        rootCa: pki.authority.certificate,
-        legacyToken,
-        namespaceDelayMs: 0,
-        ...options.controllers,
-      },
-    });
-    parts.push(controllers.run(signal), informers.run(signal));
+    const runControllers: Cluster["runControllers"] = (life, through = (transport) => transport) => {
+      const userAgent = "kube-controller-manager";
+      const groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+      const as = (name: string, own: readonly string[] = []) =>
+        createClient(through(clientFor({ name, groups: own, userAgent }).transport));
+      const manager = as("system:kube-controller-manager");
+      const informers = createInformers(manager, { clock, log });
+      const controllers = createControllers({
+        informers,
+        clock,
+        log,
+        clientFor: (account) =>
+          account === undefined ? manager : as(`system:serviceaccount:kube-system:${account}`, groups),
+        options: {
+          clusterCidrs: [widened("10.244.0.0/16", given?.count ?? 0)],
+          serviceCidrs: ["10.96.0.0/16"],
+          rootCa: pki.authority.certificate,
+          legacyToken,
+          signers: signersOf(createRequestSigner(pki.authority)),
+          namespaceDelayMs: 0,
+          ...options.controllers,
+        },
+      });
+      return { informers, done: Promise.all([controllers.run(life), informers.run(life)]) };
+    };
+    const own = options.controllers === false ? undefined : runControllers(signal);
+    if (own) parts.push(own.done);
     if (options.scheduler ?? given !== undefined) {
       const schedulerClient = clientFor({ name: "system:kube-scheduler", userAgent: "kube-scheduler" });
       const seen = createInformers(schedulerClient, { clock, log });
@@ -123,7 +136,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       );
     if (nodes) parts.push(nodes.done);
     await nodes?.ready;
-    if (nodes) await schedulable(informers.of("v1/nodes"), nodes.names.length);
+    if (nodes && own) await schedulable(own.informers.of("v1/nodes"), nodes.names.length);
     return {
       client,
       clientFor,
@@ -131,6 +144,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       kubeconfigPath: layout.kubeconfig,
       kubeconfig: readFileSync(layout.kubeconfig, "utf8"),
       nodes,
+      runControllers,
       close,
     };
   } catch (error) {

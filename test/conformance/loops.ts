@@ -13,7 +13,7 @@ export type Loose = KubernetesObject & {
   readonly items: readonly Loose[];
 } & Record<string, unknown>;
 
-export interface Loops extends Pick<Cluster, "client" | "clientFor" | "nodes" | "close"> {
+export interface Loops extends Pick<Cluster, "client" | "clientFor" | "nodes" | "runControllers" | "close"> {
   call(method: "GET" | "POST" | "PUT" | "DELETE", target: string, body?: object): Promise<Loose>;
   merge(target: string, body: object): Promise<Loose>;
   /** undefined: it isn't there. */
@@ -25,7 +25,7 @@ export interface Loops extends Pick<Cluster, "client" | "clientFor" | "nodes" | 
 const waitMsMax = 30_000;
 
 export async function startLoops(options: ClusterOptions = {}): Promise<Loops> {
-  const { client, clientFor, nodes, close } = await startCluster(options);
+  const { client, clientFor, nodes, runControllers, close } = await startCluster(options);
   const call: Loops["call"] = async (method, target, body) => {
     const [at = "", text = ""] = target.split("?");
     const query = Object.fromEntries(new URLSearchParams(text));
@@ -35,6 +35,7 @@ export async function startLoops(options: ClusterOptions = {}): Promise<Loops> {
     client,
     clientFor,
     nodes,
+    runControllers,
     close,
     call,
     merge: async (target, body) =>
@@ -62,6 +63,7 @@ export async function startLoops(options: ClusterOptions = {}): Promise<Loops> {
       }
     },
   };
-  await loops.until("the default account", () => loops.find("/api/v1/namespaces/default/serviceaccounts/default"));
+  if (options.controllers !== false)
+    await loops.until("the default account", () => loops.find("/api/v1/namespaces/default/serviceaccounts/default"));
   return loops;
 }

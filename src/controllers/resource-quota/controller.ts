@@ -66,6 +66,9 @@ export const resourceQuotaController: Controller = defineController({
       ];
     }
 
+    /** Whoever waits for an informer must not wait longer than it runs. */
+    const ended = Promise.withResolvers<void>();
+
     /** Undefined when the server has no such resource. */
     async function objectsOf(
       resource: GroupResource,
@@ -75,7 +78,8 @@ export const resourceQuotaController: Controller = defineController({
       if (name) {
         const informer = followed.get(name) ?? follow(resource, informers.of(name) as Informer<KubernetesObject>); // each is one
         followed.set(name, informer);
-        await informer.synced();
+        await Promise.race([informer.synced(), ended.promise]);
+        if (!informer.hasSynced()) throw new Error(`${name} will not be known any more`);
         return informer.list(namespace);
       }
       const find = () =>
@@ -115,6 +119,7 @@ export const resourceQuotaController: Controller = defineController({
 
     async function begin(_: WorkQueue, signal: AbortSignal): Promise<void> {
       await aborted(signal);
+      ended.resolve();
       await counted.close();
     }
 
