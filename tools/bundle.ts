@@ -102,12 +102,13 @@ if (inputs.some((file) => modified(path.join(root, file)) > modified(bundle))) {
 import module from "node:module";
 // Servers idle most of the time: a small young generation costs them hardly any processor time and saves tens of megabytes, and one arena for all
 // threads that allocate outside of it costs none and saves some more. Both are set up before any program runs, hence the second start, which takes
-// 25 ms. Whoever is spoken to over a channel keeps it.
-const small = "--max-semi-space-size=4";
+// 25 ms. Whoever is spoken to over a channel keeps it. Left alone the young generation stays at one megabyte even under load, since little survives
+// there: four times as many collections, a quarter of all processor time.
+const small = ["--max-semi-space-size=4", "--min-semi-space-size=4"];
 const { argv, env, execArgv, execPath } = process;
-const isServer = ["up", "apiserver"].includes(argv[2]);
+const isServer = ["up", "apiserver", "server"].includes(argv[2]);
 if (isServer && process.execve && !process.channel && !execArgv.some((flag) => flag.startsWith("--max-semi-space-size")))
-  process.execve(execPath, [execPath, ...execArgv, small, ...argv.slice(1)], { MALLOC_ARENA_MAX: "1", SAMPAN_ARENAS: env.MALLOC_ARENA_MAX ?? "", ...env });
+  process.execve(execPath, [execPath, ...execArgv, ...small, ...argv.slice(1)], { MALLOC_ARENA_MAX: "1", SAMPAN_ARENAS: env.MALLOC_ARENA_MAX ?? "", ...env });
 // Programs that this one starts decide for themselves.
 if (env.SAMPAN_ARENAS === "") delete env.MALLOC_ARENA_MAX;
 delete env.SAMPAN_ARENAS;
