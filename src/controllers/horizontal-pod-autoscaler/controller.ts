@@ -15,6 +15,7 @@ import { createKindFinder, type GroupKind } from "./kind-finder.ts";
 import { type History, newHistory, recordChange } from "./limits.ts";
 import { type Measured, measure } from "./measure.ts";
 import { createMetricsSource } from "./metrics-source.ts";
+import { createMonitor, directionOf, type Failure, type Outcome } from "./monitor.ts";
 import {
   combine,
   planFromMetrics,
@@ -36,13 +37,14 @@ const scaleAttempts = 5;
 export const horizontalPodAutoscalerController: Controller = defineController({
   name: "horizontal-pod-autoscaler-controller",
   account: "horizontal-pod-autoscaler",
-  create({ client, informers, events, clock, log, options }) {
+  create({ client, informers, events, clock, log, metrics: registry, options }) {
     const settings = { ...settingsDefault, ...options.autoscaling };
     const autoscalers = informers.of("autoscaling/v2/horizontalpodautoscalers");
     const pods = informers.of("v1/pods");
     indexPodsByLabel(pods);
     const kinds = createKindFinder(client);
     const source = createMetricsSource(client, { kinds, now: () => clock.now(), refreshMs: settings.syncMs });
+    const monitor = createMonitor(registry, { clock, count: () => autoscalers.list().length });
     const histories = new Map<string, History>();
     /** Which pods an autoscaler is about, by namespace and name; known once it was looked at. */
     const selections = new Map<string, Map<string, LabelMatcher>>();
@@ -50,15 +52,19 @@ export const horizontalPodAutoscalerController: Controller = defineController({
     const forget = (key: string) => {
       histories.delete(key);
       const [namespace = "", name = ""] = key.split("/");
+      monitor.gone({ namespace, name });
       const own = selections.get(namespace);
       if (own?.delete(name) && own.size === 0) selections.delete(namespace);
     };
 
     async function look(key: string, autoscaler: SeenAutoscaler): Promise<void> {
       const review = new Review(autoscaler, clock.now());
+      const done = monitor.reconciliation();
+      let outcome: Outcome = { action: "none", failure: "internal" };
       try {
-        await decide(key, review);
+        outcome = await decide(key, review);
       } finally {
+        done(outcome);
         for (const event of review.events) events.event(autoscaler, event);
       }
       if (semanticEqual(autoscaler.status, review.status)) return;
@@ -71,13 +77,21 @@ export const horizontalPodAutoscalerController: Controller = defineController({
       }
     }
 
-    async function decide(key: string, review: Review): Promise<void> {
+    const failed = (failure: Failure): Outcome => ({ action: "none", failure });
+
+    async function decide(key: string, review: Review): Promise<Outcome> {
       const { autoscaler, now } = review;
       const { kind, name, apiVersion = "" } = autoscaler.spec.scaleTargetRef;
       const target = groupOf(apiVersion);
-      if (target === undefined) return unableToGetScale(review, `unexpected GroupVersion string: ${apiVersion}`);
+      if (target === undefined) {
+        unableToGetScale(review, `unexpected GroupVersion string: ${apiVersion}`);
+        return failed("spec");
+      }
       const found = await findScale({ group: target, kind }, { namespace: namespaceOf(autoscaler), name });
-      if ("problem" in found) return unableToGetScale(review, found.problem);
+      if ("problem" in found) {
+        unableToGetScale(review, found.problem);
+        return failed("internal");
+      }
       const { scale, scales } = found;
       const message = "the HPA controller was able to get the target's current scale";
       review.condition("AbleToScale", true, { reason: "SucceededGetScale", message });
@@ -87,32 +101,46 @@ export const horizontalPodAutoscalerController: Controller = defineController({
 
       let plan = planWithoutMetrics(review, current, settings);
       let metrics: Counts["metrics"];
+      let failure: Failure = "none";
       if (plan.type === "measure") {
         const measured = await measureAll(review, scale);
         if (typeof measured === "string") {
           review.count({ current, metrics: undefined, rescaled: false });
-          return review.warn("FailedComputeMetricsReplicas", measured);
+          review.warn("FailedComputeMetricsReplicas", measured);
+          return failed("internal");
         }
         const { wanted, statuses, problem } = combine(review, current, measured);
         metrics = statuses;
         if (!wanted) {
           review.count({ current, metrics, rescaled: false });
-          return review.warn("FailedComputeMetricsReplicas", problem ?? "");
+          review.warn("FailedComputeMetricsReplicas", problem ?? "");
+          return failed("internal");
         }
-        if (problem) log.debug("some metrics of an autoscaler fail", { key, problem });
+        if (problem) {
+          log.debug("some metrics of an autoscaler fail", { key, problem });
+          failure = "internal";
+        }
         plan = planFromMetrics(review, { current, wanted, history }, settings);
       }
-      if (plan.type !== "scale") return review.count({ current, desired: current, metrics, rescaled: false });
+      const who = { namespace: namespaceOf(autoscaler), name: nameOf(autoscaler) };
+      if (plan.type !== "scale") {
+        review.count({ current, desired: current, metrics, rescaled: false });
+        monitor.desired(who, current);
+        return { action: "none", failure };
+      }
       const { to, why } = plan;
       const problem = await writeScale(scales, scale, to);
       if (problem !== undefined) {
         unableToRescale(review, { to, why, error: problem });
-        return review.count({ current, metrics, rescaled: false });
+        review.count({ current, metrics, rescaled: false });
+        return failed("internal");
       }
       rescaled(review, { from: current, to, why }, settings);
       const rules = rulesOf(autoscaler);
       if (rules) recordChange(history, { from: current, to, now }, rules);
       review.count({ current, desired: to, metrics, rescaled: true });
+      monitor.desired(who, to);
+      return { action: directionOf(current, to), failure };
     }
 
     /** A text: why nothing can be measured at all. */
@@ -134,7 +162,15 @@ export const horizontalPodAutoscalerController: Controller = defineController({
         initialReadinessMs: settings.initialReadinessMs,
         now,
       };
-      return Promise.all((autoscaler.spec.metrics ?? []).map((spec) => measure(spec, context)));
+      const before = autoscaler.status?.currentReplicas ?? 0;
+      return Promise.all(
+        (autoscaler.spec.metrics ?? []).map(async (spec) => {
+          const done = monitor.computation(spec.type);
+          const measured = await measure(spec, context);
+          done(measured.ok ? { action: directionOf(before, measured.replicas), failure: "none" } : failed("internal"));
+          return measured;
+        }),
+      );
     }
 
     /** The pods, or why they can't be told. Those that two autoscalers would count are nobody's. */
