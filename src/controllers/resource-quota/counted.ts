@@ -33,6 +33,11 @@ const idOf = ({ group, resource }: GroupResource) => `${group}/${resource}`;
 
 export function createCounted({ client, clock, log, onGone }: CountedOptions): CountedObjects {
   const followed = new Map<string, Followed>();
+  let isClosed = false;
+  /** Nothing is known of what was never listed: no count is not zero. */
+  const checkOpen = () => {
+    if (isClosed) throw new Error("objects are counted no more");
+  };
 
   function follow(resource: ResourceReference): Followed {
     const byNamespace: Followed["byNamespace"] = new Map();
@@ -75,9 +80,11 @@ export function createCounted({ client, clock, log, onGone }: CountedOptions): C
 
   return {
     async of(resource, namespace) {
+      checkOpen();
       const known = followed.get(idOf(resource)) ?? follow(resource);
       followed.set(idOf(resource), known);
       await known.synced;
+      checkOpen();
       return [...(known.byNamespace.get(namespace)?.values() ?? [])];
     },
     forget(resource) {
@@ -85,6 +92,7 @@ export function createCounted({ client, clock, log, onGone }: CountedOptions): C
       followed.delete(idOf(resource));
     },
     async close() {
+      isClosed = true;
       for (const { stop } of followed.values()) stop.abort();
       await Promise.all([...followed.values()].map(({ ended }) => ended));
       followed.clear();
