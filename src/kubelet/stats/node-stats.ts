@@ -1,5 +1,5 @@
 /** What a node tells of its usage: to whoever is in the same process, and on its server. */
-import type { Clock } from "#base";
+import { type Clock, collectProcess, metricContentTypes, MetricRegistry, printMetrics } from "#base";
 import type { CriClient } from "../cri/client.ts";
 import type { KubeletHost } from "../host.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
@@ -24,7 +24,7 @@ export interface NodeStatsOptions {
 
 export interface NodeStats {
   usage(): Promise<NodeUsage>;
-  /** `/stats/summary` and `/metrics/resource`. */
+  /** `/stats/summary`, `/metrics` and `/metrics/resource`. */
   readonly routes: ReadonlyMap<string, KubeletRoute>;
 }
 
@@ -34,6 +34,7 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
   const now = () => clock.now();
   const summary = { ...options, sampler, now, startedMs: now() };
   const notFound = "404: Page Not Found";
+  let own: MetricRegistry | undefined;
   return {
     usage: async () => usageOf(await sampler.look()),
     routes: new Map<string, KubeletRoute>([
@@ -57,14 +58,35 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
         "metrics",
         {
           methods: ["GET"],
-          parts: [2, 2],
+          parts: [1, 2],
           async serve(exchange) {
-            if (exchange.parts[1] !== "resource") return sendText(exchange, 404, notFound);
-            const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
-            sendText(exchange, 200, printResourceMetrics(await sampler.look()), headers);
+            const headers = { "content-type": metricContentTypes.text };
+            const [, what] = exchange.parts;
+            if (what === "resource")
+              return sendText(exchange, 200, printResourceMetrics(await sampler.look()), headers);
+            if (what !== undefined) return sendText(exchange, 404, notFound);
+            own ??= ownMetrics(options.host);
+            sendText(exchange, 200, [...printMetrics(await own.collect(), "text")].join(""), headers);
           },
         },
       ],
     ]),
   };
+}
+
+/** Of this process, and how much runs here. Made when somebody asks first: watching collections isn't free. */
+function ownMetrics(host: KubeletHost): MetricRegistry {
+  const registry = new MetricRegistry();
+  collectProcess(registry);
+  const pods = registry.gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox", []);
+  const containers = registry.gauge("kubelet_running_containers", "Number of currently running containers", [
+    "container_state",
+  ]);
+  registry.onCollect(() => {
+    const all = [...host.runtimes().values()];
+    pods.with().set(all.filter(({ sandboxes }) => sandboxes[0]?.ready).length);
+    containers.clear();
+    for (const { state } of all.flatMap((each) => each.containers)) containers.with(state).add(1);
+  });
+  return registry;
 }
