@@ -1,6 +1,7 @@
 /** A pod's phase from the statuses of its containers. Sidecars count as running, never as finished. */
 import type { ContainerState } from "#api";
 import type { DeepReadonly } from "#machinery";
+import { isRestarted } from "./restart.ts";
 import { type ContainerStatusView, isSidecar, type PodView } from "./types.ts";
 
 export type PodPhase = "Pending" | "Running" | "Succeeded" | "Failed";
@@ -12,7 +13,16 @@ export function podPhase(
   { ended = false }: { ended?: boolean } = {},
 ): PodPhase {
   const byName = new Map(statuses.map((status) => [status.name, status]));
-  const count = { initializing: 0, initFailed: 0, unknown: 0, running: 0, waiting: 0, stopped: 0, succeeded: 0 };
+  const count = {
+    initializing: 0,
+    initLost: 0,
+    unknown: 0,
+    running: 0,
+    waiting: 0,
+    stopped: 0,
+    restarted: 0,
+    succeeded: 0,
+  };
   for (const container of pod.spec?.initContainers ?? []) {
     const status = byName.get(container.name);
     const { running, terminated, waiting } = status?.state ?? {};
@@ -31,33 +41,29 @@ export function podPhase(
     }
     const end = terminated ?? (waiting ? status?.lastState?.terminated : undefined);
     if (!end) count.initializing++;
-    else if (end.exitCode !== 0) count.initFailed++;
+    else if (end.exitCode !== 0 && !isRestarted(pod, container, end.exitCode)) count.initLost++;
   }
-  for (const { name } of pod.spec?.containers ?? []) {
-    const status = byName.get(name);
+  for (const container of pod.spec?.containers ?? []) {
+    const status = byName.get(container.name);
     const { running, terminated, waiting }: DeepReadonly<ContainerState> = status?.state ?? {};
+    const end = terminated ?? (waiting ? status?.lastState?.terminated : undefined);
     if (running) count.running++;
-    else if (terminated) {
+    else if (end) {
       count.stopped++;
-      if (terminated.exitCode === 0) count.succeeded++;
-    } else if (waiting) {
-      if (status?.lastState?.terminated) count.stopped++;
-      else count.waiting++;
-    } else count.unknown++;
+      if (isRestarted(pod, container, end.exitCode)) count.restarted++;
+      if (terminated?.exitCode === 0) count.succeeded++;
+    } else if (waiting) count.waiting++;
+    else count.unknown++;
   }
 
-  const policy = pod.spec?.restartPolicy ?? "Always";
-  if (count.initFailed > 0 && policy === "Never") return "Failed";
+  if (count.initLost > 0) return "Failed";
   if (count.initializing > 0 && !anyStarted(pod, byName)) return "Pending";
   if (count.waiting > 0) return "Pending";
   if (count.unknown > 0) return "Pending";
   if (count.running > 0) return "Running";
   if (count.stopped === 0) return "Pending";
-  const allWell = count.stopped === count.succeeded;
-  if (ended) return allWell ? "Succeeded" : "Failed";
-  if (policy === "Always") return "Running";
-  if (allWell) return "Succeeded";
-  return policy === "Never" ? "Failed" : "Running";
+  if (!ended && count.restarted > 0) return "Running";
+  return count.stopped === count.succeeded ? "Succeeded" : "Failed";
 }
 
 /** Has any container that isn't an init container ever run? */

@@ -12,11 +12,15 @@ export function shouldStart(pod: PodView, container: ContainerSpec, runtime: Pod
   if (!last) return true;
   if (last.state === "running") return false;
   if (last.state === "created" || last.state === "unknown") return true;
-  const rule = matchingRule(container, last.exitCode);
+  return isRestarted(pod, container, last.exitCode);
+}
+
+/** Whether it runs again after this end: its rules say so first, then its policy, then the pod's. */
+export function isRestarted(pod: PodView, container: ContainerSpec, exitCode: number): boolean {
+  const rule = matchingRule(container, exitCode);
   if (rule) return rule === "Restart";
   const policy = restartPolicyOf(pod, container);
-  if (policy === "Never") return false;
-  return policy === "Always" || last.exitCode !== 0;
+  return policy !== "Never" && (policy === "Always" || exitCode !== 0);
 }
 
 /** The action of the first restart rule that matches this exit code. */

@@ -50,6 +50,21 @@ test("phase and conditions: by policy and how containers ended", () => {
   ]);
 });
 
+test("phase: a container with a policy or rules of its own isn't over when it runs again", () => {
+  const rules = [{ action: "Restart", exitCodes: { operator: "In", values: [42] } }];
+  for (const [own, exitCode, expected] of [
+    [{ restartPolicy: "OnFailure" }, 1, "Running"],
+    [{ restartPolicy: "OnFailure" }, 0, "Succeeded"],
+    [{ restartPolicy: "Never", restartPolicyRules: rules }, 42, "Running"],
+    [{ restartPolicy: "Never", restartPolicyRules: rules }, 1, "Failed"],
+  ] as const) {
+    const spec = { restartPolicy: "Never", containers: [{ name: "a", image: "i", ...own }] };
+    const pod = podOf({ containers: ["a"], spec } as never);
+    const runtime = runtimeOf(pod, { containers: { a: { state: "exited", exitCode } } });
+    assert.equal(view(pod, { runtime })[0], expected, JSON.stringify([own, exitCode]));
+  }
+});
+
 test("new pod: waiting with the reason of what it waits for", () => {
   const of = (pod: PodView) =>
     podStatus(pod, input({ runtime: { uid: "", namespace: "", name: "", sandboxes: [], containers: [] } }));
