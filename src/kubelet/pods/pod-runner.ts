@@ -92,6 +92,8 @@ export function createRunner(context: PodContext): PodRunner {
         allocatable: context.node.allocatable(),
       });
       volumesFor = pod.spec;
+      for (const { warning } of volumes.values())
+        if (warning) recordEvent(context, pod, { type: "Warning", reason: "AlreadyMountedVolume", message: warning });
       volumeFailures = 0;
       volumesWantedSince = undefined;
       return true;

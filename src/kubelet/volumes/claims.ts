@@ -10,6 +10,8 @@ import { makeLocalFolder } from "./local-path.ts";
 import type { VolumeView } from "./payload.ts";
 
 export interface ClaimedVolume {
+  /** Of the persistent volume. */
+  readonly name: string;
   readonly path: string;
   readonly readOnly: boolean;
   /** Fixed paths of the machine never change their group. */
@@ -37,7 +39,7 @@ export async function claimedVolume(
       throw new ClaimError(`volume ${volume.name} has volumeMode ${volumeMode}, but is specified in ${field}`);
   if (volumeMode === "Block") throw new Error("volumes of mode Block are not supported by this node");
   const readOnly = volume.persistentVolumeClaim?.readOnly ?? false;
-  return { ...(await pathOf(persistent, localFolder)), readOnly };
+  return { ...(await pathOf(persistent, localFolder)), name: persistent.metadata.name ?? "", readOnly };
 }
 
 async function boundVolume(pod: PodView, volume: VolumeView, client: Client): Promise<DeepReadonly<PersistentVolume>> {

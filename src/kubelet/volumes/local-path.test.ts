@@ -16,7 +16,11 @@ import { createClient, createInformers } from "#client";
 import { FakeTransport } from "#testing";
 import { claimedVolume } from "./claims.ts";
 import { followRemovals, makeLocalFolder, removeLocalFolder } from "./local-path.ts";
+import { nodeLayout } from "./layout.ts";
+import { createVolumeManager } from "./manager.ts";
 import { bindMount, unmount } from "./mount-table.ts";
+import type { ObjectCache } from "./object-cache.ts";
+import type { TokenSource } from "./tokens.ts";
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "sampan-local-path-"));
@@ -94,6 +98,51 @@ test("local path: a node removes what it is asked for, and says so", async (t) =
   await running;
 });
 
+test("volume manager: the first pod of a local volume says whose group it is", async (t) => {
+  const root = await folder(t);
+  const transport = new FakeTransport();
+  const manager = createVolumeManager({
+    client: createClient(transport),
+    layout: nodeLayout({ root, logs: join(root, "logs") }),
+    localFolder: join(root, "local"),
+    objects: {} as ObjectCache, // nothing of these is asked for
+    tokens: {} as TokenSource,
+    memoryBytes: 2 ** 30,
+    log: silentLogger,
+  });
+  const claim: PersistentVolumeClaim = {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name: "c", namespace: "ns", uid: "u" },
+    spec: { volumeName: "v" },
+    status: { phase: "Bound" },
+  };
+  transport.create("/api/v1/namespaces/ns/persistentvolumeclaims", claim);
+  const volume: PersistentVolume = {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: { name: "v" },
+    spec: { local: { path: root }, claimRef: { uid: "u" } },
+  };
+  transport.create("/api/v1/persistentvolumes", volume);
+  const own = process.getgid?.() ?? 0;
+  const warned = async (uid: string, fsGroup: number) => {
+    const pod = user();
+    pod.metadata.uid = uid;
+    pod.spec = { ...pod.spec, containers: pod.spec?.containers ?? [], securityContext: { fsGroup } };
+    return (await manager.setUp(pod, { podIPs: [], hostIPs: [], allocatable: {} })).get("d")?.warning;
+  };
+  assert.equal(await warned("a", own), undefined);
+  assert.equal(await warned("b", own), undefined);
+  assert.match(
+    (await warned("b", own + 1)) ?? "",
+    /^The requested fsGroup is \d+, but the volume v has GID \d+\. The volume may/,
+  );
+  await manager.tearDown("a");
+  await manager.tearDown("b");
+  assert.equal(await warned("b", own), undefined);
+});
+
 function claimed(transport: FakeTransport, pod: Pod, localFolder = "/nowhere") {
   const [volume] = pod.spec?.volumes ?? [];
   assert.ok(volume);
@@ -150,6 +199,7 @@ test("claims: why there is nothing to mount, in upstream's words", async (t) => 
   assert.deepEqual(await claimed(transport, user(), local), {
     path: join(local, "v"),
     ownsFiles: true,
+    name: "v",
     readOnly: false,
   });
   // A claim that goes only after this pod is still the pod's.

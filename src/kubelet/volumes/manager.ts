@@ -2,7 +2,7 @@
  * The volumes of the pods on this node: set up before containers start, kept in step with their sources while they run, taken down after.
  * Setting up is idempotent and keeps no state of its own beyond what is on disk, so it works the same after a restart of the node.
  */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "#base";
 import type { Client } from "#client";
@@ -23,6 +23,8 @@ export interface MountedVolume {
   readonly path: string;
   /** Whatever the container asks for. */
   readonly readOnly: boolean;
+  /** Of an event: it is used otherwise than this pod wants. */
+  readonly warning?: string | undefined;
 }
 
 export interface VolumeFailure {
@@ -90,13 +92,29 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       return { path, readOnly: false };
     }
     if (volume.persistentVolumeClaim || volume.ephemeral) {
-      const { path, readOnly, ownsFiles } = await claimedVolume(pod, volume, options);
-      if (group !== undefined && ownsFiles && !readOnly) await setGroup(path, { gid: group, readOnly, onlyIfNeeded });
+      const { name, path, readOnly, ownsFiles } = await claimedVolume(pod, volume, options);
+      const isShared = share(path, pod.metadata.uid ?? "");
+      if (group === undefined || !ownsFiles) return { path, readOnly };
+      // Those who came first keep the group that they set.
+      if (isShared) return { path, readOnly, warning: await otherGroup(path, group, name) };
+      if (!readOnly) await setGroup(path, { gid: group, readOnly, onlyIfNeeded });
       return { path, readOnly };
     }
     const path = await writeFiles(pod, volume, context);
     if (path) return { path, readOnly: true };
     throw new Error("no volume plugin matched");
+  }
+
+  /** Pods by the path of a claimed volume. */
+  const users = new Map<string, Set<string>>();
+  /** Whether other pods use it as well. */
+  function share(path: string, uid: string): boolean {
+    const known = users.get(path) ?? new Set();
+    users.set(path, known.add(uid));
+    return known.size > 1;
+  }
+  function leave(uid: string): void {
+    for (const [path, known] of users) if (known.delete(uid) && known.size === 0) users.delete(path);
   }
 
   /** Undefined: not a volume of files that we write. */
@@ -176,6 +194,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
         if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
         await rm(path, { recursive: true, force: true });
       }
+      leave(podUid);
     },
 
     remove: (podUid) => rm(layout.pod(podUid).root, { recursive: true, force: true }),
@@ -208,6 +227,12 @@ const list = (path: string): Promise<string[]> =>
     if (error.code === "ENOENT") return [];
     throw error;
   });
+
+async function otherGroup(path: string, wanted: number, name: string): Promise<string | undefined> {
+  const { gid } = await stat(path);
+  if (gid === wanted) return undefined;
+  return `The requested fsGroup is ${wanted}, but the volume ${name} has GID ${gid}. The volume may not be shareable.`;
+}
 
 /** Volumes that some container mounts; others are never set up, so a broken one that nobody uses harms nobody. */
 function usedVolumes(pod: PodView): VolumeView[] {
