@@ -12,6 +12,7 @@ import { createInformers } from "#client";
 import { checkAddresses } from "./addresses.ts";
 import { apiFlags, readApiFlags } from "./api-flags.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
+import { provideClusterInfo } from "./cluster-info.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
 import { isRunning, readInstance, storeHolder, writeInstance } from "./instance.ts";
@@ -104,9 +105,10 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     });
     await writeAdminKubeconfig(layout.kubeconfig, { server: `https://127.0.0.1:${plane.port}`, pki: plane.pki });
     progress.step(`API server on https://${address}:${plane.port}`);
-    await provideLocalPathClass(
-      plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" }),
-    );
+    const admin = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
+    await provideLocalPathClass(admin);
+    const { certificate: authority } = plane.pki.authority;
+    await provideClusterInfo(admin, { server: `https://${address}:${plane.port}`, authority });
     startLoops(plane, { values, log, options: controllers }, { parts, signal: life });
     nodes = network
       ? startRealNode(nodeOptions(plane, { values, network, nodeName, log }), parts, life)
