@@ -1,6 +1,6 @@
 /** A pod on every node that should have one. */
 import type { ControllerRevision, DaemonSet, DaemonSetStatus } from "#api";
-import { backoffMs } from "#base";
+import { backoffMs, preciseNow } from "#base";
 import { keyOf, type ResourceReference, type WorkQueue } from "#client";
 import { isStatusError, jsonEqual } from "#machinery";
 import { carryOutClaims, planClaims } from "../lib/claim.ts";
@@ -55,6 +55,7 @@ export const daemonSetController: Controller = defineController({
     /** Failures by set and node. */
     const failures = new Map<string, Map<string, { count: number; at: number }>>();
     const own = client.resource("apps/v1/daemonsets");
+    const steadyMs = preciseNow(clock);
 
     function watches(queue: WorkQueue) {
       const markAll = () => {
@@ -207,15 +208,15 @@ export const daemonSetController: Controller = defineController({
 
     function failureWaitMs(key: string, place: string): number {
       const failure = failures.get(key)?.get(place);
-      return failure ? Math.max(0, failure.at + backoffMs(failure.count, failureBackoff) - clock.now()) : 0;
+      return failure ? Math.max(0, failure.at + backoffMs(failure.count, failureBackoff) - steadyMs()) : 0;
     }
 
     function noteFailure(key: string, place: string): void {
       const known = failures.get(key) ?? new Map<string, { count: number; at: number }>();
       const before = known.get(place);
       // Long ago: it starts anew.
-      const isFresh = before && clock.now() - before.at < 2 * failureBackoff.maxMs;
-      known.set(place, { count: isFresh ? before.count + 1 : 1, at: clock.now() });
+      const isFresh = before && steadyMs() - before.at < 2 * failureBackoff.maxMs;
+      known.set(place, { count: isFresh ? before.count + 1 : 1, at: steadyMs() });
       failures.set(key, known);
     }
 

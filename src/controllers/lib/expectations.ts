@@ -4,7 +4,7 @@
  * are remembered by uid, because a deletion shows twice: when it begins and when the object is gone.
  * As upstream, expectations that are not met within five minutes are dropped: a controller must never wait for ever.
  */
-import type { Clock } from "#base";
+import { type Clock, preciseNow } from "#base";
 
 const expectationMsMax = 300_000;
 
@@ -15,11 +15,12 @@ interface Expectation {
 }
 
 export class Expectations {
-  readonly #clock: Clock;
+  /** Never goes back: a clock that is set must not hold a controller up. */
+  readonly #now: () => number;
   readonly #of = new Map<string, Expectation>();
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#now = preciseNow(clock);
   }
 
   expectCreations(key: string, count: number): void {
@@ -31,7 +32,7 @@ export class Expectations {
   }
 
   expect(key: string, creations: number, deletions: readonly string[]): void {
-    this.#of.set(key, { creations, deletions: new Set(deletions), since: this.#clock.now() });
+    this.#of.set(key, { creations, deletions: new Set(deletions), since: this.#now() });
   }
 
   /** Seen in the cache, or not going to happen. */
@@ -48,7 +49,7 @@ export class Expectations {
     const expectation = this.#of.get(key);
     if (!expectation) return true;
     if (expectation.creations <= 0 && expectation.deletions.size === 0) return true;
-    return this.#clock.now() - expectation.since > expectationMsMax;
+    return this.#now() - expectation.since > expectationMsMax;
   }
 
   /** The owner is gone; one of the same name starts clean. */
