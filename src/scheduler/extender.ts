@@ -53,7 +53,16 @@ const scoreFactor = 10;
 export const extenderRule: FilterPlugin = {
   name: "Extender",
   prepare: () => undefined,
-  events: ["node-added", "node-updated", "pod-added", "pod-updated", "pod-deleted", "claim-changed", "storage-changed"],
+  events: [
+    "node-added",
+    "node-updated",
+    "node-deleted",
+    "pod-added",
+    "pod-updated",
+    "pod-deleted",
+    "claim-changed",
+    "storage-changed",
+  ],
   helps: () => true,
 };
 

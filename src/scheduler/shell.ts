@@ -383,7 +383,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         nodes.addHandler({
           added: (node) => setNode(node),
           updated: (node, old) => setNode(node, old),
-          deleted: (node) => state.removeNode(node.metadata.name ?? ""),
+          deleted(node) {
+            state.removeNode(node.metadata.name ?? "");
+            notify({ kind: "node-deleted", labels: node.metadata.labels ?? {} });
+          },
         }),
         pods.addHandler({ added: (pod) => setPod(pod), updated: setPod, deleted: removePod }),
       ];

@@ -40,6 +40,7 @@ export interface PreparedFilter {
 export type ClusterEvent =
   | { readonly kind: "node-added"; readonly node: NodeInfo }
   | { readonly kind: "node-updated"; readonly node: NodeInfo; readonly changed: NodeChange }
+  | { readonly kind: "node-deleted"; readonly labels: Readonly<Record<string, string>> }
   /** On a node, as are the others. */
   | { readonly kind: "pod-added"; readonly pod: PodInfo }
   | { readonly kind: "pod-updated"; readonly pod: PodInfo; readonly changed: PodChange }

@@ -90,8 +90,8 @@ const noCounts: NodeCounts = new Map();
 const countsFor = ({ selector }: Constraint, { namespace }: PodInfo, state: ClusterState): NodeCounts =>
   selector.everything ? noCounts : state.count({ namespace, selector, terminating: false });
 
-const hasAllKeys = (node: NodeInfo, constraints: readonly Constraint[]): boolean =>
-  constraints.every(({ topologyKey }) => node.labels[topologyKey] !== undefined);
+const hasAllKeys = ({ labels }: Pick<NodeInfo, "labels">, constraints: readonly Constraint[]): boolean =>
+  constraints.every(({ topologyKey }) => labels[topologyKey] !== undefined);
 
 export const createTopologySpreadFilter = (args: TopologySpreadArguments): FilterPlugin => ({
   name: "PodTopologySpread",
@@ -141,7 +141,7 @@ export const createTopologySpreadFilter = (args: TopologySpreadArguments): Filte
       },
     };
   },
-  events: ["node-added", "node-updated", "pod-added", "pod-updated", "pod-deleted"],
+  events: ["node-added", "node-updated", "node-deleted", "pod-added", "pod-updated", "pod-deleted"],
   helps(event, info, state) {
     const constraints = constraintsOf(info, { state, args, action: "DoNotSchedule" });
     switch (event.kind) {
@@ -149,6 +149,9 @@ export const createTopologySpreadFilter = (args: TopologySpreadArguments): Filte
         return hasAllKeys(event.node, constraints);
       case "node-updated":
         return event.changed.labels || event.changed.taints;
+      case "node-deleted":
+        // The emptiest domain may have been its own.
+        return hasAllKeys(event, constraints);
       case "pod-updated":
         return event.changed.labels && event.pod.namespace === info.namespace;
       case "pod-added":
