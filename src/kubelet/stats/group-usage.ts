@@ -30,14 +30,20 @@ export interface GroupUsage {
 /** Beyond this nobody meant a limit. */
 const limitBytesMax = 2 ** 62;
 
+export interface ReadOptions {
+  readonly now: () => number;
+  /** Without limit and processes: two files less. */
+  readonly brief?: boolean;
+}
+
 /** Undefined: there is no such group. `group` is absolute inside the hierarchy. */
 export async function readGroup(
   hierarchy: CgroupHierarchy,
   group: string,
-  now: () => number,
+  options: ReadOptions,
 ): Promise<GroupUsage | undefined> {
   try {
-    return await (hierarchy.version === 2 ? readUnified(hierarchy, group, now) : readSplit(hierarchy, group, now));
+    return await (hierarchy.version === 2 ? readUnified : readSplit)(hierarchy, group, options);
   } catch (error) {
     // Gone between two looks, or being removed.
     if (["ENOENT", "ENODEV", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
@@ -45,7 +51,8 @@ export async function readGroup(
   }
 }
 
-async function readSplit({ mounts }: CgroupHierarchy, group: string, now: () => number): Promise<GroupUsage> {
+async function readSplit({ mounts }: CgroupHierarchy, group: string, options: ReadOptions): Promise<GroupUsage> {
+  const { now, brief = false } = options;
   const at = (controller: string, file: string) =>
     readFile(join(mounts.get(controller) ?? "/nowhere", group, file), "utf8");
   const cpu = mounts.has("cpuacct") ? "cpuacct" : "cpu";
@@ -53,8 +60,8 @@ async function readSplit({ mounts }: CgroupHierarchy, group: string, now: () => 
     at(cpu, "cpuacct.usage"),
     at("memory", "memory.usage_in_bytes"),
     at("memory", "memory.stat"),
-    at("memory", "memory.limit_in_bytes"),
-    at("memory", "cgroup.procs"),
+    brief ? "Infinity" : at("memory", "memory.limit_in_bytes"),
+    brief ? "" : at("memory", "cgroup.procs"),
   ]);
   const stats = parseStat(stat);
   const usageBytes = Number(usage);
@@ -75,7 +82,8 @@ async function readSplit({ mounts }: CgroupHierarchy, group: string, now: () => 
   };
 }
 
-async function readUnified({ mounts }: CgroupHierarchy, group: string, now: () => number): Promise<GroupUsage> {
+async function readUnified({ mounts }: CgroupHierarchy, group: string, options: ReadOptions): Promise<GroupUsage> {
+  const { now, brief = false } = options;
   const folder = join(mounts.values().next().value ?? "/nowhere", group);
   const at = (file: string) => readFile(join(folder, file), "utf8");
   // The root has neither usage nor limit of its own: there it is the machine's.
@@ -84,9 +92,9 @@ async function readUnified({ mounts }: CgroupHierarchy, group: string, now: () =
     at("cpu.stat"),
     orNothing("memory.current"),
     at("memory.stat"),
-    orNothing("memory.max"),
-    orNothing("memory.swap.current"),
-    orNothing("cgroup.procs"),
+    brief ? "" : orNothing("memory.max"),
+    brief ? "" : orNothing("memory.swap.current"),
+    brief ? "" : orNothing("cgroup.procs"),
   ]);
   const stats = parseStat(stat);
   const usageBytes = usage === "" ? (stats.anon ?? 0) + (stats.file ?? 0) + (stats.kernel ?? 0) : Number(usage);

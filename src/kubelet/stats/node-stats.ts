@@ -36,7 +36,7 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
   const notFound = "404: Page Not Found";
   let own: MetricRegistry | undefined;
   return {
-    usage: async () => usageOf(await sampler.look()),
+    usage: async () => usageOf(await sampler.look({ brief: true })),
     routes: new Map<string, KubeletRoute>([
       [
         "stats",

@@ -39,8 +39,8 @@ export interface SamplerOptions {
 }
 
 export interface Sampler {
-  /** Counters and amounts as they are now. */
-  look(): Promise<NodeLook>;
+  /** Counters and amounts as they are now. `brief`: of the node and of containers, without their limits and processes. */
+  look(options?: { readonly brief?: boolean }): Promise<NodeLook>;
   /** As `look`, after a look that rates can be told from. */
   lookWithRates(): Promise<NodeLook>;
   /** In billionths of a core, by the key of what was looked at; undefined: not looked at before. */
@@ -63,11 +63,12 @@ export function createSampler({ host, cgroups, clock }: SamplerOptions): Sampler
   let rates = new Map<string, number>();
   const now = () => clock.now();
 
-  async function look(): Promise<NodeLook> {
+  async function look({ brief = false } = {}): Promise<NodeLook> {
     const { hierarchy, root } = cgroups;
     const runtimes = host.runtimes();
     const read = async (group: string | undefined) =>
-      hierarchy && group !== undefined ? readGroup(hierarchy, group, now) : undefined;
+      hierarchy && group !== undefined ? readGroup(hierarchy, group, { now, brief }) : undefined;
+    const detail = async (group: string | undefined) => (brief ? undefined : read(group));
     let asked: Promise<ReadonlyMap<string, GroupUsage>> | undefined;
     const ofRuntime = async (id: string) => {
       asked ??= askRuntime(host.cri, now);
@@ -83,8 +84,8 @@ export function createSampler({ host, cgroups, clock }: SamplerOptions): Sampler
         return found?.state === "running" ? [{ name, container: found }] : [];
       });
       const [usage, inSandbox, containers] = await Promise.all([
-        read(group),
-        sandbox?.ready && !sandbox.hostNetwork ? read(group && `${group}/${sandbox.id}`) : undefined,
+        detail(group),
+        sandbox?.ready && !sandbox.hostNetwork ? detail(group && `${group}/${sandbox.id}`) : undefined,
         Promise.all(
           running.map(async (each) => {
             const { id } = each.container;
@@ -95,9 +96,9 @@ export function createSampler({ host, cgroups, clock }: SamplerOptions): Sampler
       return { pod, usage: usage ?? sumOf(containers), containers, sandboxPid: inSandbox?.pids[0] };
     }
 
-    const [node, podsGroup, pods] = await Promise.all([read("/"), read(root), Promise.all(host.pods().map(lookAt))]);
+    const [node, podsGroup, pods] = await Promise.all([read("/"), detail(root), Promise.all(host.pods().map(lookAt))]);
     const seen: NodeLook = { timeMs: now(), node, podsGroup, pods: pods.filter((pod) => pod.containers.length > 0) };
-    remember(seen);
+    if (!brief) remember(seen);
     return seen;
   }
 

@@ -64,13 +64,13 @@ test("usage of a group: v1, each controller in its tree", async (context) => {
   const hierarchy = await findHierarchy(join(root, "mounts"));
   assert.equal(hierarchy?.version, 1);
   assert.ok(hierarchy);
-  assert.deepEqual(await readGroup(hierarchy, "/kubepods/pod1", now), {
+  assert.deepEqual(await readGroup(hierarchy, "/kubepods/pod1", { now }), {
     timeMs: 5000,
     cpuNanoSeconds: 1_500_000_000,
     memory: { ...memory, limitBytes: undefined },
     pids: [17, 18],
   });
-  assert.equal(await readGroup(hierarchy, "/kubepods/pod2", now), undefined);
+  assert.equal(await readGroup(hierarchy, "/kubepods/pod2", { now }), undefined);
 });
 
 test("usage of a group: v2, one tree; its root has neither usage nor limit", async (context) => {
@@ -79,16 +79,16 @@ test("usage of a group: v2, one tree; its root has neither usage nor limit", asy
   await writeFile(join(root, "mounts"), mountLine(root, "cg", "cgroup2", ""));
   const hierarchy = await findHierarchy(join(root, "mounts"));
   assert.ok(hierarchy);
-  const group = await readGroup(hierarchy, "/kubepods/pod1", now);
+  const group = await readGroup(hierarchy, "/kubepods/pod1", { now });
   assert.deepEqual(group, {
     timeMs: 5000,
     cpuNanoSeconds: 1_500_000_000,
     memory: { ...memory, limitBytes: 2_000_000 },
     pids: [17, 18],
   });
-  const whole = await readGroup(hierarchy, "/", now);
+  const whole = await readGroup(hierarchy, "/", { now });
   assert.deepEqual([whole?.memory.usageBytes, whole?.memory.limitBytes], [650_100, undefined]);
-  assert.equal(await readGroup(hierarchy, "/kubepods/pod2", now), undefined);
+  assert.equal(await readGroup(hierarchy, "/kubepods/pod2", { now }), undefined);
 });
 
 const pod = {
@@ -133,6 +133,7 @@ test("node's usage: rates from the second look on, a line for each container tha
   assert.ok(container);
   assert.equal(sampler.rate(containerKey(container.container)), 500_000_000);
   assert.equal(sampler.rate("node"), 0);
+  assert.deepEqual(usageOf(await sampler.look({ brief: true })), usageOf(second));
   assert.deepEqual(usageOf(second), {
     node: { timeMs: 14_000, cpuNanoSeconds: 1_500_000_000, memoryBytes: 700_000 },
     containers: [
