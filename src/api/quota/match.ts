@@ -10,7 +10,7 @@ import type {
   ResourceQuota,
   ResourceQuotaSpec,
 } from "../types.d.ts";
-import { countName, namedUsage, storageClassSuffix } from "./usage.ts";
+import { countName, deviceClassSuffix, namedUsage, storageClassSuffix } from "./usage.ts";
 
 const podNames = new Set([
   "pods",
@@ -31,7 +31,13 @@ const claimNames = ["persistentvolumeclaims", "requests.storage"];
 /** Those of the quota's resource names that objects of this resource are counted by. */
 export function countedNames(resource: GroupResource, names: readonly string[]): string[] {
   const count = countName(resource);
-  return names.filter((name) => name === count || (resource.group === "" && isOwnName(resource.resource, name)));
+  const isClaims = count === "count/resourceclaims.resource.k8s.io";
+  return names.filter(
+    (name) =>
+      name === count ||
+      (resource.group === "" && isOwnName(resource.resource, name)) ||
+      (isClaims && name.endsWith(deviceClassSuffix)),
+  );
 }
 
 function isOwnName(resource: string, name: string): boolean {

@@ -94,6 +94,38 @@ for (const [why, requirement, spec, status, expected] of [
     assert.equal(quotaMatches(quota, core("persistentvolumeclaims"), claim), expected);
   });
 
+test("usage: claims of devices take devices of their classes, at worst", () => {
+  const exactly = (deviceClassName: string, allocationMode: string, count?: number) => ({
+    deviceClassName,
+    allocationMode,
+    count,
+  });
+  const requests = [
+    { name: "a", exactly: exactly("gpu", "ExactCount", 2) },
+    { name: "b", exactly: exactly("nic", "All") },
+    {
+      name: "c",
+      firstAvailable: [
+        exactly("gpu", "ExactCount", 1),
+        exactly("gpu", "ExactCount", 3),
+        exactly("tpu", "ExactCount", 8),
+      ],
+    },
+  ];
+  const resource = { group: "resource.k8s.io", resource: "resourceclaims" };
+  const claim = { metadata: {}, spec: { devices: { requests } } } as KubernetesObject;
+  const amounts = [...quotaUsage(resource, claim, now)].map(([name, amount]) => [name, printQuantity(amount)]);
+  assert.deepEqual(Object.fromEntries(amounts), {
+    "count/resourceclaims.resource.k8s.io": "1",
+    "gpu.deviceclass.resource.k8s.io/devices": "5",
+    "nic.deviceclass.resource.k8s.io/devices": "32",
+    "tpu.deviceclass.resource.k8s.io/devices": "8",
+  });
+  assert.deepEqual(countedNames(resource, ["pods", "gpu.deviceclass.resource.k8s.io/devices"]), [
+    "gpu.deviceclass.resource.k8s.io/devices",
+  ]);
+});
+
 test("usage: a pod that is over, or should be, only counts as an object", () => {
   const only = { "count/pods": "1" };
   assert.deepEqual(usage("pods", pod({}, { status: { phase: "Succeeded" } })), only);

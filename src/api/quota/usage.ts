@@ -15,7 +15,7 @@ import {
 } from "#machinery";
 import { aggregateLimits, aggregateRequests, type Sums } from "../pod-spec/aggregate.ts";
 import { isExtendedResource, isHugePages } from "../resource-names.ts";
-import type { Container, PersistentVolumeClaim, Pod, PodSpec, Service } from "../types.d.ts";
+import type { Container, PersistentVolumeClaim, Pod, PodSpec, ResourceClaim, Service } from "../types.d.ts";
 
 export type QuotaUsage = ReadonlyMap<string, Quantity>;
 
@@ -29,6 +29,8 @@ const one = quantityOf(1);
 
 export function quotaUsage(resource: GroupResource, object: DeepReadonly<KubernetesObject>, now: number): QuotaUsage {
   const usage = new Map<string, Quantity>([[countName(resource), one]]);
+  if (resource.group === "resource.k8s.io" && resource.resource === "resourceclaims")
+    addDevices(usage, object as ResourceClaim);
   if (resource.group !== "") return usage;
   // Each is asked with objects of its own kind.
   switch (resource.resource) {
@@ -150,6 +152,24 @@ function addService(usage: Map<string, Quantity>, { spec }: Service): void {
   const allocates = spec.allocateLoadBalancerNodePorts !== false;
   const chosen = spec.ports?.filter(({ nodePort }) => nodePort).length ?? 0;
   usage.set("services.nodeports", quantityOf(allocates ? ports : chosen));
+}
+
+export const deviceClassSuffix = ".deviceclass.resource.k8s.io/devices";
+/** All that match: as many as one claim can hold. */
+const devicesMax = 32;
+
+/** By class; of alternatives the one that takes most. */
+function addDevices(usage: Map<string, Quantity>, { spec }: ResourceClaim): void {
+  for (const { exactly, firstAvailable } of spec?.devices?.requests ?? []) {
+    const most = new Map<string, number>();
+    for (const { deviceClassName, allocationMode, count = 0 } of firstAvailable ?? (exactly ? [exactly] : [])) {
+      const name = `${deviceClassName}${deviceClassSuffix}`;
+      const devices = allocationMode === "ExactCount" ? count : allocationMode === "All" ? devicesMax : 0;
+      most.set(name, Math.max(most.get(name) ?? 0, devices));
+    }
+    for (const [name, devices] of most)
+      usage.set(name, addQuantities(usage.get(name) ?? quantityOf(0), quantityOf(devices)));
+  }
 }
 
 export const storageClassSuffix = ".storageclass.storage.k8s.io/";

@@ -19,7 +19,7 @@ const resyncMs = 300_000;
 const recheckMs = 2000;
 
 /** Whose amounts matter; of all others only the number. */
-const measured = ["v1/pods", "v1/services", "v1/persistentvolumeclaims"] as const;
+const measured = ["v1/pods", "v1/services", "v1/persistentvolumeclaims", "resource.k8s.io/v1/resourceclaims"] as const;
 
 export const resourceQuotaController: Controller = defineController({
   name: "resourcequota-controller",
@@ -74,7 +74,8 @@ export const resourceQuotaController: Controller = defineController({
       resource: GroupResource,
       namespace: string,
     ): Promise<readonly DeepReadonly<KubernetesObject>[] | undefined> {
-      const name = measured.find((each) => resource.group === "" && each === `v1/${resource.resource}`);
+      const path = resource.group === "" ? "v1" : `${resource.group}/v1`;
+      const name = measured.find((each) => each === `${path}/${resource.resource}`);
       if (name) {
         const informer = followed.get(name) ?? follow(resource, informers.of(name) as Informer<KubernetesObject>); // each is one
         followed.set(name, informer);

@@ -41,6 +41,8 @@ function resourceOf(name: string): GroupResource | undefined {
   if (name === "requests.storage" || name.endsWith("persistentvolumeclaims") || name.endsWith("/requests.storage")) {
     return { group: "", resource: "persistentvolumeclaims" };
   }
+  if (name.endsWith(".deviceclass.resource.k8s.io/devices"))
+    return { group: "resource.k8s.io", resource: "resourceclaims" };
   // Amounts of cpu, memory and everything else that containers ask for.
   return { group: "", resource: counted.includes(name) ? name : "pods" };
 }
