@@ -5,7 +5,7 @@ import { localPathFolderAnnotation, localPathProvisionerName, localPathRemoveAnn
 import { FakeTransport } from "#testing";
 import { runController } from "../lib/fixture.ts";
 import { localPathProvisioner } from "./controller.ts";
-import { askedAnnotation, provision, removal } from "./reconcile.ts";
+import { askedAnnotation, nodeForAny, provision, removal } from "./reconcile.ts";
 
 const volumesPath = "/api/v1/persistentvolumes";
 const claimsPath = "/api/v1/namespaces/ns/persistentvolumeclaims";
@@ -56,7 +56,7 @@ const claim = (
   },
 });
 const step = (asked: PersistentVolumeClaim, on: Node | undefined = node(), of: StorageClass = storageClass) =>
-  provision(asked, of, () => on);
+  provision(asked, of, { nodeNamed: () => on, anyNode: () => on });
 const made = (asked: PersistentVolumeClaim, on?: Node): PersistentVolume => {
   const found = step(asked, on);
   assert.ok(found && "make" in found);
@@ -91,17 +91,25 @@ test("local path: claims of others, bound ones and those that wait are left alon
     return found && "failed" in found ? found.failed : undefined;
   };
   assert.match(refused(claim({}, { volumeMode: "Block" })) ?? "", /mode Block/);
-  assert.match(
-    refused(claim({ "volume.kubernetes.io/selected-node": "" }), node(), {
-      ...storageClass,
-      volumeBindingMode: "Immediate",
-    }) ?? "",
-    /WaitForFirstConsumer/,
-  );
-  assert.match(
-    String((provision(claim(), storageClass, () => undefined) as { failed: string }).failed),
-    /node "n" not found/,
-  );
+  const hasty = { ...storageClass, volumeBindingMode: "Immediate" };
+  const anywhere = claim({ "volume.kubernetes.io/selected-node": "" });
+  const nowhere = { nodeNamed: () => undefined, anyNode: () => undefined };
+  assert.deepEqual(provision(claim(), storageClass, nowhere), { failed: 'node "n" not found' });
+  assert.deepEqual(provision(anywhere, hasty, nowhere), { failed: "no node is ready" });
+  assert.ok(step(anywhere, node(), hasty));
+});
+
+test("local path: without the scheduler's word a volume is where there are fewest", () => {
+  const on = (name: string, more: Partial<Node> = {}): Node => ({
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name },
+    status: { conditions: [{ type: "Ready", status: "True" }] },
+    ...more,
+  });
+  const counts: Record<string, number> = { a: 2, b: 1, c: 0, d: 0 };
+  const nodes = [on("a"), on("b"), on("c", { spec: { unschedulable: true } }), on("d", { status: {} })];
+  assert.equal(nodeForAny(nodes, (name) => counts[name] ?? 0)?.metadata.name, "b");
 });
 
 test("local path: a volume goes when its node has removed the folder", () => {

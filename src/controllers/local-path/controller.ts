@@ -12,9 +12,12 @@ import { type Controller, defineController, onEvery, watch } from "../lib/contro
 import { draft, nameOf, namespaceOf, uidOf } from "../lib/objects.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import { type Claim, classOf, provisionerFinalizer, selectedNode, type Volume } from "../lib/volumes.ts";
-import { askedAnnotation, isOurs, nodeOf, provision, removal } from "./reconcile.ts";
+import { askedAnnotation, isOurs, nodeForAny, nodeOf, provision, removal } from "./reconcile.ts";
 
 const nodeIndex = "local-path-node";
+
+/** Until a claim that nobody else acts upon is tried again: as often as upstream's provisioners do. */
+const retryMs = 15_000;
 
 export const localPathProvisioner: Controller = defineController({
   name: "local-path-provisioner",
@@ -48,16 +51,19 @@ export const localPathProvisioner: Controller = defineController({
           };
           return [watch(claims, { added: mark, updated: mark })];
         },
-        async reconcile(key) {
+        async reconcile(key, queue) {
           const claim = claims.get(key);
           if (!claim || volumes.get(`pvc-${uidOf(claim)}`)) return;
           const storageClass = classes.get(classOf(claim));
-          const step = provision(claim, storageClass, (name) => nodes.get(name));
+          const step = provision(claim, storageClass, {
+            nodeNamed: (name) => nodes.get(name),
+            anyNode: () => nodeForAny(nodes.list(), (name) => volumes.by(nodeIndex, name).length),
+          });
           if (!step) return;
           if ("make" in step) return make(claim, step.make);
           const message = `failed to provision volume with StorageClass ${JSON.stringify(classOf(claim))}: ${step.failed}`;
           events.event(claim, { type: "Warning", reason: "ProvisioningFailed", message });
-          if (claim.metadata.annotations?.[selectedNode] === undefined) return;
+          if (claim.metadata.annotations?.[selectedNode] === undefined) return queue.addAfter(key, retryMs);
           // The scheduler looks for another node.
           const changed = draft<PersistentVolumeClaim>(claim);
           delete changed.metadata.annotations?.[selectedNode];

@@ -11,6 +11,7 @@ import {
   type PersistentVolume,
   type StorageClass,
 } from "#api";
+import { nodeCondition } from "../lib/nodes.ts";
 import { isDeleting, nameOf, type Seen, uidOf } from "../lib/objects.ts";
 import {
   betaStorageProvisioner,
@@ -43,19 +44,17 @@ export type Step = { readonly make: PersistentVolume } | { readonly failed: stri
 export function provision(
   claim: Claim,
   storageClass: Seen<StorageClass> | undefined,
-  nodeNamed: (name: string) => Seen<Node> | undefined,
+  { nodeNamed, anyNode }: { nodeNamed(name: string): Seen<Node> | undefined; anyNode(): Seen<Node> | undefined },
 ): Step {
   const { annotations = {}, uid, namespace, name } = claim.metadata;
   if ((annotations[storageProvisioner] ?? annotations[betaStorageProvisioner]) !== provisionerName) return undefined;
   if (claim.spec?.volumeName || isDeleting(claim) || storageClass?.provisioner !== provisionerName) return undefined;
-  const nodeName = annotations[selectedNode];
-  // Only the scheduler can say where: a folder is on one node.
-  if (!nodeName) {
-    if (storageClass.volumeBindingMode === "WaitForFirstConsumer") return undefined;
-    return { failed: "the class must have volumeBindingMode WaitForFirstConsumer: a folder is on one node" };
-  }
-  const node = nodeNamed(nodeName);
-  if (!node) return { failed: `node ${JSON.stringify(nodeName)} not found` };
+  const selected = annotations[selectedNode];
+  if (!selected && storageClass.volumeBindingMode === "WaitForFirstConsumer") return undefined;
+  // A class that doesn't wait: the pods will have to come to where the volume is.
+  const node = selected ? nodeNamed(selected) : anyNode();
+  if (!node) return { failed: selected ? `node ${JSON.stringify(selected)} not found` : "no node is ready" };
+  const nodeName = nameOf(node);
   if (claim.spec?.volumeMode === "Block")
     return { failed: "volumes of mode Block are not supported: a folder is no device" };
   if (claim.spec?.dataSource) return { failed: "data sources are not supported" };
@@ -104,6 +103,14 @@ export function provision(
       },
     },
   };
+}
+
+/** The one with the fewest volumes, of those where pods can run. */
+export function nodeForAny(nodes: readonly Seen<Node>[], volumesOn: (name: string) => number): Seen<Node> | undefined {
+  const isFit = (node: Seen<Node>) =>
+    !node.spec?.unschedulable && !isDeleting(node) && nodeCondition(node, "Ready")?.status === "True";
+  const count = (node: Seen<Node>) => volumesOn(nameOf(node));
+  return nodes.filter(isFit).sort((a, b) => count(a) - count(b))[0];
 }
 
 const hostnameLabel = "kubernetes.io/hostname";
