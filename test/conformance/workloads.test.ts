@@ -650,4 +650,76 @@ suite("workloads", { concurrency: true }, () => {
     await w.roll(2);
     await loops.until("two", async () => (await w.list("controllerrevisions")).length === 2);
   });
+
+  // Bad input
+
+  test("deployments with the same selector leave each other's pods alone", async () => {
+    const w = await withKind("deployments");
+    await w.create();
+    const { spec } = await w.get();
+    await call("POST", w.all, { metadata: { name: "rival" }, spec: { ...spec, replicas: 2 } });
+    await loops.until("both", async () => (await w.running()).length === 5);
+    await w.patch({ spec: { replicas: 1 } }, `${w.own}/scale`);
+    await loops.until("each its own", async () => {
+      const sizes = (await w.list("replicasets")).map((set) => `${controllerOf(set)} ${set.status.replicas}`);
+      return sizes.sort().join() === "rival 2,w 1" && (await w.pods(false)).length === 3;
+    });
+    await assert.rejects(w.patch({ spec: { selector: { matchLabels: { app: "x" } } } }), /field is immutable/);
+  });
+
+  test("replica sets with the same selector: what one leaves behind the other takes, and only as many as it wants", async () => {
+    const w = await withKind("replicasets");
+    await w.create();
+    const { spec } = await w.get();
+    await call("POST", w.all, { metadata: { name: "rival" }, spec: { ...spec, replicas: 2 } });
+    await loops.until("both", async () => (await w.running()).length === 5);
+    await call("DELETE", `${w.own}?propagationPolicy=Orphan`);
+    await loops.until("one left", async () => !(await loops.find(w.own)) && (await w.pods(false)).length === 2);
+    assert.deepEqual(new Set((await w.pods()).map(controllerOf)), new Set(["rival"]));
+  });
+
+  test("a pod whose owner is gone is nobody's: not counted, not adopted, collected", async () => {
+    const w = await withKind("replicasets");
+    const owner = { apiVersion: "apps/v1", kind: "ReplicaSet", name: "w", uid: "00000000-0000-0000-0000-000000000001" };
+    const metadata = { name: "child", labels: { app: "w" }, ownerReferences: [{ ...owner, controller: true }] };
+    await call("POST", `${w.core}/pods`, { metadata, spec: w.template().spec });
+    await w.create({ replicas: 1 });
+    await w.until("its own", { replicas: 1, readyReplicas: 1 });
+    await loops.until("collected", async () => !(await loops.find(`${w.core}/pods/child`)));
+  });
+
+  test("a finalizer that is stuck: a replica set goes on without that pod, a stateful set waits for it", async () => {
+    for (const kind of ["replicasets", "statefulsets"]) {
+      const w = await withKind(kind);
+      await w.create({ replicas: 1 });
+      await w.until("ready", { readyReplicas: 1 });
+      const stuck = `${w.core}/pods/${(await w.pods())[0]?.metadata.name}`;
+      await w.patch({ metadata: { finalizers: ["example.com/stuck"] } }, stuck);
+      await call("DELETE", stuck);
+      if (kind === "replicasets") await loops.until("replaced", async () => (await w.running()).length === 1);
+      else assert.equal((await w.pods(false)).length, 1);
+      await w.patch({ metadata: { finalizers: null } }, stuck);
+      await loops.until("gone", async () => (await w.pods(false)).length === 1 && (await w.running()).length === 1);
+    }
+  });
+
+  test("a node that vanishes takes its pods along: they are made anew elsewhere", async () => {
+    const w = await withKind("replicasets");
+    await w.create({ replicas: 2 });
+    await w.until("two", { readyReplicas: 2 });
+    const [pod] = await w.pods();
+    assert.ok(pod);
+    // Another one, on a node where nobody runs anything.
+    const node = "leaving";
+    await call("POST", "/api/v1/nodes", { metadata: { name: node } });
+    const { labels, ownerReferences } = pod.metadata;
+    await w.patch({ metadata: { labels: { app: "off" } } }, `${w.core}/pods/${pod.metadata.name}`);
+    const spec = { ...w.template().spec, nodeName: node };
+    await call("POST", `${w.core}/pods`, { metadata: { name: "lost", labels, ownerReferences }, spec });
+    await w.patch({ spec: { replicas: 3 } }, `${w.own}/scale`);
+    await loops.until("counted", async () => (await w.get()).status.replicas === 3);
+    await call("DELETE", `/api/v1/nodes/${node}`);
+    await w.until("three elsewhere", { replicas: 3, readyReplicas: 3 });
+    assert.equal(await loops.find(`${w.core}/pods/lost`), undefined);
+  });
 });
