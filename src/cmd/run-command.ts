@@ -3,6 +3,7 @@ import { writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { describeFlags, FlagError, type FlagSpecs, parseFlags } from "#base";
 import { type Command, CommandError } from "./command.ts";
+import { schedulerFileFlags } from "./scheduler-file-flags.ts";
 import { placeFlags } from "./settings.ts";
 
 const configFlag = "config";
@@ -81,6 +82,11 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
   if (content === null) return {};
   if (typeof content !== "object" || Array.isArray(content))
     throw new FlagError(`${path}: want a map of flags, have something else`);
+  const ofScheduler = "scheduler-config" in specs && schedulerFileFlags(path, content);
+  if (ofScheduler) {
+    const known = Object.entries(ofScheduler).filter(([flag]) => flag in specs);
+    return { file: { path, values: Object.fromEntries(known) } };
+  }
   // One file serves all commands: what other commands know is theirs.
   const own = Object.entries(content).filter(([key]) => key in specs || !(key in placeFlags));
   return { file: { path, values: Object.fromEntries(own) as Record<string, unknown> } };

@@ -8,7 +8,7 @@ export const schedulerFlags = {
   "scheduler-config": {
     type: "string",
     value: "FILE",
-    help: "A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1): profiles, their rules and weights.",
+    help: "A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1): profiles, their rules, arguments and weights, extenders. `sampan scheduler` takes it as --config too.",
   },
 } as const satisfies FlagSpecs;
 

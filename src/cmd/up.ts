@@ -27,6 +27,7 @@ import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from 
 import { Parts } from "./parts.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { ipv4Range, withServiceRanges } from "./service-flags.ts";
+import { readSchedulerFile, schedulerFlags } from "./scheduler-file.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 import { kubernetesVersion } from "./version.ts";
 
@@ -35,6 +36,7 @@ const flags = {
   ...nodesFlags,
   ...apiFlags,
   ...controllerFlags,
+  ...schedulerFlags,
   detach: { type: "bool", short: "d", help: "Go on in the background once the cluster is ready." },
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
@@ -63,6 +65,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   const life = AbortSignal.any([signal, stop.signal]);
   const apiOptions = await readApiFlags(values, log);
   const controllers = await readControllerFlags(values, { clock: realClock, log, signal: life });
+  const scheduler = await readSchedulerFile(values["scheduler-config"]);
   await refuseSecond(layout);
   if (!isSimulated) await preflight(values);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
@@ -109,7 +112,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     await provideLocalPathClass(admin);
     const { certificate: authority } = plane.pki.authority;
     await provideClusterInfo(admin, { server: `https://${address}:${plane.port}`, authority });
-    startLoops(plane, { values, log, options: controllers }, { parts, signal: life });
+    startLoops(plane, { values, log, options: controllers, scheduler }, { parts, signal: life });
     nodes = network
       ? startRealNode(nodeOptions(plane, { values, network, nodeName, log }), parts, life)
       : await startSimulatedParts(plane, { values, log }, parts, life);
