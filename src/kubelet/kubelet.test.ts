@@ -8,7 +8,7 @@ import type { Pod, PodSpec } from "#api";
 import { createLogger, realClock } from "#base";
 import { createClient } from "#client";
 import type { ApiRequest } from "#machinery";
-import { FakeTransport, insideNamespace, ip, runInNamespace, whyNoNamespaces } from "#testing";
+import { FakeTransport, insideNamespace, ip, runInNamespace, startDeviceDriver, whyNoNamespaces } from "#testing";
 import { packImage } from "./image/pack.ts";
 import { createKubelet, type KubeletOptions, removeNode } from "./mod.ts";
 import { findHierarchy } from "./node/cgroups.ts";
@@ -117,8 +117,10 @@ else
     const problems: string[] = [];
     const log = createLogger({ write: (line) => problems.push(line), level: "warn" });
     const api = createApi();
+    const cdiFolder = join(rootDir, "cdi-devices");
     const options: KubeletOptions = {
       nodeName: "node1",
+      cdiDirs: [cdiFolder],
       rootDir,
       imagesDir,
       version: "v1.36.0",
@@ -194,6 +196,33 @@ else
       assert.deepEqual([reason, exitCode, message], ["Error", 3, "bye\n"]);
     });
 
+    await t.test("a container gets the devices that a driver prepared for its pod's claim", async () => {
+      const results = [{ request: "r", driver: "d.io", pool: "node1", device: "gpu-7" }];
+      api.create("/apis/resource.k8s.io/v1/namespaces/default/resourceclaims", {
+        metadata: { name: "gpu", namespace: "default", uid: "uid-gpu" },
+        status: {
+          allocation: { devices: { results } },
+          reservedFor: [{ resource: "pods", name: "device", uid: "uid-device" }],
+        },
+      } as object);
+      const command = ["/bin/sh", "-c", "echo got $DEVICE_r > /dev/termination-log"];
+      const resources = { claims: [{ name: "gpu" }] };
+      const resourceClaims = [{ name: "gpu", resourceClaimName: "gpu" }];
+      api.create(`${base}/pods`, podWith("device", { command, resources }, { resourceClaims, restartPolicy: "Never" }));
+      const driver = await startDeviceDriver({
+        name: "d.io",
+        nodeName: "node1",
+        nodeFolder: nodeFolders(options).kubelet,
+        cdiFolder,
+        client: createClient(api),
+        devices: [{ name: "gpu-7" }],
+      });
+      const pod = await until(api, "device", (one) => one?.status?.phase === "Succeeded");
+      assert.equal(pod?.status?.containerStatuses?.[0]?.state?.terminated?.message, "got gpu-7\n");
+      assert.deepEqual(driver.calls, ["registered", "prepare gpu", "unprepare gpu"]);
+      await driver.stop();
+    });
+
     await t.test("files follow their source", async () => {
       const config = api.objects.get(`${base}/configmaps/cfg`);
       api.put(`${base}/configmaps/cfg`, { ...config, data: { key: "two" } } as object);
@@ -211,8 +240,8 @@ else
     });
 
     await t.test("a deleted pod goes, with everything it had", async () => {
-      for (const name of ["one", "ends"]) deletePod(api, name);
-      for (const name of ["one", "ends"]) await until(api, name, (pod) => pod === undefined);
+      for (const name of ["one", "ends", "device"]) deletePod(api, name);
+      for (const name of ["one", "ends", "device"]) await until(api, name, (pod) => pod === undefined);
       const { logs, kubelet } = nodeFolders(options);
       while ((await readdir(logs)).length + (await readdir(join(kubelet, "pods"))).length > 0)
         await new Promise((resolve) => setImmediate(resolve));

@@ -5,7 +5,7 @@
 import { access, mkdir } from "node:fs/promises";
 import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
-import { knowsCdi } from "./devices/cdi.ts";
+import { cdiFolders, knowsCdi } from "./devices/cdi.ts";
 import { createDeviceManager, type DeviceManager, hasDevices } from "./devices/device-manager.ts";
 import { createHost, type KubeletHost } from "./host.ts";
 import { pinnedImages } from "./image/import.ts";
@@ -124,7 +124,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       tokens,
       prober,
       devices,
-      knowsCdi: knowsCdi(runtime),
+      cdiFolders: knowsCdi(runtime) ? undefined : (options.cdiDirs ?? cdiFolders),
       cgroups,
       layout,
       services,

@@ -34,6 +34,8 @@ export interface KubeletOptions {
   readonly resolvConf?: string;
   /** Names or prefixes ending in `*`. */
   readonly allowedUnsafeSysctls?: readonly string[];
+  /** Where drivers describe their devices to runtimes; the usual folders when missing. */
+  readonly cdiDirs?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
   readonly taints?: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
   /** Of the node's HTTPS server, as others should call it; 0: none. */

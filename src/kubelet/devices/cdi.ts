@@ -60,7 +60,7 @@ const applied = ["env", "deviceNodes", "mounts"];
 export async function applyCdi(
   config: ContainerConfig,
   devices: readonly string[],
-  folders: readonly string[] = cdiFolders,
+  folders: readonly string[],
 ): Promise<ContainerConfig> {
   if (devices.length === 0) return config;
   const specifications = await readSpecifications(folders);

@@ -31,8 +31,8 @@ export interface PodContext {
   readonly cgroups: PodCgroups;
   readonly layout: NodeLayout;
   readonly devices: DeviceManager;
-  /** Whether the runtime adds CDI devices to containers itself. */
-  readonly knowsCdi: boolean;
+  /** Where CDI devices are described; undefined: the runtime adds them to containers itself. */
+  readonly cdiFolders: readonly string[] | undefined;
   readonly services: Informer<Service>;
   readonly node: NodeFacts;
 }

@@ -15,6 +15,7 @@ import { podStatus, refusedStatus } from "../core/pod-status.ts";
 import { forbiddenSysctl } from "../core/sysctl.ts";
 import { isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { wording } from "../core/wording.ts";
+import { hasDevices } from "../devices/device-manager.ts";
 import { mayTurnOomKilled } from "../runtime/observe.ts";
 import { podReferences } from "../volumes/object-cache.ts";
 import { cleanUpRuntime, cleanUpVolumes, pruneRuns } from "./clean-up.ts";
@@ -115,7 +116,9 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       verdict,
     });
     reported = { ...made, containerStatuses: context.devices.withHealth(pod, made.containerStatuses ?? []) };
-    writer.write(reported);
+    // Once it is told that the pod ended, its devices go to others: drivers take them back before.
+    const holdsDevices = stage !== "ended" && hasDevices(pod) && !isTerminalPhase(pod.status?.phase);
+    writer.write(holdsDevices && isTerminalPhase(reported.phase) ? { ...reported, phase: "Running" } : reported);
     prober.update(pod, runtime, { podIP: podIP(), stopping: stage !== "running" });
     for (const listener of lookListeners) listener();
   }

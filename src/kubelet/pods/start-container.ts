@@ -169,9 +169,9 @@ async function configure(context: PodContext, pod: PodView, input: StartInput & 
     targetId,
   });
   if (devices.length === 0) return config;
-  return context.knowsCdi
-    ? { ...config, cDIDevices: devices.map((name) => ({ name })) }
-    : (await import("../devices/cdi.ts")).applyCdi(config, devices);
+  return context.cdiFolders
+    ? (await import("../devices/cdi.ts")).applyCdi(config, devices, context.cdiFolders)
+    : { ...config, cDIDevices: devices.map((name) => ({ name })) };
 }
 
 /** Reads all ConfigMaps and Secrets that a container's variables name. */
