@@ -50,8 +50,11 @@ export function createPlacement({ spec }: Seen<DaemonSet>): Placement {
   const podSpec = spec?.template.spec;
   if (!podSpec) return { wants: () => false, keeps: () => false };
   const tolerations = daemonTolerations(podSpec);
+  const required = podSpec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const allows = compileRequiredNodes(podSpec.nodeSelector, required) ?? (() => true);
   const fits = (node: SeenNode) =>
-    (!podSpec.nodeName || podSpec.nodeName === nameOf(node)) && allowsNode(podSpec, node);
+    (!podSpec.nodeName || podSpec.nodeName === nameOf(node)) &&
+    allows({ name: nameOf(node), labels: node.metadata.labels ?? {} });
   const bears = (node: SeenNode, effects: readonly string[]) =>
     (node.spec?.taints ?? []).every((taint) => !effects.includes(taint.effect) || isTolerated(taint, tolerations));
   return {
@@ -323,10 +326,4 @@ export function describeFinished({ pod, nodeName }: DaemonPlan["finished"][numbe
   return isFailed
     ? ({ type: "Warning", reason: "FailedDaemonPod", message } as const)
     : ({ type: "Normal", reason: "SucceededDaemonPod", message } as const);
-}
-
-function allowsNode({ nodeSelector, affinity }: Seen<PodSpec>, node: SeenNode): boolean {
-  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  const matches = compileRequiredNodes(nodeSelector, required);
-  return !matches || matches({ name: nameOf(node), labels: node.metadata.labels ?? {} });
 }
