@@ -117,7 +117,7 @@ else
     const problems: string[] = [];
     const log = createLogger({ write: (line) => problems.push(line), level: "warn" });
     const api = createApi();
-    const cdiFolder = join(rootDir, "cdi-devices");
+    const cdiFolder = join(imagesDir, "cdi");
     const options: KubeletOptions = {
       nodeName: "node1",
       cdiDirs: [cdiFolder],
