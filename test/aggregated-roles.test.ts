@@ -42,6 +42,6 @@ test("cluster roles: rules of matching roles are gathered, follow them, and belo
   await applyWhole(); // whoever applies it again meets no conflict and takes nothing away
   await has("pods");
   const { metadata } = await loops.call("GET", `${rolesPath}/whole`);
-  const managers = metadata.managedFields?.map(({ manager, operation }) => `${manager} ${operation}`).sort();
+  const managers = metadata?.managedFields?.map(({ manager, operation }) => `${manager} ${operation}`).sort();
   assert.deepEqual(managers, ["clusterrole-aggregation-controller Apply", "me Apply"]);
 });
