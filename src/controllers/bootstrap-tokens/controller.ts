@@ -1,9 +1,9 @@
 /** Tokens for joining sign `kube-public/cluster-info`, and go when they have ended. Only for clusters that machines join: kubeadm's. */
 import type { ConfigMap, Secret } from "#api";
 import { keyOf } from "#client";
-import { isStatusError } from "#machinery";
 import { type Controller, type ControllerContext, defineController, onEvery, watch } from "../lib/controller.ts";
 import { draft, nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
+import { unlessOther } from "../lib/unless-gone.ts";
 import { signedData, tokenEnd, tokenType } from "./reconcile.ts";
 
 const infoName = "cluster-info";
@@ -69,12 +69,3 @@ export const tokenCleanerController: Controller = defineController({
     ];
   },
 });
-
-/** Gone or changed meanwhile: its event brings it back. */
-async function unlessOther(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!isStatusError(error, "NotFound") && !isStatusError(error, "Conflict")) throw error;
-  }
-}

@@ -1,9 +1,8 @@
 /** Upstream's LegacySATokenCleaner: once a day, because what it knows of a token's use is a date. */
 import { type Secret, podReferences } from "#api";
-import { isStatusError } from "#machinery";
 import { type Controller, defineController } from "../lib/controller.ts";
 import { nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
-import { unlessGone } from "../lib/unless-gone.ts";
+import { unlessGone, unlessOther } from "../lib/unless-gone.ts";
 import { dateOf, invalidSinceLabel, isDate, tokenFate } from "./reconcile.ts";
 
 const dayMs = 24 * 3600 * 1000;
@@ -56,17 +55,15 @@ export const legacyTokenCleaner: Controller = defineController({
       const own = client.resource("v1/secrets", namespaceOf(secret));
       const name = nameOf(secret);
       const about = { namespace: namespaceOf(secret), secret: name };
-      try {
-        if (fate === "delete") {
-          log.info("an unused token that was made unasked is deleted", about);
-          await own.delete(name, { preconditions: { resourceVersion: secret.metadata.resourceVersion ?? "" } });
-        } else {
-          log.info("an unused token that was made unasked is marked as invalid", about);
-          const metadata = { name, uid: uidOf(secret), labels: { [invalidSinceLabel]: today } };
-          await own.patch(name, { metadata }, { type: "merge" });
-        }
-      } catch (error) {
-        if (!isStatusError(error, "NotFound") && !isStatusError(error, "Conflict")) throw error;
+      if (fate === "delete") {
+        log.info("an unused token that was made unasked is deleted", about);
+        await unlessOther(
+          own.delete(name, { preconditions: { resourceVersion: secret.metadata.resourceVersion ?? "" } }),
+        );
+      } else {
+        log.info("an unused token that was made unasked is marked as invalid", about);
+        const metadata = { name, uid: uidOf(secret), labels: { [invalidSinceLabel]: today } };
+        await unlessOther(own.patch(name, { metadata }, { type: "merge" }));
       }
     }
 

@@ -9,3 +9,12 @@ export async function unlessGone<T>(work: Promise<T>): Promise<T | undefined> {
     throw error;
   }
 }
+
+/** The same of a write about an old state: gone or changed meanwhile: its event brings it back. */
+export async function unlessOther(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isStatusError(error, "NotFound") && !isStatusError(error, "Conflict")) throw error;
+  }
+}

@@ -3,10 +3,10 @@
  * authority and the namespace in it; with the account it goes. Upstream's tokens controller; tokens are no longer made unasked.
  */
 import type { Secret, ServiceAccount } from "#api";
-import { type DeepReadonly, isStatusError } from "#machinery";
+import type { DeepReadonly } from "#machinery";
 import { type Controller, type ControllerContext, defineController, type Loop, watch } from "../lib/controller.ts";
 import { nameOf, namespaceOf, type Seen, uidOf } from "../lib/objects.ts";
-import { unlessGone } from "../lib/unless-gone.ts";
+import { unlessGone, unlessOther } from "../lib/unless-gone.ts";
 
 const tokenType = "kubernetes.io/service-account-token";
 const accountName = "kubernetes.io/service-account.name";
@@ -117,13 +117,4 @@ function referenceLoop(context: ControllerContext): Loop {
       await unlessGone(client.resource("v1/serviceaccounts", namespace).update(next));
     },
   };
-}
-
-/** Gone or changed meanwhile: its event brings it back. */
-async function unlessOther(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!isStatusError(error, "NotFound") && !isStatusError(error, "Conflict")) throw error;
-  }
 }
