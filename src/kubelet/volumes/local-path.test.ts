@@ -202,6 +202,10 @@ test("claims: why there is nothing to mount, in upstream's words", async (t) => 
     name: "v",
     readOnly: false,
   });
+  // What a link leads to is mounted.
+  await symlink(join(local, "v"), join(local, "link"));
+  transport.patch(`${volumePath}/v`, { spec: { local: { path: join(local, "link") } } });
+  assert.equal((await claimed(transport, user(), local)).path, join(local, "v"));
   // A claim that goes only after this pod is still the pod's.
   transport.patch(`${claimPath}/c`, {
     metadata: { deletionTimestamp: "2026-01-01T00:00:00Z", finalizers: ["kubernetes.io/pvc-protection"] },
