@@ -120,6 +120,7 @@ async function load(client: Client, up: ChildProcess, pods: number): Promise<Res
     await ready;
   });
   const peakMiB = peakOf(pid);
+  console.error(`${pods} pods: all Ready after ${readyS.toFixed(1)} s, ${readyCpuS.toFixed(1)} s of processor time`);
   await new Promise((resolve) => setTimeout(resolve, settleMs));
   const afterMiB = residentMiB(pid);
 

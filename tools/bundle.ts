@@ -1,8 +1,9 @@
 /**
- * Makes `dist/main.js` and its parts, with everything but Node.js in them, and `dist/sampan.js`, which turns V8's compile cache on first.
+ * Makes `dist/main.js` and its parts, with everything but Node.js in them, `dist/sampan.js`, which turns V8's compile cache on first, and
+ * `dist/cluster.js`, which other programs import.
  * Skipped when nothing under `src/` is newer than the bundle.
  */
-import { globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { build, type Plugin } from "esbuild";
 import { writeDescriptions } from "./descriptions.ts";
@@ -61,6 +62,7 @@ if (inputs.some((file) => modified(path.join(root, file)) > modified(bundle))) {
     // Threads are files of their own: a worker starts from a file.
     entryPoints: {
       main: path.join(root, "src/cmd/main.ts"),
+      cluster: path.join(root, "src/testing/public.ts"),
       "store-commit-worker": path.join(root, "src/store/sqlite/commit-worker.ts"),
       "yaml-worker": path.join(root, "src/machinery/yaml-worker.ts"),
     },
@@ -96,6 +98,7 @@ if (inputs.some((file) => modified(path.join(root, file)) > modified(bundle))) {
     );
     if (ascii !== program) writeFileSync(path.join(root, file), ascii);
   }
+  copyFileSync(path.join(root, "src/testing/package-types.d.ts"), path.join(root, "dist/cluster.d.ts"));
   writeFileSync(
     path.join(root, "dist/sampan.js"),
     `#!/usr/bin/env node
