@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DaemonSet, Node, Pod, PodSpec, Taint } from "#api";
 import { type PodShape, testNow, testPod } from "../lib/fixture.ts";
-import { daemonPod, daemonStatus, type DaemonState, planDaemons, revisionHashLabel, targetNode } from "./reconcile.ts";
+import {
+  daemonPod,
+  daemonStatus,
+  daemonTolerations,
+  type DaemonState,
+  planDaemons,
+  revisionHashLabel,
+  targetNode,
+} from "./reconcile.ts";
 
 function set(change: Partial<DaemonSet["spec"]> & object = {}, spec: Partial<PodSpec> = {}): DaemonSet {
   return {
@@ -49,6 +57,16 @@ for (const [why, of, expected] of [
     [["b"], []],
   ],
   ["a failed one goes", state(set(), [node("a")], [pod("p", "a", { phase: "Failed" })]), [[], ["p"]]],
+  [
+    "one that succeeded goes at once",
+    state(set(), [node("a")], [pod("p", "a", { phase: "Succeeded" })], 500),
+    [[], ["p"]],
+  ],
+  [
+    "a failed one that is held leaves its place",
+    state(set(), [node("a")], [pod("p", "a", { phase: "Failed", deleting: true })]),
+    [["a"], []],
+  ],
   ["a failed one waits", state(set(), [node("a")], [pod("p", "a", { phase: "Failed" })], 500), [[], []]],
   [
     "the younger of two goes",
@@ -62,6 +80,7 @@ for (const [why, of, expected] of [
 const old = (name: string, nodeName: string, change: Partial<PodShape> = {}) => pod(name, nodeName, change, "old");
 const unready = { readySince: undefined } as unknown as Partial<PodShape>;
 const nodes = [node("a"), node("b"), node("c")];
+const sunset = [node("a", [noSchedule]), node("b"), node("c")];
 const surge = { updateStrategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } };
 
 for (const [why, of, expected] of [
@@ -82,6 +101,17 @@ for (const [why, of, expected] of [
     "surge: waits for it",
     state(set(surge), nodes, [old("1", "a"), pod("1n", "a", unready), old("2", "b"), old("3", "c")]),
     [[], []],
+  ],
+  [
+    "surge: an unwanted node keeps its working pod until enough others work",
+    state(set(surge), sunset, [old("1", "a"), pod("2", "b"), pod("3", "c", unready)]),
+    [[], []],
+  ],
+  ["surge: then it goes", state(set(surge), sunset, [old("1", "a"), pod("2", "b"), pod("3", "c")]), [[], ["1"]]],
+  [
+    "surge: one that doesn't work goes at once",
+    state(set(surge), sunset, [old("1", "a", unready), pod("2", "b"), pod("3", "c", unready)]),
+    [[], ["1"]],
   ],
   [
     "surge: then the old one goes",
@@ -111,6 +141,13 @@ test("daemon set: a pod is for one node and bears its troubles", () => {
       "node.kubernetes.io/unschedulable:NoSchedule",
     ],
   );
+});
+
+test("daemon set: a toleration for a while becomes one for ever, where it stands", () => {
+  const brief = { key: "node.kubernetes.io/not-ready", operator: "Exists", effect: "NoExecute", tolerationSeconds: 5 };
+  const own = { key: "mine", operator: "Exists" };
+  const { tolerationSeconds: _seconds, ...standing } = brief;
+  assert.deepEqual(daemonTolerations({ containers: [], tolerations: [brief, own] }).slice(0, 2), [standing, own]);
 });
 
 test("daemon set: status counts nodes, not pods", () => {

@@ -127,6 +127,49 @@ for (const [why, replicas, sets, expected] of [
     assert.deepEqual(sizes(plan(rolling({ replicas }), sets)), expected);
   });
 
+test("deployment scales: of two of one size the newer grows, though it has the older template again", () => {
+  const sets = [
+    set("rolled-back", { replicas: 5, max: 10, desired: 10, isNew: true, created: 900 }),
+    set("broken", { replicas: 5, max: 10, desired: 10, created: 100 }),
+  ];
+  const grown = testDeployment("web", {
+    replicas: 11,
+    strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 0, maxUnavailable: 1 } },
+  });
+  assert.deepEqual(sizes(plan(grown, sets)), { broken: 6 });
+});
+
+test("deployment: a paused one of the right size leaves its set alone, whatever the set was told before", () => {
+  const { updates } = plan(testDeployment("web", { replicas: 3, paused: true }), [
+    set("new", { replicas: 3, desired: 2, max: 3, isNew: true }),
+  ]);
+  assert.deepEqual(updates, []);
+});
+
+test("deployment: a long name is cut so that the set's hash fits", () => {
+  const { create } = plan(testDeployment(`d${"o".repeat(250)}`), []);
+  const { name = "", labels } = create?.set.metadata ?? {};
+  assert.equal(name.length, 253);
+  assert.ok(name.endsWith(`-${labels?.["pod-template-hash"]}`));
+});
+
+test("deployment: going pods are counted as soon as every set that was looked at counts them", () => {
+  const terminating = (counts: (number | undefined)[]) => {
+    const sets = counts.map((count, index) => {
+      const made = set(`s${index}`, { replicas: 0 });
+      made.status = {
+        replicas: 0,
+        ...(index === 0 ? {} : { observedGeneration: 1 }),
+        ...(count === undefined ? {} : { terminatingReplicas: count }),
+      };
+      return made;
+    });
+    return plan(testDeployment("web", { paused: true }), sets).write?.status?.terminatingReplicas;
+  };
+  assert.equal(terminating([undefined, 2, 1]), 3);
+  assert.equal(terminating([undefined, 2, undefined]), undefined);
+});
+
 test("deployment scales: a saturated new set takes over at once", () => {
   const sets = [set("old", { replicas: 1, desired: 9 }), set("new", { replicas: 10, isNew: true })];
   assert.deepEqual(sizes(plan(rolling(), sets)), { old: 0 });

@@ -78,6 +78,24 @@ for (const [why, of, pods, expected] of [
     [old(0), old(1), old(2)],
     [[], ["web-2", "web-1"]],
   ],
+  [
+    "those that are missing count",
+    set(updating({ partition: 0, maxUnavailable: 2 })),
+    [old(0), pod(1, unready), old(2)],
+    [[], []],
+  ],
+  [
+    "not before the updated one has been ready for long",
+    set({ minReadySeconds: 60 }),
+    [old(0), old(1), pod(2)],
+    [[], []],
+  ],
+  [
+    "in parallel, filled and updated in one go",
+    set({ ...parallel, replicas: 2 }),
+    [old(0), old(1), old(2)],
+    [[], ["web-2", "web-1"]],
+  ],
   ["on delete: never", set({ updateStrategy: { type: "OnDelete" } }), [old(0), old(1), old(2)], [[], []]],
 ] satisfies [string, StatefulSet, Pod[], unknown][])
   test(`stateful set: ${why}`, () => assert.deepEqual(steps(of, pods), expected));
