@@ -24,6 +24,7 @@ export { completeServiceAddresses, defineServiceKind } from "./core/service.ts";
 export type { ClusterFamilies, IpFamily } from "./core/service/families.ts";
 export { type Address, isIpv6Text, parseCidr, parseIp, printIp } from "./ip.ts";
 export { creationText } from "./columns.ts";
+export { withScaleToZero } from "./autoscaling/horizontal-pod-autoscaler.ts";
 export { kinds } from "./kinds.ts";
 export { customScaleKind, scaleKind } from "./autoscaling/scale.ts";
 export { readSchedule, ScheduleError } from "./batch/cron-job/schedule.ts";

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
 import path from "node:path";
-import { coordinatedKinds, facts, kinds, type RequestUser } from "#api";
+import { coordinatedKinds, facts, kinds as allKinds, type RequestUser, withScaleToZero } from "#api";
 import {
   type ApiServer,
   type AuditOptions,
@@ -137,6 +137,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     clock,
     log,
   });
+  const kinds = options.features?.scaleToZero ? withScaleToZero(allKinds) : allKinds;
   // Without the version of the candidates there is nothing to elect among; as upstream, one doesn't turn on the other.
   const isCoordinated =
     Boolean(options.features?.coordinatedElection) && options.versions?.get("coordination.k8s.io/v1beta1") === true;

@@ -2,6 +2,7 @@
 import { type Clock, FlagError, type FlagSpecs, type FlagValues, type Logger } from "#base";
 import { type Controller, type ControllerOptions, controllers } from "#controllers";
 import { CommandError } from "./command.ts";
+import { featureGateFlags, readFeatureGates } from "./feature-gates.ts";
 import { each, text } from "./flag-spec.ts";
 import { readSigners, signingFlags } from "./signing-flags.ts";
 
@@ -116,6 +117,7 @@ export const controllerFlags = {
     value: "N",
     help: "Finished pods that may stay; 0: any number.",
   },
+  "feature-gates": featureGateFlags["feature-gates"],
   "horizontal-pod-autoscaler-sync-period": {
     ...{ type: "duration", default: 15_000, value: "TIME" },
     help: "Between two looks at an autoscaler.",
@@ -223,6 +225,8 @@ function plainOptions(values: ControllerValues): ControllerOptions {
       tolerance: rate("horizontal-pod-autoscaler-tolerance"),
       cpuInitializationMs: values["horizontal-pod-autoscaler-cpu-initialization-period"],
       initialReadinessMs: values["horizontal-pod-autoscaler-initial-readiness-delay"],
+      // The API server warns of gates without effect.
+      scaleToZero: readFeatureGates(values["feature-gates"], () => undefined).scaleToZero,
     },
     terminatedPodsMax: values["terminated-pod-gc-threshold"] || Infinity,
     nodeMasks: { ipv4, ipv6 },

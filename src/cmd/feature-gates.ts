@@ -7,7 +7,7 @@ export const featureGateFlags = {
   "feature-gates": {
     type: "strings",
     value: "NAME=BOOL",
-    help: "Alpha and beta features: CBORServingAndStorage=true offers application/cbor, AllowUnsafeMalformedObjectDeletion=true deletes objects that can't be read, CoordinatedLeaderElection=true elects among LeaseCandidates. Others have no effect and are warned about.",
+    help: "Alpha and beta features: CBORServingAndStorage=true offers application/cbor, AllowUnsafeMalformedObjectDeletion=true deletes objects that can't be read, CoordinatedLeaderElection=true elects among LeaseCandidates, HPAScaleToZero=true lets autoscalers go down to nothing. Others have no effect and are warned about.",
   },
   "runtime-config": {
     type: "strings",
@@ -20,7 +20,15 @@ export interface FeatureGates {
   readonly cbor: boolean;
   readonly unsafeDeletion: boolean;
   readonly coordinatedElection: boolean;
+  readonly scaleToZero: boolean;
 }
+
+const gateNames: Readonly<Record<string, keyof FeatureGates>> = {
+  CBORServingAndStorage: "cbor",
+  AllowUnsafeMalformedObjectDeletion: "unsafeDeletion",
+  CoordinatedLeaderElection: "coordinatedElection",
+  HPAScaleToZero: "scaleToZero",
+};
 
 /** As Go's strconv.ParseBool. */
 const booleans = new Map<string, boolean>([
@@ -29,17 +37,14 @@ const booleans = new Map<string, boolean>([
 ]);
 
 export function readFeatureGates(gates: readonly string[], warn: (text: string) => void): FeatureGates {
-  let cbor = false;
-  let unsafeDeletion = false;
-  let coordinatedElection = false;
+  const found = { cbor: false, unsafeDeletion: false, coordinatedElection: false, scaleToZero: false };
   for (const gate of gates) {
     const [name, value] = readPair("feature-gates", gate);
-    if (name === "CBORServingAndStorage") cbor = value;
-    else if (name === "AllowUnsafeMalformedObjectDeletion") unsafeDeletion = value;
-    else if (name === "CoordinatedLeaderElection") coordinatedElection = value;
+    const key = Object.hasOwn(gateNames, name) && gateNames[name];
+    if (key) found[key] = value;
     else warn(`--feature-gates: ${name} has no effect here`);
   }
-  return { cbor, unsafeDeletion, coordinatedElection };
+  return found;
 }
 
 function readPair(flag: string, pair: string): [name: string, value: boolean] {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { tryColumns, tryCreate, tryUpdate } from "../trial.ts";
-import { horizontalPodAutoscalerKind as kind } from "./horizontal-pod-autoscaler.ts";
+import { horizontalPodAutoscalerKind as kind, withScaleToZero } from "./horizontal-pod-autoscaler.ts";
 
 const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "web" };
 const sent = (spec: object = {}) => ({ spec: { scaleTargetRef, maxReplicas: 5, ...spec } });
@@ -139,4 +139,19 @@ test("autoscaler: cells", () => {
   object.spec.metrics = [external, memory, external];
   assert.equal(targets(), "<unknown>/3 (avg), memory: <unknown>/100Mi + 1 more...");
   assert.equal(tryColumns(kind, object).Reference, "Deployment/web");
+});
+
+test("autoscaler: none at least where the feature gate lets it, with a metric that doesn't come from pods", () => {
+  const [open] = withScaleToZero([kind as never]); // kinds of all types are in one list
+  assert.ok(open);
+  const external = { type: "External", external: { metric: { name: "e" }, target: { type: "Value", value: "3" } } };
+  const errorsIn = (of: typeof kind, metrics: object[]) => tryCreate(of, sent({ minReplicas: 0, metrics })).errors;
+  const toZero = open as unknown as typeof kind; // of the same type
+  assert.deepEqual(errorsIn(toZero, [external]), []);
+  assert.deepEqual(errorsIn(toZero, [cpu(80)]), [
+    "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas",
+  ]);
+  assert.deepEqual(errorsIn(kind, [external]), [
+    "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
+  ]);
 });

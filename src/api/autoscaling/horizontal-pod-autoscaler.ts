@@ -1,5 +1,5 @@
 /** HorizontalPodAutoscaler: how many replicas something has follows from metrics. Follows upstream's registry/autoscaling. */
-import { defineKind } from "../kind.ts";
+import { defineKind, type Kind } from "../kind.ts";
 import { setOrDelete } from "../strategy.ts";
 import type { AutoscalingV1HorizontalPodAutoscaler, HorizontalPodAutoscaler, HPAScalingRules } from "../types.d.ts";
 import { autoscalerColumns } from "./autoscaler/columns.ts";
@@ -56,7 +56,7 @@ export const horizontalPodAutoscalerKind = defineKind<HorizontalPodAutoscaler>({
     setOrDelete(autoscaler, { status: old.status });
   },
   validate: (autoscaler) => validateAutoscaler(autoscaler),
-  validateUpdate: (autoscaler, old) => validateAutoscaler(autoscaler, old),
+  validateUpdate: (autoscaler, old) => validateAutoscaler(autoscaler, { old }),
 
   subresources: {
     status: {
@@ -69,3 +69,13 @@ export const horizontalPodAutoscalerKind = defineKind<HorizontalPodAutoscaler>({
   },
   columns: autoscalerColumns,
 });
+
+const downToZero = defineKind<HorizontalPodAutoscaler>({
+  ...horizontalPodAutoscalerKind,
+  validate: (autoscaler) => validateAutoscaler(autoscaler, { toZero: true }),
+  validateUpdate: (autoscaler, old) => validateAutoscaler(autoscaler, { old, toZero: true }),
+});
+
+/** Feature gate HPAScaleToZero. */
+export const withScaleToZero = (kinds: readonly Kind[]): readonly Kind[] =>
+  kinds.map((kind) => ((kind as unknown) === horizontalPodAutoscalerKind ? (downToZero as Kind) : kind)); // kinds of all types are in one list

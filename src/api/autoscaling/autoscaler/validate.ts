@@ -16,9 +16,13 @@ const periodSecondsMax = 1800;
 const selectPolicies = ["Disabled", "Max", "Min"];
 const policyTypes = ["Percent", "Pods"];
 
-export function validateAutoscaler({ spec }: HorizontalPodAutoscaler, old?: HorizontalPodAutoscaler): FieldError[] {
+/** `toZero`: feature gate HPAScaleToZero; without it zero replicas are for those that have them already. */
+export function validateAutoscaler(
+  { spec }: HorizontalPodAutoscaler,
+  { old, toZero = false }: { readonly old?: HorizontalPodAutoscaler | undefined; readonly toZero?: boolean } = {},
+): FieldError[] {
   const at = Place.root("spec");
-  validateReplicas(spec, at, old?.spec);
+  validateReplicas(spec, at, toZero || old?.spec?.minReplicas === 0 ? 0 : 1);
   const { scaleTargetRef = { kind: "", name: "" }, metrics = [], behavior } = spec;
   validateReference(scaleTargetRef, at.child("scaleTargetRef"), targetRules(spec, old?.spec));
   const rules: ReferenceRules = { noGroup: true, anyVersion: hasOddReference(old?.spec) };
@@ -34,14 +38,8 @@ export function validateAutoscaler({ spec }: HorizontalPodAutoscaler, old?: Hori
   return at.errors;
 }
 
-/** Zero replicas are for those that have them already. */
-function validateReplicas(
-  spec: HorizontalPodAutoscalerSpec,
-  at: Place,
-  old: HorizontalPodAutoscalerSpec | undefined,
-): void {
+function validateReplicas(spec: HorizontalPodAutoscalerSpec, at: Place, least: number): void {
   const { minReplicas, maxReplicas = 0 } = spec;
-  const least = old?.minReplicas === 0 ? 0 : 1;
   if (minReplicas !== undefined && minReplicas < least) {
     at.child("minReplicas").invalid(minReplicas, `must be greater than or equal to ${least}`);
   }
