@@ -3,7 +3,7 @@ import type { WorkQueue } from "#client";
 import { isStatusError } from "#machinery";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
 import type { SeenNode } from "../lib/nodes.ts";
-import { nameOf } from "../lib/objects.ts";
+import { nameOf, uidOf } from "../lib/objects.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import { type Cidr, CidrError, CidrSet, parseCidr, printCidr } from "./cidr-set.ts";
 
@@ -49,9 +49,12 @@ export const nodeIpamController: Controller = defineController({
         if (!set.occupy(cidr)) log.warn("node's pod network lies outside of the cluster's", { node: nameOf(node) });
       });
 
+    /** By name, the uids of nodes that got their networks: the cache may not show it yet. */
+    const served = new Map<string, string>();
+
     async function reconcile(name: string): Promise<void> {
       const node = nodes.get(name);
-      if (!node || (node.spec?.podCIDRs ?? []).length > 0) return;
+      if (!node || (node.spec?.podCIDRs ?? []).length > 0 || served.get(name) === uidOf(node)) return;
       const shares = sets.map((set) => set.allocate());
       const release = () => {
         for (const [index, share] of shares.entries()) if (share) sets[index]?.release(share);
@@ -69,8 +72,9 @@ export const nodeIpamController: Controller = defineController({
       try {
         const patch = { metadata: { uid: node.metadata.uid }, spec: { podCIDR: podCIDRs[0], podCIDRs } };
         const patched = await unlessGone(client.resource("v1/nodes").patch(name, patch, { type: "strategic" }));
-        if (!patched) release();
-        else log.info("node has a pod network", { node: name, podCIDRs: podCIDRs.join(",") });
+        if (!patched) return release();
+        served.set(name, uidOf(node));
+        log.info("node has a pod network", { node: name, podCIDRs: podCIDRs.join(",") });
       } catch (error) {
         // A refusal is certain; after anything else the node may have it, and it is safer lost than given twice.
         if (isStatusError(error)) release();
@@ -91,7 +95,10 @@ export const nodeIpamController: Controller = defineController({
               if (node.spec?.podCIDRs && !old.spec?.podCIDRs) occupy(node);
               queue.add(nameOf(node));
             },
-            deleted: (node) => eachCidr(node, (set, cidr) => set.release(cidr)),
+            deleted(node) {
+              if (served.get(nameOf(node)) === uidOf(node)) served.delete(nameOf(node));
+              eachCidr(node, (set, cidr) => set.release(cidr));
+            },
           }),
         ],
         reconcile,
