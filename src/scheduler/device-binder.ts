@@ -13,9 +13,8 @@ import {
   isBindingOverdue,
 } from "./core/devices/binding-conditions.ts";
 import type { DeviceState } from "./core/devices/device-state.ts";
-import { unwrittenName } from "./core/devices/extended-resources.ts";
 import type { DevicePlan, DevicesToFree } from "./core/devices/pod-devices.ts";
-import { type Claim, claimKey } from "./core/devices/requests.ts";
+import { type Claim, claimKey, unwrittenName } from "./core/devices/requests.ts";
 import type { ReadonlyPod } from "./core/pod-info.ts";
 
 /** Tries of a write that meets others' writes. */

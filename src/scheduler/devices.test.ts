@@ -232,6 +232,24 @@ test("devices: an extended resource that a class stands for gets a claim of its 
   await running.stop();
 });
 
+test("devices: two pods at once don't get the same devices for their extended resources", async () => {
+  const running = startScheduler();
+  running.node("n1");
+  makeClass(running, "gpus", { extendedResourceName: "e.com/gpu" });
+  makeSlice(running, "n1", [{ name: "a" }, { name: "b" }, { name: "c" }]);
+  for (const name of ["p", "q", "r"]) running.create(makePod(name, { requests: { "e.com/gpu": "1" } }));
+  running.create(makePod("s", { requests: { "e.com/gpu": "1" } }));
+  await running.until(
+    () => scheduled(running, "s") && ["p", "q", "r"].every((name) => running.pod(name)?.spec?.nodeName),
+  );
+  const claims = [...running.transport.objects.values()].filter(
+    ({ kind }) => kind === "ResourceClaim",
+  ) as ResourceClaim[];
+  const given = claims.flatMap(({ status }) => status?.allocation?.devices?.results ?? []).map(({ device }) => device);
+  assert.deepEqual(given.sort(), ["a", "b", "c"]);
+  await running.stop();
+});
+
 test("devices: a pod is bound when drivers have made its devices ready", async () => {
   const running = startScheduler();
   running.node("n1");

@@ -6,7 +6,7 @@ import { implicitResourcePrefix } from "#api";
 import { AllocatedDevices, type Allocation } from "./allocated.ts";
 import { type Allocator, createAllocator } from "./allocator.ts";
 import type { Slice } from "./pools.ts";
-import { type Claim, claimKey, type ReadonlyClass } from "./requests.ts";
+import { type Claim, claimKey, type ReadonlyClass, stateKey } from "./requests.ts";
 import { Selectors } from "./selectors.ts";
 
 /** What the server shows. */
@@ -95,13 +95,13 @@ export class DeviceState {
   /** Decided: nobody else gets the devices from now on. */
   reserve(claim: Claim, allocation: Allocation): void {
     this.#pending.set(claim.metadata.uid ?? "", allocation);
-    this.#count(claimKey(claim), allocation);
+    this.#count(stateKey(claim), allocation);
   }
 
   /** Nothing comes of it. */
   release(claim: Claim): void {
     this.#pending.delete(claim.metadata.uid ?? "");
-    this.#count(claimKey(claim));
+    this.#count(stateKey(claim));
   }
 
   /** It was written. */

@@ -15,10 +15,7 @@ import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
 import { isExtended, isSidecar } from "../resources.ts";
 import type { DeviceState } from "./device-state.ts";
-import type { Claim } from "./requests.ts";
-
-/** No claim can have this name. */
-export const unwrittenName = "<extended-resources>";
+import { type Claim, unwrittenName } from "./requests.ts";
 
 export const mayBeDevices = (name: string): boolean => isExtended(name) || name.startsWith(implicitResourcePrefix);
 

@@ -12,8 +12,8 @@ import type { PodInfo } from "../pod-info.ts";
 import type { Allocator } from "./allocator.ts";
 import { areDevicesReady, isBindingOverdue } from "./binding-conditions.ts";
 import type { DeviceState } from "./device-state.ts";
-import { claimOnNode, extendedClaimOf, unwrittenName } from "./extended-resources.ts";
-import { type Claim, claimKey } from "./requests.ts";
+import { claimOnNode, extendedClaimOf } from "./extended-resources.ts";
+import { type Claim, claimKey, unwrittenName } from "./requests.ts";
 
 /** What the claims that have no devices yet would get on a node, in their order. */
 export interface NodeDevices {

@@ -86,3 +86,10 @@ function common(
 export const fullName = ({ base, alternative }: RequestName): string => alternative ?? base;
 
 export const claimKey = ({ metadata }: Claim): string => `${metadata.namespace}/${metadata.name}`;
+
+/** Of a claim that stands for extended resources until it is written; no claim can have this name. */
+export const unwrittenName = "<extended-resources>";
+
+/** Tells claims apart, also those that have no name yet. */
+export const stateKey = (claim: Claim): string =>
+  claim.metadata.name === unwrittenName ? (claim.metadata.uid ?? "") : claimKey(claim);
