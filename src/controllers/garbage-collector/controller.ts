@@ -5,7 +5,7 @@
  */
 import type { OwnerReference } from "#api";
 import type { WorkQueue } from "#client";
-import { type DeepReadonly, isStatusError, type KubernetesObject } from "#machinery";
+import { type DeepReadonly, isStatusError, jsonEqual, type KubernetesObject } from "#machinery";
 import { type Controller, defineController, type Loop, onEvery } from "../lib/controller.ts";
 import { uidOf } from "../lib/objects.ts";
 import { aborted } from "../lib/run-loop.ts";
@@ -133,6 +133,8 @@ export const garbageCollector: Controller = defineController({
       // What is going already goes; its dependents come when it is gone.
       if (!node || (node.deleting && !node.waitsForDependents)) return;
       const { identity } = node;
+      // Only something without a namespace can name it so, wrongly: whether it is there can't be asked, and the one that named it stays.
+      if (identity.namespace === "" && monitors.resourceOf(identity.apiVersion, identity.kind)?.namespaced) return;
       const latest = await read(identity);
       if (!latest) return graph.absent(identity);
       if (node.waitsForDependents) {
@@ -148,23 +150,31 @@ export const garbageCollector: Controller = defineController({
       if (verdict.action === "delete") {
         if (verdict.unblockFirst) await unblockOwners(identity);
         log.debug("deletes what lost its owners", { ...identity, policy: verdict.policy });
-        await remove(identity, verdict.policy, verdict.unblockFirst ? undefined : latest.metadata?.resourceVersion);
+        await remove(identity, verdict.policy, verdict.unblockFirst ? undefined : latest);
         return;
       }
       // Not shown by an event yet: look again, or it would stay in the graph for ever if it came and went unseen.
       if (!node.observed) queue.addRateLimited(uid);
     }
 
+    /** `seen`: not when it has other owners by now. */
     async function remove(
-      { apiVersion, kind, namespace, name, uid }: Identity,
+      identity: Identity,
       propagationPolicy: "Orphan" | "Background" | "Foreground",
-      resourceVersion: string | undefined,
+      seen: Latest | undefined,
     ): Promise<void> {
-      const preconditions = { uid, ...(resourceVersion ? { resourceVersion } : {}) };
+      const { resourceVersion, ownerReferences } = seen?.metadata ?? {};
+      const preconditions = { uid: identity.uid, ...(resourceVersion ? { resourceVersion } : {}) };
       try {
-        await clientOf({ apiVersion, kind, namespace, name, uid }).delete(name, { propagationPolicy, preconditions });
+        await clientOf(identity).delete(identity.name, { propagationPolicy, preconditions });
       } catch (error) {
-        if (!isStatusError(error, "NotFound")) throw error;
+        if (isStatusError(error, "NotFound")) return;
+        if (!seen || !isStatusError(error, "Conflict")) throw error;
+        const now = await read(identity);
+        if (!now) return;
+        if (!jsonEqual(now.metadata?.ownerReferences, ownerReferences)) throw error;
+        // Something else of it changed; what changes all the time would never go.
+        await remove(identity, propagationPolicy, undefined);
       }
     }
 

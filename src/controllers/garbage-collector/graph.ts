@@ -203,7 +203,9 @@ export class DependencyGraph {
       this.#sink.examineLater(uid);
     }
     owner.dependents.add(node);
-    if (!owner.observed) return !isClaim(reference, node, owner.identity);
+    // Without a namespace and unseen it may be something that has one, named wrongly by something that has none.
+    const isElsewhere = owner.identity.namespace !== node.identity.namespace;
+    if (!owner.observed) return isElsewhere || !isClaim(reference, node, owner.identity);
     if (isClaim(reference, node, owner.identity)) {
       // Made while its owner was already going: nothing else would notice.
       return owner.waitsForDependents;
