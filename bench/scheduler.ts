@@ -132,6 +132,9 @@ async function measureServer({ pods, spec, isPreemption }: Workload, nodeCount: 
   const { client } = cluster;
   try {
     await client.resource("v1/namespaces").create({ kind: "Namespace", apiVersion: "v1", metadata: { name: "ns" } });
+    await client
+      .resource("v1/serviceaccounts", "ns")
+      .create({ kind: "ServiceAccount", apiVersion: "v1", metadata: { name: "default" } });
     const priority = {
       kind: "PriorityClass",
       apiVersion: "scheduling.k8s.io/v1",
@@ -145,6 +148,8 @@ async function measureServer({ pods, spec, isPreemption }: Workload, nodeCount: 
       const { status, ...node } = makeNode(index);
       await nodes.create(node);
       await nodes.patch(node.metadata.name ?? "", { status }, { type: "merge", subresource: "status" });
+      // A new node is tainted until somebody finds it ready.
+      await nodes.patch(node.metadata.name ?? "", { spec: { taints: null } }, { type: "merge" });
       if (isPreemption) await inNamespace.create(makeVictim(index));
     });
     const timer = startTimer();
