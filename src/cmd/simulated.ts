@@ -55,8 +55,13 @@ export async function startSimulated(
   const names = (index: number) => (values.nodes === 1 ? first : `${first}-${index}`);
   const capacity = Object.fromEntries(values["node-capacity"].map(readCapacity));
   const count = values.nodes;
+  // Nodes of another name are of another process.
+  const firstHost = [...(values["node-name"] ?? "")].reduce(
+    (sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 65_000,
+    0,
+  );
   return startSimulatedNodes(
-    { client, count, names, capacity, version: kubernetesVersion, clock: realClock, log },
+    { client, count, names, firstHost, capacity, version: kubernetesVersion, clock: realClock, log },
     signal,
   );
 }

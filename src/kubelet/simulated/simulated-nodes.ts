@@ -22,6 +22,8 @@ export interface SimulatedNodesOptions {
   readonly count: number;
   /** `node-0`, `node-1`, …, or this one if there is only one. */
   readonly names?: (index: number) => string;
+  /** Host addresses are counted from here on, so that nodes of several processes have different ones. */
+  readonly firstHost?: number;
   /** Of each node; cpu 32, memory 128Gi, pods 110 when missing. Other resources may be added. */
   readonly capacity?: Readonly<Record<string, string>>;
   readonly labels?: (index: number) => Readonly<Record<string, string>>;
@@ -79,7 +81,19 @@ export function startSimulatedNodes(options: SimulatedNodesOptions, signal: Abor
       const name = nameOf(index);
       const labels = { "node.kubernetes.io/instance-type": "simulated", ...options.labels?.(index) };
       const node = () => nodeInformer.get(name);
-      return [name, new SimulatedNode({ name, index, capacity, labels, taints, version, clock, node })];
+      return [
+        name,
+        new SimulatedNode({
+          name,
+          index: index + (options.firstHost ?? 0),
+          capacity,
+          labels,
+          taints,
+          version,
+          clock,
+          node,
+        }),
+      ];
     }),
   );
   const pods = new Map<string, SimulatedPod>();
