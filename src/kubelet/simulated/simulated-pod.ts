@@ -2,7 +2,8 @@
  * One simulated pod's life, decided by the same core as on a real node (../pods/pod-worker.ts is its model): whatever happens only wakes
  * it, a step looks at everything and does what is due. Doing takes no time here, so that a step needs no turn of the event loop, and what
  * does take time is a moment in the future that the pod is woken at. A class, and next to no fields while nothing happens, because there
- * are ten thousand of these: the pod itself is the informer's, the status is only held until the API has it.
+ * are ten thousand of these: the pod itself is the informer's, the status is only held until the API has it. One file, because its parts are the methods
+ * of that one class; what needs no state of the pod is beside it.
  */
 import type { PodStatus } from "#api";
 import { type Clock, type Logger, printDuration } from "#base";
