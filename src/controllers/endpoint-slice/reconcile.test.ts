@@ -146,6 +146,23 @@ test("endpoint slices: without pods there is an empty slice, and it is left alon
   assert.deepEqual([filled.create.length, filled.update[0]?.metadata.name, filled.delete.length], [0, "web-x", 0]);
 });
 
+test("endpoint slices: an empty list may be null", () => {
+  const of = service({ trafficDistribution: "PreferClose" });
+  const [made] = plan(of, []).create;
+  const stored = {
+    ...made,
+    metadata: { ...made?.metadata, name: "web-x" },
+    endpoints: null,
+  } as unknown as EndpointSlice;
+  const topology = new TopologyHints();
+  topology.setNodes([]);
+  const hinted = {
+    ...of,
+    metadata: { ...of.metadata, annotations: { "service.kubernetes.io/topology-mode": "Auto" } },
+  };
+  for (const each of [of, hinted]) assert.deepEqual(plan(each, [], [stored], topology).update, []);
+});
+
 test("endpoint slices: pods on unknown nodes are left out and named", () => {
   const { missingNodes, create } = plan(service(), [pod("p", "10.0.0.1", { node: "gone" })]);
   assert.deepEqual(missingNodes, ["gone"]);

@@ -255,7 +255,7 @@ function addHints(service: Seen<Service>, plan: SlicePlan, unchanged: readonly S
     }),
   });
   const wrong = unchanged.filter(
-    ({ endpoints = [] }) => !endpoints.every((endpoint) => semanticEqual(endpoint.hints, hintsOf(endpoint))),
+    ({ endpoints }) => !(endpoints ?? []).every((endpoint) => semanticEqual(endpoint.hints, hintsOf(endpoint))),
   ) as EndpointSlice[]; // sent, never changed
   return { create: plan.create.map(withHints), update: [...plan.update, ...wrong].map(withHints), delete: plan.delete };
 }

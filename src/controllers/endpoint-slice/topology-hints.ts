@@ -116,8 +116,8 @@ export class TopologyHints {
     }
     // Where an endpoint's hint points: its own zone, until another needs it more.
     const zones = new Map<Endpoint, string>();
-    for (const { endpoints = [] } of [...family.plan.create, ...update]) {
-      for (const endpoint of endpoints) {
+    for (const { endpoints } of [...family.plan.create, ...update]) {
+      for (const endpoint of endpoints ?? []) {
         if (!isReady(endpoint)) continue;
         if (!endpoint.zone) return refuse("One or more endpoints do not have a zone specified");
         zones.set(endpoint, endpoint.zone);
