@@ -160,6 +160,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         taints: options.taints ?? [],
         annotations: { [localPathFolderAnnotation]: folders.localPath },
       },
+      shown: () => nodes.get(nodeName)?.status,
       async status(old) {
         const [{ availableBytes }, disk, processes, { problems, images }] = await Promise.all([
           readMemory(),

@@ -23,6 +23,8 @@ export interface NodeAgentOptions {
   readonly log: Logger;
   readonly recorder: EventRecorder;
   readonly identity: NodeIdentity;
+  /** The status as the server shows it, to which others may have added. */
+  shown(): DeepReadonly<NodeStatus> | undefined;
   /** The status now, given the one that was written last. */
   status(old: DeepReadonly<NodeStatus>): Promise<NodeStatus>;
 }
@@ -93,11 +95,15 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
   }
 
   async function writeStatus(): Promise<void> {
+    known = options.shown() ?? known;
     const status = await options.status(known);
     const isDue = clock.now() - writtenAt >= statusWriteMs;
     if (!isDue && !statusChanged(known, status)) return;
     tellTurns(known, status);
-    const answer = await nodes.patch(nodeName, nodeStatusPatch(status), { type: "strategic", subresource: "status" });
+    const answer = await nodes.patch(nodeName, nodeStatusPatch(status, known), {
+      type: "strategic",
+      subresource: "status",
+    });
     known = answer.status ?? status;
     writtenAt = clock.now();
   }

@@ -33,9 +33,12 @@ const imagesMax = 50;
 
 export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput): NodeStatus {
   const { machine, nodeName } = input;
+  const own = capacityOf(input);
+  // What others say that the node has besides is there for pods.
+  const foreign = Object.fromEntries(Object.entries(old.capacity ?? {}).filter(([name]) => own[name] === undefined));
   return {
-    capacity: capacityOf(input),
-    allocatable: allocatableOf(input),
+    capacity: { ...foreign, ...own },
+    allocatable: { ...foreign, ...allocatableOf(input) },
     conditions: conditionsOf(old, input),
     addresses: [
       ...input.addresses.map((address) => ({ type: "InternalIP", address })),
@@ -144,9 +147,17 @@ export function statusChanged(from: DeepReadonly<NodeStatus>, to: NodeStatus): b
 }
 
 /** Strategic merge: conditions by type (others write some too), everything else as a whole. */
-export const nodeStatusPatch = (status: NodeStatus): object => ({
-  status: { ...status, addresses: [{ $patch: "replace" }, ...(status.addresses ?? [])] },
-});
+export function nodeStatusPatch(status: NodeStatus, old: DeepReadonly<NodeStatus>): object {
+  const { allocatable = {}, addresses = [] } = status;
+  const gone = Object.keys(old.allocatable ?? {}).filter((name) => allocatable[name] === undefined);
+  return {
+    status: {
+      ...status,
+      addresses: [{ $patch: "replace" }, ...addresses],
+      allocatable: { ...allocatable, ...Object.fromEntries(gone.map((name) => [name, null])) },
+    },
+  };
+}
 
 export interface NodeIdentity {
   readonly nodeName: string;
