@@ -16,6 +16,11 @@ for (const [why, first, second] of [
     { name: "b", ...running },
   ],
   ["more restarts first", { name: "a", ...running, restarts: 3 }, { name: "b", ...running, restarts: 1 }],
+  [
+    "of those ready for about as long the uid decides, not restarts",
+    { name: "a", node: "n1", readySince: 50 },
+    { name: "b", node: "n1", readySince: 51, restarts: 9 },
+  ],
   ["much younger first", { name: "a", ...running, created: 60 }, { name: "b", ...running, created: 6000 }],
   [
     "ready for much shorter first",

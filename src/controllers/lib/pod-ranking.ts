@@ -1,11 +1,12 @@
 /**
  * Which pod a shrinking set gives up first: the one that costs least. In this order: not yet on a node, not yet running, not
- * ready, lower deletion cost, more siblings on its node, ready for a shorter time, more restarts, younger.
- * Times are compared by their binary logarithm, and the uid decides between equals: old and older pods are alike, and
+ * ready, lower deletion cost, more siblings on its node, ready for a shorter time, more restarts (of sidecars last), younger.
+ * Times that differ are compared by their binary logarithm, and if that is the same the uid decides: old and older pods are alike, and
  * always taking the youngest would empty the zone that was added last. Upstream: ActivePodsWithRanks.
  */
+import type { ContainerStatus } from "#api";
 import { timeMs } from "#machinery";
-import { uidOf } from "./objects.ts";
+import { type Seen, uidOf } from "./objects.ts";
 import { isPodActive, isPodReady, podReadySinceMs, type SeenPod } from "./pods.ts";
 
 const deletionCostAnnotation = "controller.kubernetes.io/pod-deletion-cost";
@@ -18,9 +19,10 @@ interface Candidate {
   readonly isReady: boolean;
   readonly cost: number;
   readonly siblingsOnNode: number;
-  readonly readyRank: number;
+  readonly readyMs: number;
   readonly restarts: number;
-  readonly ageRank: number;
+  readonly sidecarRestarts: number;
+  readonly createdMs: number;
 }
 
 export interface RankingOptions {
@@ -47,26 +49,37 @@ export function rankForDeletion(pods: readonly SeenPod[], { related, now }: Rank
         isReady,
         cost: deletionCost(pod),
         siblingsOnNode: onNode.get(pod.spec?.nodeName ?? "") ?? 0,
-        readyRank: isReady ? logarithmicAge(podReadySinceMs(pod), now) : -1,
-        restarts: Math.max(0, ...(pod.status?.containerStatuses ?? []).map((status) => status.restartCount ?? 0)),
-        ageRank: logarithmicAge(timeMs(pod.metadata.creationTimestamp), now),
+        readyMs: isReady ? podReadySinceMs(pod) : 0,
+        restarts: mostRestarts(pod.status?.containerStatuses),
+        sidecarRestarts: mostRestarts(pod.status?.initContainerStatuses?.filter(({ name }) => isSidecar(pod, name))),
+        createdMs: timeMs(pod.metadata.creationTimestamp),
       };
     })
-    .sort(compare)
+    .sort((a, b) => compare(a, b, now))
     .map(({ pod }) => pod);
 }
 
-function compare(a: Candidate, b: Candidate): number {
+const mostRestarts = (statuses: Seen<ContainerStatus[]> = []) =>
+  Math.max(0, ...statuses.map(({ restartCount }) => restartCount ?? 0));
+
+const isSidecar = ({ spec }: SeenPod, name: string) =>
+  spec?.initContainers?.some((container) => container.name === name && container.restartPolicy === "Always");
+
+function compare(a: Candidate, b: Candidate, now: number): number {
+  const byUid = uidOf(a.pod) < uidOf(b.pod) ? -1 : 1;
+  const byAge = (since: number, other: number) =>
+    since === other ? 0 : logarithmicAge(since, now) - logarithmicAge(other, now) || byUid;
   return (
     Number(a.isAssigned) - Number(b.isAssigned) ||
     a.phase - b.phase ||
     Number(a.isReady) - Number(b.isReady) ||
     a.cost - b.cost ||
     b.siblingsOnNode - a.siblingsOnNode ||
-    a.readyRank - b.readyRank ||
+    byAge(a.readyMs, b.readyMs) ||
     b.restarts - a.restarts ||
-    a.ageRank - b.ageRank ||
-    (uidOf(a.pod) < uidOf(b.pod) ? -1 : 1)
+    b.sidecarRestarts - a.sidecarRestarts ||
+    byAge(a.createdMs, b.createdMs) ||
+    byUid
   );
 }
 
