@@ -54,6 +54,7 @@ import { resourceClaimTemplateKind } from "./resource/resource-claim-template.ts
 import { resourceClaimKind } from "./resource/resource-claim.ts";
 import { resourceSliceKind } from "./resource/resource-slice.ts";
 import { priorityClassKind } from "./scheduling/priority-class.ts";
+import { storageVersionMigrationKind } from "./storagemigration/storage-version-migration.ts";
 import { csiDriverKind } from "./storage/csi-driver.ts";
 import { csiNodeKind } from "./storage/csi-node.ts";
 import { csiStorageCapacityKind } from "./storage/csi-storage-capacity.ts";
@@ -125,4 +126,5 @@ export const kinds: readonly Kind[] = [
   storageClassKind,
   volumeAttachmentKind,
   volumeAttributesClassKind,
+  storageVersionMigrationKind,
 ] as unknown as readonly Kind[];

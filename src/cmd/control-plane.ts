@@ -138,6 +138,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     log,
   });
   const kinds = options.features?.scaleToZero ? withScaleToZero(allKinds) : allKinds;
+  const { storageVersionMigration } = options.features ?? {};
+  // Only served when the feature is on too.
+  const versions = storageVersionMigration
+    ? options.versions
+    : new Map(options.versions).set("storagemigration.k8s.io/v1beta1", false);
   // Without the version of the candidates there is nothing to elect among; as upstream, one doesn't turn on the other.
   const isCoordinated =
     Boolean(options.features?.coordinatedElection) && options.versions?.get("coordination.k8s.io/v1beta1") === true;
@@ -155,7 +160,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       aggregatorRouting: options.aggregator?.byEndpoints ?? false,
       cbor: options.features?.cbor,
       unsafeDeletion: options.features?.unsafeDeletion,
-      versions: options.versions,
+      versions,
     },
     {
       store,
@@ -183,7 +188,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       paths: security.paths,
       admission: security.admission,
       guards: security.guards,
-      objects: [...bootstrapWanted(clock.now()), ...(resourceMetrics ? [resourceMetrics.metricsReader] : [])],
+      objects: [
+        ...bootstrapWanted(clock.now(), { storageVersionMigration }),
+        ...(resourceMetrics ? [resourceMetrics.metricsReader] : []),
+      ],
       descriptions,
     },
   );

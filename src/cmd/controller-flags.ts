@@ -169,6 +169,7 @@ const aliases: Readonly<Record<string, string>> = {
   "pv-protection": "persistentvolume-protection-controller",
   "legacy-service-account-token-cleaner": "legacy-serviceaccount-token-cleaner-controller",
   endpointslicemirroring: "endpointslice-mirroring-controller",
+  svm: "storage-version-migrator-controller",
   "resource-claim-controller": "resourceclaim-controller",
 };
 
@@ -215,7 +216,10 @@ function plainOptions(values: ControllerValues): ControllerOptions {
   };
   const mask = values["node-cidr-mask-size"];
   const [ipv4 = mask, ipv6 = mask] = [values["node-cidr-mask-size-ipv4"], values["node-cidr-mask-size-ipv6"]];
+  // The API server warns of gates without effect.
+  const { scaleToZero, storageVersionMigration } = readFeatureGates(values["feature-gates"], () => undefined);
   return {
+    storageVersionMigration,
     legacyTokenUnusedMs: values["legacy-service-account-token-clean-up-period"],
     nodeMonitorGraceMs: values["node-monitor-grace-period"],
     nodeStartupGraceMs: values["node-startup-grace-period"],
@@ -225,8 +229,7 @@ function plainOptions(values: ControllerValues): ControllerOptions {
       tolerance: rate("horizontal-pod-autoscaler-tolerance"),
       cpuInitializationMs: values["horizontal-pod-autoscaler-cpu-initialization-period"],
       initialReadinessMs: values["horizontal-pod-autoscaler-initial-readiness-delay"],
-      // The API server warns of gates without effect.
-      scaleToZero: readFeatureGates(values["feature-gates"], () => undefined).scaleToZero,
+      scaleToZero,
     },
     terminatedPodsMax: values["terminated-pod-gc-threshold"] || Infinity,
     nodeMasks: { ipv4, ipv6 },

@@ -5,7 +5,13 @@ import { readFeatureGates, readRuntimeConfig } from "./feature-gates.ts";
 test("feature gates: what changes something is read, others are warned about, mistakes are told", () => {
   const warnings: string[] = [];
   const read = (...gates: string[]) => readFeatureGates(gates, (text) => warnings.push(text));
-  const off = { cbor: false, unsafeDeletion: false, coordinatedElection: false, scaleToZero: false };
+  const off = {
+    cbor: false,
+    unsafeDeletion: false,
+    coordinatedElection: false,
+    scaleToZero: false,
+    storageVersionMigration: false,
+  };
   assert.deepEqual(read(), off);
   assert.deepEqual(read("CBORServingAndStorage=true", "Other=false"), { ...off, cbor: true });
   assert.deepEqual(warnings, ["--feature-gates: Other has no effect here"]);

@@ -7,12 +7,12 @@ export const featureGateFlags = {
   "feature-gates": {
     type: "strings",
     value: "NAME=BOOL",
-    help: "Alpha and beta features: CBORServingAndStorage=true offers application/cbor, AllowUnsafeMalformedObjectDeletion=true deletes objects that can't be read, CoordinatedLeaderElection=true elects among LeaseCandidates, HPAScaleToZero=true lets autoscalers go down to nothing. Others have no effect and are warned about.",
+    help: "Alpha and beta features: CBORServingAndStorage=true offers application/cbor, AllowUnsafeMalformedObjectDeletion=true deletes objects that can't be read, CoordinatedLeaderElection=true elects among LeaseCandidates, HPAScaleToZero=true lets autoscalers go down to nothing. StorageVersionMigrator=true stores objects anew for StorageVersionMigrations. Others have no effect and are warned about.",
   },
   "runtime-config": {
     type: "strings",
     value: "GROUP/VERSION=BOOL",
-    help: "Versions of the API that are served, or not, other than by default: coordination.k8s.io/v1beta1=true.",
+    help: "Versions of the API that are served, or not, other than by default: coordination.k8s.io/v1beta1=true, storagemigration.k8s.io/v1beta1=true.",
   },
 } as const satisfies FlagSpecs;
 
@@ -21,6 +21,7 @@ export interface FeatureGates {
   readonly unsafeDeletion: boolean;
   readonly coordinatedElection: boolean;
   readonly scaleToZero: boolean;
+  readonly storageVersionMigration: boolean;
 }
 
 const gateNames: Readonly<Record<string, keyof FeatureGates>> = {
@@ -28,6 +29,7 @@ const gateNames: Readonly<Record<string, keyof FeatureGates>> = {
   AllowUnsafeMalformedObjectDeletion: "unsafeDeletion",
   CoordinatedLeaderElection: "coordinatedElection",
   HPAScaleToZero: "scaleToZero",
+  StorageVersionMigrator: "storageVersionMigration",
 };
 
 /** As Go's strconv.ParseBool. */
@@ -37,7 +39,13 @@ const booleans = new Map<string, boolean>([
 ]);
 
 export function readFeatureGates(gates: readonly string[], warn: (text: string) => void): FeatureGates {
-  const found = { cbor: false, unsafeDeletion: false, coordinatedElection: false, scaleToZero: false };
+  const found = {
+    cbor: false,
+    unsafeDeletion: false,
+    coordinatedElection: false,
+    scaleToZero: false,
+    storageVersionMigration: false,
+  };
   for (const gate of gates) {
     const [name, value] = readPair("feature-gates", gate);
     const key = Object.hasOwn(gateNames, name) && gateNames[name];

@@ -36,6 +36,7 @@ import { serviceCidrController } from "./service-cidr/controller.ts";
 import { serviceAccountController } from "./service-account/controller.ts";
 import { serviceAccountTokenController } from "./service-account-token/controller.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
+import { storageVersionMigrator } from "./storage-version-migrator/controller.ts";
 import { taintEvictionController } from "./taint-eviction/controller.ts";
 import { ttlController } from "./ttl/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished/controller.ts";
@@ -90,4 +91,5 @@ export const controllers: readonly Controller[] = [
   ttlController,
   legacyTokenCleaner,
   validatingAdmissionPolicyStatusController,
+  storageVersionMigrator,
 ];

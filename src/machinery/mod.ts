@@ -120,6 +120,7 @@ export {
   validateOwnerReferences,
 } from "./meta-validation.ts";
 export * from "./names.ts";
+export { compareResourceVersions, whyNoResourceVersion } from "./resource-version.ts";
 export type {
   DeepReadonly,
   KubernetesList,

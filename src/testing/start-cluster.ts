@@ -13,6 +13,8 @@ import {
   type ControlPlane,
   dataLayout,
   kubernetesVersion,
+  readFeatureGates,
+  readRuntimeConfig,
   signersOf,
   startControlPlane,
   widened,
@@ -32,6 +34,9 @@ export interface ClusterOptions {
   readonly scheduler?: boolean;
   /** Over those that suit a test; false: none run. */
   readonly controllers?: Partial<ControllerOptions> | false;
+  /** As the flags of these names: `CoordinatedLeaderElection=true`, `coordination.k8s.io/v1beta1=true`. */
+  readonly featureGates?: readonly string[];
+  readonly runtimeConfig?: readonly string[];
   readonly clock?: Clock;
   readonly log?: Logger;
   /** Of the API server; any free one when missing. */
@@ -73,8 +78,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     rmSync(directory, { recursive: true, force: true });
   };
   try {
+    const features = readFeatureGates(options.featureGates ?? [], (text) => log.warn(text));
     plane = await startControlPlane({
       layout,
+      features,
+      versions: readRuntimeConfig(options.runtimeConfig ?? []),
       serviceCidr: "10.96.0.0/16",
       clusterDomain: "cluster.local",
       bindAddress: "127.0.0.1",
@@ -112,6 +120,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
           legacyToken,
           signers: signersOf(createRequestSigner(pki.authority)),
           namespaceDelayMs: 0,
+          autoscaling: { scaleToZero: features.scaleToZero },
+          storageVersionMigration: features.storageVersionMigration,
           ...options.controllers,
         },
       });

@@ -13,7 +13,8 @@ export type Loose = KubernetesObject & {
   readonly items: readonly Loose[];
 } & Record<string, unknown>;
 
-export interface Loops extends Pick<Cluster, "client" | "clientFor" | "nodes" | "runControllers" | "close"> {
+export interface Loops
+  extends Pick<Cluster, "client" | "clientFor" | "kubeconfigPath" | "nodes" | "runControllers" | "close"> {
   call(method: "GET" | "POST" | "PUT" | "DELETE", target: string, body?: object): Promise<Loose>;
   merge(target: string, body: object): Promise<Loose>;
   /** undefined: it isn't there. */
@@ -25,7 +26,7 @@ export interface Loops extends Pick<Cluster, "client" | "clientFor" | "nodes" | 
 const waitMsMax = 30_000;
 
 export async function startLoops(options: ClusterOptions = {}): Promise<Loops> {
-  const { client, clientFor, nodes, runControllers, close } = await startCluster(options);
+  const { client, clientFor, kubeconfigPath, nodes, runControllers, close } = await startCluster(options);
   const call: Loops["call"] = async (method, target, body) => {
     const [at = "", text = ""] = target.split("?");
     const query = Object.fromEntries(new URLSearchParams(text));
@@ -34,6 +35,7 @@ export async function startLoops(options: ClusterOptions = {}): Promise<Loops> {
   const loops: Loops = {
     client,
     clientFor,
+    kubeconfigPath,
     nodes,
     runControllers,
     close,

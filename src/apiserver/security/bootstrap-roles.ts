@@ -234,6 +234,16 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
 };
 
 /** Roles of the controllers' service accounts: `system:controller:NAME`, bound to kube-system/NAME. */
+/** Where StorageVersionMigrator is on. Whoever applies to an object that is gone would make it, were the uid not refused. */
+export const migratorRoles: Readonly<Record<string, readonly string[]>> = {
+  "storage-version-migrator-controller": [
+    "list create patch | * | *",
+    "get | apiextensions.k8s.io | customresourcedefinitions",
+    "patch | apiextensions.k8s.io | customresourcedefinitions/status",
+    "update | storagemigration.k8s.io | storageversionmigrations/status",
+  ],
+};
+
 export const controllerRoles: Readonly<Record<string, readonly string[]>> = {
   "attachdetach-controller": [
     "list watch | - | persistentvolumeclaims persistentvolumes",

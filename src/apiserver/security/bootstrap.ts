@@ -6,6 +6,7 @@ import {
   clusterRoleBindings,
   clusterRoles,
   controllerRoles,
+  migratorRoles,
   namespaceRoles,
 } from "./bootstrap-roles.ts";
 import { legacyTokenTracking } from "./legacy-token-tracking.ts";
@@ -24,9 +25,14 @@ export interface BootstrapObjects {
   readonly roleBindings: RoleBinding[];
 }
 
+/** Features that have roles of their own. */
+export interface BootstrapGates {
+  readonly storageVersionMigration?: boolean | undefined;
+}
+
 /** As the server's start wants them. */
-export function bootstrapWanted(now: number): Wanted[] {
-  const { clusterRoles: roles, clusterRoleBindings: bindings, ...namespaced } = bootstrapObjects();
+export function bootstrapWanted(now: number, gates: BootstrapGates = {}): Wanted[] {
+  const { clusterRoles: roles, clusterRoleBindings: bindings, ...namespaced } = bootstrapObjects(gates);
   const at =
     <T extends { metadata: { namespace?: string } }>(
       resource: string,
@@ -47,11 +53,12 @@ export function bootstrapWanted(now: number): Wanted[] {
 }
 
 /** All of them, in the order in which upstream makes them. */
-export function bootstrapObjects(): BootstrapObjects {
-  const controllers = Object.entries(controllerRoles).map(
+export function bootstrapObjects({ storageVersionMigration }: BootstrapGates = {}): BootstrapObjects {
+  const ofControllers = { ...controllerRoles, ...(storageVersionMigration && migratorRoles) };
+  const controllers = Object.entries(ofControllers).map(
     ([name, rules]) => [`system:controller:${name}`, { rules }] as const,
   );
-  const controllerBindings = Object.keys(controllerRoles).map(
+  const controllerBindings = Object.keys(ofControllers).map(
     (name) => [`system:controller:${name}`, [`account:kube-system/${name}`]] as const,
   );
   return {

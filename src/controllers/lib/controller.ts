@@ -42,6 +42,8 @@ export interface ControllerOptions {
    * server nothing has to be waited for.
    */
   readonly namespaceDelayMs?: number;
+  /** Feature gate StorageVersionMigrator. */
+  readonly storageVersionMigration?: boolean;
   /** Of the horizontal pod autoscaler; what isn't said is as upstream. */
   readonly autoscaling?: AutoscalingOptions;
   /** Finished pods that may stay around, in all namespaces together. */
