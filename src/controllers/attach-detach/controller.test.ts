@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CSIDriver, Node, PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttachment } from "#api";
+import { statusError } from "#machinery";
 import { FakeTransport } from "#testing";
 import { runController } from "../lib/fixture.ts";
 import { attachDetachController } from "./controller.ts";
@@ -86,7 +87,7 @@ function plan(of: Case): string {
     ...result.events.map(({ pod: about, message }) => `${about.metadata.name}: ${message.trim()}`),
     result.volumesAttached && `reports ${result.volumesAttached.map(({ name }) => name).join() || "none"}`,
     ...result.attach.map(({ spec }) => `attach to ${spec.nodeName}`),
-    ...result.detach.map(({ spec }) => `detach from ${spec.nodeName}`),
+    ...result.detach.map(({ attachment: { spec } }) => `detach from ${spec.nodeName}`),
     result.waitMs !== undefined && `wait ${result.waitMs}`,
   ]
     .filter(Boolean)
@@ -222,6 +223,49 @@ test("attach/detach: a volume follows its pod to another node, and never is on b
   assert.equal(at("m"), undefined);
   transport.remove(`${podsPath}/p`);
   await running.until(() => !at("n") && at("m"));
+  await running.stop();
+});
+
+for (const refusals of [0, 1])
+  test(`attach/detach: of two nodes that want a volume at once one gets it, after ${refusals} refusals`, async () => {
+    const { transport, running, at } = cluster();
+    let left = refusals;
+    transport.intercept = async ({ method, path }) => {
+      if (method !== "POST" || path !== attachmentsPath) return;
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+      if (left-- > 0) throw statusError.forbidden({ group: "", resource: "volumeattachments" }, "", "not now");
+    };
+    transport.create(podsPath, pod("p", "n"));
+    transport.create(podsPath, pod("q", "m"));
+    await running.until(() => at("n") ?? at("m"));
+    await running.until(() => running.events.some(({ message }) => message.startsWith("Multi-Attach error")));
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal([at("n"), at("m")].filter(Boolean).length, 1);
+    await running.stop();
+  });
+
+test("attach/detach: a node that began to use a volume before it was told keeps it", async () => {
+  const { transport, running, at } = cluster();
+  const attachedNode = node("n", { attached: true });
+  transport.put("/api/v1/nodes/n", attachedNode);
+  transport.create(attachmentsPath, attachment("n", { attached: true }));
+  const removals = () => transport.requests.filter(({ method }) => method === "DELETE");
+  let isTold = false;
+  transport.intercept = ({ method, path }) => {
+    if (method !== "PATCH" || path !== "/api/v1/nodes/n/status" || isTold) return;
+    isTold = true;
+    const status = { ...attachedNode.status, volumesInUse: [unique], volumesAttached: [] };
+    const using: Node = { ...attachedNode, status };
+    return transport.put("/api/v1/nodes/n", using);
+  };
+  await running.until(() => isTold);
+  // It is said to be attached again.
+  await running.until(
+    () => (transport.objects.get("/api/v1/nodes/n") as Node).status?.volumesAttached?.[0]?.name === unique,
+  );
+  assert.deepEqual(removals(), []);
+  transport.put("/api/v1/nodes/n", attachedNode);
+  await running.until(() => !at("n"));
   await running.stop();
 });
 

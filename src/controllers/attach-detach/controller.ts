@@ -1,6 +1,6 @@
 /** Attaches volumes of CSI drivers to the nodes of their pods, and detaches them; drivers carry out the VolumeAttachments made here. */
 import type { Pod } from "#api";
-import { keyOf } from "#client";
+import { keyOf, type WorkQueue } from "#client";
 import { isStatusError } from "#machinery";
 import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
 import { indexPodsByNode, podsOn, type SeenNode } from "../lib/nodes.ts";
@@ -12,6 +12,8 @@ import { type Attachment, isAttachable, isOurs, needsVolumes, type NodePlan, pla
 
 const nodeIndex = "node";
 const volumeIndex = "volume";
+/** An attachment that no event ever showed (it came and went between two lists) is forgotten after this long. */
+const unseenMsMax = 60_000;
 const managedAnnotation = "volumes.kubernetes.io/controller-managed-attach-detach";
 
 export const attachDetachController: Controller = defineController({
@@ -30,8 +32,10 @@ export const attachDetachController: Controller = defineController({
     indexPodsByNode(pods);
 
     const unwantedSince = new Map<string, number>();
-    /** What was said last of a pod and a volume: said once. */
-    const said = new Map<string, string>();
+    /** By volume, the attachment made last that the cache doesn't show yet: another node must not get the volume too. */
+    const unseen = new Map<string, { readonly attachment: Attachment; readonly since: number }>();
+    /** What was said last of a pod, by volume: said once. */
+    const said = new Map<string, Map<string, string>>();
 
     const attachableOf = (key: string): Volume | undefined => {
       const claim = claims.get(key);
@@ -60,11 +64,56 @@ export const attachDetachController: Controller = defineController({
     }
 
     function tell({ events: told }: NodePlan): void {
-      for (const { pod, ...event } of told) {
-        const about = `${uidOf(pod)} ${/"(.*?)"/.exec(event.message)?.[1]}`;
-        if (said.get(about) === event.message) continue;
-        said.set(about, event.message);
+      for (const { pod, volumeName, ...event } of told) {
+        const before = said.get(uidOf(pod));
+        if (before?.get(volumeName) === event.message) continue;
+        said.set(uidOf(pod), (before ?? new Map()).set(volumeName, event.message));
         events.event(pod, event);
+      }
+    }
+
+    /** To other nodes, that are ours. */
+    function attachmentsElsewhere(volume: Volume, nodeName: string): Attachment[] {
+      const made = unseen.get(nameOf(volume));
+      const isFresh = made && clock.now() - made.since < unseenMsMax;
+      return [...attachments.by(volumeIndex, nameOf(volume)), ...(isFresh ? [made.attachment] : [])].filter(
+        (each) => each.spec.nodeName !== nodeName && isOurs(each, volume),
+      );
+    }
+
+    async function carryOut(nodeName: string, plan: NodePlan, queue: WorkQueue): Promise<void> {
+      const { volumesAttached, attach, detach } = plan;
+      const own = client.resource("storage.k8s.io/v1/volumeattachments");
+      const unmade = new Set(attach);
+      try {
+        const patch = { status: { volumesAttached } };
+        const told =
+          volumesAttached &&
+          (await unlessGone(
+            client.resource("v1/nodes").patch(nodeName, patch, { type: "merge", subresource: "status" }),
+          ));
+        for (const { attachment, unlessInUse } of detach) {
+          // It began to use the volume before it was told: its status will bring us back.
+          if (unlessInUse !== undefined && told?.status?.volumesInUse?.includes(unlessInUse)) continue;
+          await unlessGone(own.delete(nameOf(attachment), { preconditions: { uid: uidOf(attachment) } }));
+        }
+        for (const attachment of attach) {
+          unmade.delete(attachment);
+          await own.create(attachment).catch((error: unknown) => {
+            if (isStatusError(error, "AlreadyExists")) return;
+            // A refusal is certain; after anything else it may be there.
+            if (isStatusError(error)) unmade.add(attachment);
+            throw error;
+          });
+        }
+      } finally {
+        // Whoever was refused the volume meanwhile may have it.
+        for (const { spec } of unmade) {
+          const { persistentVolumeName = "" } = spec.source;
+          unseen.delete(persistentVolumeName);
+          const volume = volumes.get(persistentVolumeName);
+          for (const pod of volume ? usersOf(volume) : []) queue.add(pod.spec?.nodeName ?? "");
+        }
       }
     }
 
@@ -92,10 +141,15 @@ export const attachDetachController: Controller = defineController({
               queue.add(nameOf(node));
           };
           return [
-            onEvery(attachments, ({ spec }) => {
-              queue.add(spec.nodeName);
+            onEvery(attachments, (attachment) => {
+              const { nodeName, source } = attachment.spec;
+              const { persistentVolumeName = "" } = source;
+              queue.add(nodeName);
+              if (nameOf(unseen.get(persistentVolumeName)?.attachment ?? {}) === nameOf(attachment))
+                unseen.delete(persistentVolumeName);
+              if (!attachments.get(nameOf(attachment))) unwantedSince.delete(nameOf(attachment));
               // Others may wait for the volume.
-              const volume = volumes.get(spec.source.persistentVolumeName ?? "");
+              const volume = volumes.get(persistentVolumeName);
               if (volume) markVolume(volume);
             }),
             onEvery(drivers, () => {
@@ -106,7 +160,7 @@ export const attachDetachController: Controller = defineController({
               added: markPod,
               updated: markPod,
               deleted(pod) {
-                for (const name of said.keys()) if (name.startsWith(uidOf(pod))) said.delete(name);
+                said.delete(uidOf(pod));
                 markPod(pod);
               },
             }),
@@ -130,9 +184,7 @@ export const attachDetachController: Controller = defineController({
             wanted,
             attachments: own,
             elsewhere: (volume) => ({
-              attachments: attachments
-                .by(volumeIndex, nameOf(volume))
-                .filter((each) => each.spec.nodeName !== nodeName && isOurs(each, volume)),
+              attachments: attachmentsElsewhere(volume, nodeName),
               pods: usersOf(volume).filter((pod) => pod.spec?.nodeName !== nodeName),
             }),
             unwantedSince(attachment) {
@@ -142,23 +194,10 @@ export const attachDetachController: Controller = defineController({
             },
             now: clock.now(),
           });
-          tell(plan);
-          const { volumesAttached } = plan;
-          if (volumesAttached)
-            await unlessGone(
-              client
-                .resource("v1/nodes")
-                .patch(nodeName, { status: { volumesAttached } }, { type: "merge", subresource: "status" }),
-            );
-          const attached = client.resource("storage.k8s.io/v1/volumeattachments");
-          for (const attachment of plan.detach) {
-            await unlessGone(attached.delete(nameOf(attachment), { preconditions: { uid: uidOf(attachment) } }));
-            unwantedSince.delete(nameOf(attachment));
-          }
           for (const attachment of plan.attach)
-            await attached.create(attachment).catch((error: unknown) => {
-              if (!isStatusError(error, "AlreadyExists")) throw error;
-            });
+            unseen.set(attachment.spec.source.persistentVolumeName ?? "", { attachment, since: clock.now() });
+          tell(plan);
+          await carryOut(nodeName, plan, queue);
           if (plan.waitMs !== undefined) queue.addAfter(nodeName, plan.waitMs);
         },
       },

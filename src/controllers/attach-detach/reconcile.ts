@@ -59,8 +59,15 @@ export interface NodePlan {
   readonly attach: VolumeAttachment[];
   /** Written before anything is detached: the node must not begin to use it. Undefined: as it is. */
   volumesAttached?: { name: string; devicePath: string }[];
-  readonly detach: Attachment[];
-  readonly events: { pod: SeenPod; type: "Normal" | "Warning"; reason: string; message: string }[];
+  /** `unlessInUse`: not if the node says then that it uses the volume of this name. */
+  readonly detach: { readonly attachment: Attachment; readonly unlessInUse?: string }[];
+  readonly events: {
+    pod: SeenPod;
+    volumeName: string;
+    type: "Normal" | "Warning";
+    reason: string;
+    message: string;
+  }[];
   /** Look again after so long. */
   waitMs?: number;
 }
@@ -71,23 +78,19 @@ export function planNode(view: NodeView): NodePlan {
   const inUse = new Set(node?.status?.volumesInUse);
   const before = node?.status?.volumesAttached ?? [];
   const reported: string[] = [];
-  const say = (pods: readonly SeenPod[], type: "Normal" | "Warning", message: string) => {
-    const reason = type === "Normal" ? "SuccessfulAttachVolume" : "FailedAttachVolume";
-    for (const pod of pods) plan.events.push({ pod, type, reason, message });
-  };
+  const isHealthy = node !== undefined && nodeCondition(node, "Ready")?.status === "True";
+  const isOutOfService = node?.spec?.taints?.some(({ key }) => key === outOfServiceTaint) ?? false;
 
   for (const { attachment, volume } of attachments) {
     if (wanted.has(nameOf(volume)) || isDeleting(attachment)) continue;
     const name = volume.spec?.csi ? uniqueName(volume.spec.csi) : "";
     const leftMs = view.unwantedSince(attachment) + unmountMsMax - now;
-    const isHealthy = node !== undefined && nodeCondition(node, "Ready")?.status === "True";
-    const isOutOfService = node?.spec?.taints?.some(({ key }) => key === outOfServiceTaint) ?? false;
     const isForced = isOutOfService || (!isHealthy && leftMs <= 0);
     // What a node that is gone has mounted, it can't say.
     if (!isForced && (node === undefined || inUse.has(name))) {
       if (attachment.status?.attached) reported.push(name);
       if (!isHealthy) plan.waitMs = Math.min(plan.waitMs ?? leftMs, leftMs);
-    } else plan.detach.push(attachment);
+    } else plan.detach.push(isForced ? { attachment } : { attachment, unlessInUse: name });
   }
 
   for (const [volumeName, { volume, pods }] of wanted) {
@@ -96,6 +99,10 @@ export function planNode(view: NodeView): NodePlan {
     const name = uniqueName(csi);
     const own = attachments.find((each) => nameOf(each.volume) === volumeName)?.attachment;
     const about = `for volume ${JSON.stringify(volumeName)}`;
+    const say = (some: readonly SeenPod[], type: "Normal" | "Warning", message: string) => {
+      const reason = type === "Normal" ? "SuccessfulAttachVolume" : "FailedAttachVolume";
+      for (const pod of some) plan.events.push({ pod, volumeName, type, reason, message });
+    };
     if (own?.status?.attached && !isDeleting(own)) {
       reported.push(name);
       if (!before.some((each) => each.name === name)) say(pods, "Normal", `AttachVolume.Attach succeeded ${about} `);
