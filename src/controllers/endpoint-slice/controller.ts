@@ -3,7 +3,7 @@ import type { EndpointSlice, Service } from "#api";
 import { keyOf, type WorkQueue } from "#client";
 import { isStatusError } from "#machinery";
 import { type Controller, defineController, onEvery, watch } from "../lib/controller.ts";
-import { nodeCondition } from "../lib/nodes.ts";
+import { indexPodsByNode, nodeCondition, podsOn } from "../lib/nodes.ts";
 import { isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
 import { indexPodsByLabel, podsMatching } from "../lib/pods-by-label.ts";
@@ -33,6 +33,7 @@ export const endpointSliceController: Controller = defineController({
     const nodes = informers.of("v1/nodes");
     const slices = informers.of("discovery.k8s.io/v1/endpointslices");
     indexPodsByLabel(pods);
+    indexPodsByNode(pods);
     slices.addIndex(sliceIndex, (slice) => {
       const key = serviceKeyOf(slice);
       return key ? [key] : [];
@@ -40,8 +41,6 @@ export const endpointSliceController: Controller = defineController({
     const selectors = createSelectorCache();
     const triggerTimes = new TriggerTimes();
     const tracker = new SliceTracker(clock);
-    /** Services that wait for a node: pods on unknown nodes are left out until the node shows up. */
-    const waiting = new Map<string, Set<string>>();
     const batchMs = new Map<string, number>();
 
     const topology = new TopologyHints();
@@ -69,8 +68,8 @@ export const endpointSliceController: Controller = defineController({
         watch(nodes, {
           added(node) {
             nodesChanged();
-            for (const key of waiting.get(nameOf(node)) ?? []) queue.add(key);
-            waiting.delete(nameOf(node));
+            // Pods on unknown nodes are left out until the node shows up.
+            for (const pod of podsOn(pods, nameOf(node))) mark(servicesOf(pod, services, selectors));
           },
           updated(node, old) {
             const moved = node.metadata.labels?.[zoneLabel] !== old.metadata.labels?.[zoneLabel];
@@ -123,6 +122,7 @@ export const endpointSliceController: Controller = defineController({
         tracker.forget(key);
         topology.forget(key);
         batchMs.delete(key);
+        stale.delete(key);
         return;
       }
       // Without a selector somebody else writes the endpoints; ExternalName has none.
@@ -150,11 +150,6 @@ export const endpointSliceController: Controller = defineController({
         },
         ...(triggerTime ? { triggerTime } : {}),
       });
-      for (const node of plan.missingNodes) {
-        const keys = waiting.get(node);
-        if (keys) keys.add(key);
-        else waiting.set(node, new Set([key]));
-      }
       try {
         await carryOut(key, service, plan);
       } catch (error) {

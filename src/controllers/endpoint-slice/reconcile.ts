@@ -45,21 +45,18 @@ export interface ServiceState {
 
 export interface ServicePlan extends SlicePlan {
   readonly events: readonly TopologyEvent[];
-  /** Nodes that pods are said to run on and that don't exist; such pods have no endpoint. */
-  readonly missingNodes: readonly string[];
 }
 
 export function planSlices(state: ServiceState): ServicePlan {
   const { service, slices } = state;
   const types = addressTypesOf(service);
-  const missingNodes = new Set<string>();
   const create: EndpointSlice[] = [];
   const update: EndpointSlice[] = [];
   const events: TopologyEvent[] = [];
   // Of a family that the Service doesn't have any more.
   const remove = slices.filter(({ addressType }) => !types.has(addressType as AddressType));
   for (const type of types) {
-    const { plan, event } = hinted(state, type, planFamily(state, type, missingNodes));
+    const { plan, event } = hinted(state, type, planFamily(state, type));
     if (event) events.push(event);
     create.push(...plan.create);
     update.push(...plan.update);
@@ -75,17 +72,16 @@ export function planSlices(state: ServiceState): ServicePlan {
     create: isDeleting(service) ? [] : create.map(annotate),
     update: update.map(annotate),
     delete: remove,
-    missingNodes: [...missingNodes],
     events,
   };
 }
 
-function planFamily(state: ServiceState, type: AddressType, missingNodes: Set<string>): SlicePlan {
+function planFamily(state: ServiceState, type: AddressType): SlicePlan {
   const { service } = state;
   const existing = state.slices.filter((slice) => slice.addressType === type);
   const owned = existing.filter((slice) => isOwnedBy(slice, service));
   const remove = existing.filter((slice) => !isOwnedBy(slice, service));
-  const groups = groupByPorts(state, type, missingNodes);
+  const groups = groupByPorts(state, type);
   const create: EndpointSlice[] = [];
   const update: EndpointSlice[] = [];
   const labels = sliceLabels(service);
@@ -139,7 +135,7 @@ interface PortGroup {
 }
 
 /** Pods with the same port numbers share slices; a named port may have another number in each pod. */
-function groupByPorts(state: ServiceState, type: AddressType, missingNodes: Set<string>): Map<string, PortGroup> {
+function groupByPorts(state: ServiceState, type: AddressType): Map<string, PortGroup> {
   const { service, pods, nodeOf } = state;
   const groups = new Map<string, PortGroup>();
   for (const pod of pods) {
@@ -151,12 +147,8 @@ function groupByPorts(state: ServiceState, type: AddressType, missingNodes: Set<
       group = { ports, endpoints: [] };
       groups.set(key, group);
     }
-    const nodeName = pod.spec?.nodeName ?? "";
-    const node = nodeOf(nodeName);
-    if (!node && !service.spec?.publishNotReadyAddresses) {
-      missingNodes.add(nodeName);
-      continue;
-    }
+    const node = nodeOf(pod.spec?.nodeName ?? "");
+    if (!node && !service.spec?.publishNotReadyAddresses) continue;
     const endpoint = endpointOf(pod, service, { type, ...(node?.zone ? { zone: node.zone } : {}) });
     if (endpoint.addresses.length > 0) group.endpoints.push(endpoint);
   }
