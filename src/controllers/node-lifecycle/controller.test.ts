@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Lease, Node, Pod } from "#api";
-import { formatMicroTime } from "#machinery";
+import { formatMicroTime, type KubernetesObject, statusError } from "#machinery";
 import { FakeTransport } from "#testing";
 import { ago, runController, testNow, testPod } from "../lib/fixture.ts";
 import { nodeLifecycleController } from "./controller.ts";
@@ -67,5 +67,33 @@ test("node lifecycle: a node that renews its lease lives, one that doesn't is un
   const conditions = [{ type: "Ready", status: "True", lastHeartbeatTime: ago(-60) }];
   transport.put("/api/v1/nodes/silent", { ...back, status: { conditions } } as Node);
   await running.until(() => (nodeIn(transport, "silent").spec?.taints ?? []).length === 0);
+  await running.stop();
+});
+
+test("node lifecycle: labels and taints of a new node are written without refusals", async () => {
+  const transport = new FakeTransport();
+  let refused = 0;
+  transport.intercept = ({ method, path, body }) => {
+    const { resourceVersion } = (body as KubernetesObject | undefined)?.metadata ?? {}; // a patch has its shape
+    if (method !== "PATCH" || !resourceVersion) return;
+    if (resourceVersion === transport.objects.get(path)?.metadata?.resourceVersion) return;
+    refused++;
+    throw statusError.modified({ group: "", resource: "nodes" }, "new");
+  };
+  const node: Node = {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: "new", labels: { "kubernetes.io/os": "linux" } },
+    spec: {},
+    status: { conditions: [{ type: "Ready", status: "False" }] },
+  };
+  transport.create("/api/v1/nodes", node);
+  const running = runController(nodeLifecycleController, transport);
+  await running.until(() => {
+    running.clock.advance(5);
+    return (nodeIn(transport, "new").spec?.taints ?? []).length > 0;
+  });
+  assert.equal(nodeIn(transport, "new").metadata.labels?.["beta.kubernetes.io/os"], "linux");
+  assert.equal(refused, 0);
   await running.stop();
 });

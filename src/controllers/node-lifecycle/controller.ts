@@ -97,8 +97,8 @@ export const nodeLifecycleController: Controller = defineController({
       }
       if (podsToMark.has(name)) await markPods(name);
       const changes = labelChanges(node);
-      if (changes) await unlessGone(patchNode(node, { metadata: { labels: changes } }));
-      await taint(node, queue);
+      if (changes) node = await unlessGone(patchNode(node, { metadata: { labels: changes } }));
+      if (node) await taint(node, queue);
     }
 
     /** Answers the node as it is then; undefined when it is gone. */
