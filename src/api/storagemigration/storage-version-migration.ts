@@ -71,12 +71,14 @@ export const storageVersionMigrationKind = defineKind<Migration>({
   allowUnconditionalUpdate: false,
   resetFields: ["status"],
 
-  prepareForCreate(migration) {
-    delete migration.status;
+  defaults(migration) {
+    migration.status ??= {};
   },
-  prepareForUpdate(migration, { status }) {
-    if (status) migration.status = status;
-    else delete migration.status;
+  prepareForCreate(migration) {
+    migration.status = {};
+  },
+  prepareForUpdate(migration, { status = {} }) {
+    migration.status = status;
   },
   validate: validateMigration,
   validateUpdate,
@@ -93,6 +95,13 @@ export const storageVersionMigrationKind = defineKind<Migration>({
   },
 
   columns: [
+    // Without the usual format, as upstream.
+    {
+      name: "Name",
+      type: "string",
+      description: { field: "V1ObjectMeta.name" },
+      of: ({ metadata }) => metadata.name ?? "",
+    },
     {
       name: "Resource",
       type: "string",

@@ -261,8 +261,15 @@ test("encryption: old keys are read, the first one writes; an update that change
   await stop();
 
   const fourth = await serve("rotate", config("secrets", identity, gcmWith(["key2", 2])));
-  await fourth.api.call("PUT", `${secrets}/a`, await fourth.api.call("GET", `${secrets}/a`));
+  const { metadata } = await fourth.api.call("GET", `${secrets}/a`);
+  const { uid, resourceVersion } = metadata;
+  // As the storage version migrator does it.
+  const same = { apiVersion: "v1", kind: "Secret", metadata: { uid, resourceVersion } };
+  const apply = { contentType: "application/apply-patch+yaml", query: { fieldManager: "migrator" } };
+  const migrated = await fourth.api.call("PATCH", `${secrets}/a`, same, apply);
   assert.match(await stored(fourth.inner, "a"), /^\{/, "back to no encryption");
+  assert.notEqual(migrated.metadata.resourceVersion, resourceVersion);
+  assert.deepEqual({ ...migrated.metadata, resourceVersion }, metadata, "no owner is added");
 });
 
 test("encryption: what can't be opened is an error of its own, and the rest goes on", async () => {

@@ -74,45 +74,48 @@ export function finished(migration: Migration, at: string): StorageVersionMigrat
 
 type Definition = Seen<CustomResourceDefinition>;
 
-/** What is applied to the status of a custom kind's definition. Its revision guards the generation that the condition names. */
-function applied({ metadata }: Definition, condition: Omit<Condition, "type">, storedVersions?: readonly string[]) {
-  const { name, resourceVersion, generation: observedGeneration } = metadata;
+/**
+ * What is applied to the status of a custom kind's definition. Its revision guards the generation that the condition names. The stored
+ * versions are said each time: whoever has said them once and then doesn't, takes them away, and then only today's would be known.
+ */
+function applied(definition: Definition, condition: Omit<Condition, "type">, storedVersions: readonly string[] = []) {
+  const { name, resourceVersion, generation: observedGeneration } = definition.metadata;
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
     metadata: { name, resourceVersion },
     status: {
       conditions: [{ type: "StorageMigrating", ...condition, observedGeneration }],
-      ...(storedVersions && { storedVersions }),
+      ...(storedVersions.length > 0 && { storedVersions }),
     },
   };
 }
 
-export const definitionStarted = (definition: Definition, migration: Migration, at: string) =>
-  applied(definition, {
-    ...{ status: "True", lastTransitionTime: at, reason: "MigrationRunning" },
-    message: `Migration ${nameOf(migration)} is running`,
-  });
+export function definitionStarted(definition: Definition, migration: Migration, at: string) {
+  const message = `Migration ${nameOf(migration)} is running`;
+  const condition = { status: "True", lastTransitionTime: at, reason: "MigrationRunning", message };
+  return applied(definition, condition, definition.status?.storedVersions);
+}
 
-/** Objects in versions that were left are no more, if the definition is the one that the migration began with. */
+/** After a success nothing is left of other versions, if the definition is the one that the migration began with. */
 export function definitionFinished(definition: Definition, migration: Migration, at: string) {
-  const { conditions } = definition.status ?? {};
+  const { conditions, storedVersions } = definition.status ?? {};
   const { generation } = definition.metadata;
-  const isSame =
-    conditions?.find(({ type }) => type === "StorageMigrating")?.observedGeneration === generation &&
-    generation !== undefined;
-  const storage = definition.spec.versions.find((version) => version.storage)?.name;
+  const began = conditions?.find(({ type }) => type === "StorageMigrating")?.observedGeneration;
+  const isSame = began !== undefined && began === generation;
+  const over = { status: "False", lastTransitionTime: at };
+  if (!has(migration, "Succeeded"))
+    return applied(
+      definition,
+      { ...over, reason: "MigrationFailed", message: "The migration has failed" },
+      storedVersions,
+    );
   const fate = isSame
     ? "and the stored versions have been updated"
     : "but the stored versions have not been updated due to a generation mismatch";
-  const end = has(migration, "Succeeded")
-    ? { reason: "MigrationSucceeded", message: `The migration has succeeded ${fate}` }
-    : { reason: "MigrationFailed", message: "The migration has failed" };
-  return applied(
-    definition,
-    { status: "False", lastTransitionTime: at, ...end },
-    isSame && storage ? [storage] : undefined,
-  );
+  const end = { ...over, reason: "MigrationSucceeded", message: `The migration has succeeded ${fate}` };
+  const stored = definition.spec.versions.filter(({ storage }) => storage).map(({ name }) => name);
+  return applied(definition, end, isSame ? stored : storedVersions);
 }
 
 /** Whether an object has to be written still: not if it was after the checkpoint, which also means by an earlier run. A text: why nobody knows. */
