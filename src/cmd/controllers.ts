@@ -9,7 +9,6 @@ import { chooseControllers, controllerFlags, readControllerFlags } from "./contr
 import { text } from "./flag-spec.ts";
 import { leaderFlags, leaderNameFlag } from "./leader-flags.ts";
 import { delegatedFlags, type PartContext, partFlags, runPart } from "./part.ts";
-import { ipv4Range } from "./service-flags.ts";
 import { placeFlags } from "./settings.ts";
 
 const name = "kube-controller-manager";
@@ -54,7 +53,7 @@ export const command = defineCommand({
         options: {
           ...options,
           ...(values["allocate-node-cidrs"] && { clusterCidrs: values["cluster-cidr"].split(",") }),
-          serviceCidrs: [ipv4Range(values["service-cluster-ip-range"] ?? values["service-cidr"])],
+          serviceCidrs: (values["service-cluster-ip-range"] ?? values["service-cidr"]).split(","),
           ...(rootCa ? { rootCa } : {}),
           ...(key && issueLegacyToken
             ? { legacyToken: (secret, account) => issueLegacyToken(key, secret, account) }

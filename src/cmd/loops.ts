@@ -10,7 +10,6 @@ import type { ControlPlane } from "./control-plane.ts";
 import { chooseControllers, type ControllerValues } from "./controller-flags.ts";
 import { checkLeaderFlags, createElected, type LeaderValues } from "./leader-flags.ts";
 import type { Parts } from "./parts.ts";
-import { ipv4Range } from "./service-flags.ts";
 import { signersOf } from "./signing-flags.ts";
 
 export interface LoopValues extends ControllerValues {
@@ -65,7 +64,7 @@ export function startLoops(
       controllers: chooseControllers(values.controllers, { optional: true }),
       options: {
         ...(values["allocate-node-cidrs"] && { clusterCidrs: values["cluster-cidr"].split(",") }),
-        serviceCidrs: [ipv4Range(values["service-cidr"])],
+        serviceCidrs: values["service-cidr"].split(","),
         rootCa: authority.certificate,
         legacyToken: plane.legacyToken,
         // One server only: what controllers see is what there is, so a namespace need not wait for other servers' caches.

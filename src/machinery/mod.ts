@@ -201,6 +201,7 @@ export {
   shortHumanDuration,
   TimeError,
   timeMs,
+  writtenTimeMs,
 } from "./time.ts";
 export type { ApiRequest, Transport, WatchEvent } from "./transport.ts";
 export { forgetEmpty, omitEmpty } from "./stored-form.ts";

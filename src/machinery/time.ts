@@ -18,6 +18,16 @@ export function timeMs(time: string | null | undefined): number {
   return time ? Date.parse(time) : Number.NaN;
 }
 
+/** The same of a text that anybody may have written, by Go's rules, to the second. */
+export function writtenTimeMs(text: string): number {
+  try {
+    return timeMs(canonicalTimeText(text));
+  } catch (error) {
+    if (error instanceof TimeError) return Number.NaN;
+    throw error;
+  }
+}
+
 /** A text that is no time; the message is Go's. */
 export class TimeError extends Error {
   override name = "TimeError";

@@ -73,9 +73,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   let plane: ControlPlane | undefined;
   const close = async () => {
     stop.abort();
-    await Promise.all(parts);
-    await plane?.close();
-    rmSync(directory, { recursive: true, force: true });
+    try {
+      await Promise.all(parts);
+    } finally {
+      await plane?.close();
+      rmSync(directory, { recursive: true, force: true });
+    }
   };
   try {
     const features = readFeatureGates(options.featureGates ?? [], (text) => log.warn(text));

@@ -41,6 +41,7 @@ for (const [name, given, more, type] of [
   ["not of this form", "admin", {}],
   ["expired", token, { expiration: "2025-12-31T00:00:00Z" }],
   ["an expiration that can't be read", token, { expiration: "soon" }],
+  ["an expiration without a time of day", token, { expiration: "2090-01-01" }],
   ["not for authentication", token, { "usage-bootstrap-authentication": "false" }],
   ["a group of somebody else", token, { "auth-extra-groups": "system:masters" }],
   ["another id inside", token, { "token-id": "ghijkl" }],

@@ -4,7 +4,7 @@
  */
 import { timingSafeEqual } from "node:crypto";
 import type { RequestUser, Secret } from "#api";
-import type { DeepReadonly } from "#machinery";
+import { type DeepReadonly, writtenTimeMs } from "#machinery";
 
 export const bootstrapTokenNamespace = "kube-system";
 const secretType = "bootstrap.kubernetes.io/token";
@@ -46,6 +46,6 @@ function isSame(stored: string, given: string): boolean {
 /** A time that can't be read is in the past: such a token was meant to end. */
 function hasExpired(expiration: string, now: number): boolean {
   if (expiration === "") return false;
-  const at = Date.parse(expiration);
+  const at = writtenTimeMs(expiration);
   return Number.isNaN(at) || at <= now;
 }

@@ -6,7 +6,6 @@
 import {
   createHash,
   createPrivateKey,
-  createPublicKey,
   generateKeyPair,
   type KeyObject,
   randomBytes,
@@ -163,11 +162,6 @@ export const canSign = ({ asymmetricKeyType: type, asymmetricKeyDetails: details
   type === "rsa" || type === "ed25519" || (details?.namedCurve ?? "") in curves;
 
 const newKeys = () => promisify(generateKeyPair)("ec", { namedCurve: "P-256" });
-
-/** The public half of a PEM private key, PEM. */
-export function publicKeyOf(privateKeyPem: string): string {
-  return createPublicKey(privateKeyPem).export({ type: "spki", format: "pem" }).toString();
-}
 
 /** 127 random bits, never zero, positive, and no byte too many. */
 function newSerial(): Buffer {

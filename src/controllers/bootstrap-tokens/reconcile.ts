@@ -1,6 +1,7 @@
 /** What Secrets with tokens for joining say, and what they sign: `cluster-info`, which whoever joins reads before it trusts anybody. */
 import { createHmac } from "node:crypto";
 import type { Secret } from "#api";
+import { writtenTimeMs } from "#machinery";
 import { nameOf, type Seen } from "../lib/objects.ts";
 
 export const tokenType = "bootstrap.kubernetes.io/token";
@@ -12,7 +13,7 @@ const dataOf = (secret: Seen<Secret>, key: string) => Buffer.from(secret.data?.[
 /** When it ends, ms; Infinity: never. A time that can't be read is in the past. */
 export function tokenEnd(secret: Seen<Secret>): number {
   const text = dataOf(secret, "expiration");
-  return text === "" ? Infinity : Date.parse(text) || 0;
+  return text === "" ? Infinity : writtenTimeMs(text) || 0;
 }
 
 /** Id and secret of those that may sign now. */
@@ -43,9 +44,7 @@ export function signedData(
   if (data === undefined || content === undefined) return undefined;
   const rest = Object.entries(data).filter(([key]) => !key.startsWith(signaturePrefix));
   const tokens = secrets.map((secret) => signingToken(secret, now)).filter((token) => token !== undefined);
-  const signatures = [...tokens].map(
-    ([id, key]) => [signaturePrefix + id, detachedSignature(content, id, key)] as const,
-  );
+  const signatures = tokens.map(([id, key]) => [signaturePrefix + id, detachedSignature(content, id, key)] as const);
   const isSame =
     Object.keys(data).length === rest.length + signatures.length &&
     signatures.every(([key, signature]) => data[key] === signature);

@@ -9,8 +9,8 @@ import {
   onEvery,
   watch,
 } from "../lib/controller.ts";
-import { draft, nameOf, type Seen } from "../lib/objects.ts";
-import { unlessGone } from "../lib/unless-gone.ts";
+import { draft, nameOf, type Seen, uidOf } from "../lib/objects.ts";
+import { unlessGone, unlessOther } from "../lib/unless-gone.ts";
 import { isDecided, isToSign, recognize, removalTime, requestProblem, type SignerName, validity } from "./reconcile.ts";
 
 type Csr = Seen<CertificateSigningRequest>;
@@ -118,9 +118,10 @@ export const requestCleanerController: Controller = defineController({
         },
         async reconcile(key, queue) {
           const csr = informer.get(key);
-          const at = csr ? removalTime(csr) : Infinity;
+          if (!csr) return;
+          const at = removalTime(csr);
           if (at > clock.now()) return at < Infinity ? queue.addAfter(key, at - clock.now()) : undefined;
-          await unlessGone(client.resource(requests).delete(key));
+          await unlessOther(client.resource(requests).delete(key, { preconditions: { uid: uidOf(csr) } }));
         },
       },
     ];

@@ -17,7 +17,7 @@ export type SignerName = (typeof signerNames)[keyof typeof signerNames];
 
 const hasCondition = ({ status }: Csr, ...types: string[]): boolean =>
   status?.conditions?.some(({ type }) => types.includes(type)) ?? false;
-export const isIssued = ({ status }: Csr): boolean => Boolean(status?.certificate);
+const isIssued = ({ status }: Csr): boolean => Boolean(status?.certificate);
 export const isDecided = (csr: Csr): boolean => isIssued(csr) || hasCondition(csr, "Approved", "Denied");
 
 /** Somebody said yes and nobody no, and it is still to be issued. */

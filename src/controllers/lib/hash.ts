@@ -56,8 +56,3 @@ export const goJson = (value: unknown): string =>
     /[<>&\u2028\u2029]/g,
     (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
-
-/** A suffix as the server's generateName makes it. */
-export function randomSuffix(random: () => number = Math.random, length = 5): string {
-  return Array.from({ length }, () => safeAlphabet[Math.floor(random() * safeAlphabet.length)]).join("");
-}

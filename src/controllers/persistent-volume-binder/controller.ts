@@ -183,7 +183,8 @@ export const persistentVolumeBinder: Controller = defineController({
               markAll(claims.by(unboundIndex, classOf(volume)));
           };
           return [
-            watch(claims, { added: mark, updated: mark }),
+            // Those that are gone too: what was written of them is forgotten.
+            onEvery(claims, mark),
             onEvery(volumes, markUsers),
             onEvery(classes, (each) => {
               markAll(claims.by(unboundIndex, nameOf(each)));
@@ -235,7 +236,7 @@ export const persistentVolumeBinder: Controller = defineController({
                 if (volume.spec?.persistentVolumeReclaimPolicy === "Recycle") mark(volume);
           };
           return [
-            watch(volumes, { added: mark, updated: mark }),
+            onEvery(volumes, mark),
             watch(claims, { updated: markOf, deleted: markOf }),
             watch(pods, { updated: (pod) => (isPodFinished(pod) ? markUsed(pod) : undefined), deleted: markUsed }),
           ];

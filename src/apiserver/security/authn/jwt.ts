@@ -35,12 +35,6 @@ export function parseJwt(token: string): Jwt | undefined {
   };
 }
 
-/** Undefined: malformed. Cheap: whose token is it, before anything else is done with it. */
-export function claimedIssuer(token: string): string | undefined {
-  const iss = parseJwt(token)?.claims.iss;
-  return typeof iss === "string" ? iss : undefined;
-}
-
 function readObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
