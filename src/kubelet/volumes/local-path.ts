@@ -3,7 +3,7 @@
  * node, which goes when the folder is gone. Only what is directly in the node's own folder for volumes is ever removed.
  */
 import { execFile } from "node:child_process";
-import { chmod, lstat, mkdir, realpath, unlink } from "node:fs/promises";
+import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { localPathRemoveAnnotation, type Node } from "#api";
@@ -38,7 +38,7 @@ export async function removeLocalFolder(folder: string, name: string): Promise<v
   if (!about) return;
   if (!about.isDirectory()) return unlink(path);
   // What is mounted in it is somebody else's.
-  const mounts = await mountsUnder(join(await realpath(folder), name));
+  const mounts = await mountsUnder(path);
   if (mounts.length > 0) throw new Error(`still mounted: ${mounts.join(", ")}`);
   // `rm` holds on to the folders that it is in: nothing that is renamed or linked meanwhile leads it elsewhere, as it might lead node's.
   await run("rm", ["-rf", "--one-file-system", "--", path]);

@@ -187,17 +187,11 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
 
     async tearDown(podUid) {
       const { volumes, subPaths, memory } = layout.pod(podUid);
-      for (const path of [subPaths, volumes, memory]) {
-        for (const point of await mountsUnder(path)) await unmount(point, { lazy: true });
-        // Deleting through a mount would delete somebody else's files.
-        const left = await mountsUnder(path);
-        if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
-        await rm(path, { recursive: true, force: true });
-      }
+      for (const path of [subPaths, volumes, memory]) await clear(path);
       leave(podUid);
     },
 
-    remove: (podUid) => rm(layout.pod(podUid).root, { recursive: true, force: true }),
+    remove: (podUid) => clear(layout.pod(podUid).root),
     leftovers: async () => [...new Set([...(await list(layout.pods)), ...(await list(layout.memory))])],
 
     async prepare() {
@@ -210,8 +204,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     },
 
     async close() {
-      for (const point of await mountsUnder(layout.memory)) await unmount(point, { lazy: true });
-      await rm(dirname(layout.pods), { recursive: true, force: true });
+      await clear(dirname(layout.pods));
     },
   };
   return {
@@ -220,6 +213,14 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     refresh: (pod, context) => inTurn(pod.metadata.uid ?? "", () => manager.refresh(pod, context)),
     tearDown: (podUid) => inTurn(podUid, () => manager.tearDown(podUid)),
   };
+}
+
+/** Deletes a folder, but never through a mount: those are somebody else's files. */
+async function clear(path: string): Promise<void> {
+  for (const point of await mountsUnder(path)) await unmount(point, { lazy: true });
+  const left = await mountsUnder(path);
+  if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
+  await rm(path, { recursive: true, force: true });
 }
 
 const list = (path: string): Promise<string[]> =>

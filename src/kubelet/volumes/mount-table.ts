@@ -1,6 +1,7 @@
 /** Mounting, through the machine's own `mount` and `umount`, and what is mounted now. */
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -25,13 +26,23 @@ export async function unmount(target: string, { lazy = false }: { lazy?: boolean
   });
 }
 
-/** Mount points at or below a path, deepest first. */
+/**
+ * Mount points at or below a path, deepest first, as seen from there. The kernel's table knows no links: a data folder that is one would
+ * seem to have no mounts, and what is mounted in it would be deleted through them.
+ */
 export async function mountsUnder(path: string): Promise<string[]> {
+  const parent = await realpath(dirname(path)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (parent === undefined) return [];
+  const real = join(parent, basename(path));
   const table = await readFile("/proc/self/mountinfo", "utf8");
   return table
     .split("\n")
     .map((line) => readOctal(line.split(" ")[4] ?? ""))
-    .filter((point) => point === path || point.startsWith(`${path}/`))
+    .filter((point) => point === real || point.startsWith(`${real}/`))
+    .map((point) => path + point.slice(real.length))
     .reverse();
 }
 

@@ -114,18 +114,21 @@ test("tokens: for the one user of all containers, else for the group, else for e
   assert.deepEqual(await access({ runAsUser: 7 }, 8), ["644", undefined]);
 });
 
-test("volume manager: a pod's volumes are deleted when nothing is written to them any more", async (t) => {
-  const root = await folder(t);
-  const config = Promise.withResolvers<ConfigMap>();
-  const manager = createVolumeManager({
+const managerIn = (root: string, configMap?: () => Promise<ConfigMap>) =>
+  createVolumeManager({
     client: {} as Client, // not asked for these volumes
     layout: nodeLayout({ root, logs: join(root, "logs") }),
     localFolder: join(root, "local"),
-    objects: { configMap: () => config.promise } as unknown as ObjectCache, // nothing else is asked for
+    objects: { configMap } as unknown as ObjectCache, // nothing else is asked for
     tokens: {} as TokenSource,
     memoryBytes: 2 ** 30,
     log: silentLogger,
   });
+
+test("volume manager: a pod's volumes are deleted when nothing is written to them any more", async (t) => {
+  const root = await folder(t);
+  const config = Promise.withResolvers<ConfigMap>();
+  const manager = managerIn(root, () => config.promise);
   const pod = podOf({ containers: ["a"] });
   pod.metadata.uid = "u1";
   pod.spec!.volumes = [{ name: "v", configMap: { name: "c" } }]; // podOf makes a spec
@@ -171,6 +174,28 @@ test("sub paths: made when missing, links inside are followed, links out are ref
   await assert.rejects(mountSubPath(volume, "out/passwd", join(path, "m/2")), /not within volume path/);
   await symlink("/nowhere/at/all", join(volume, "dangling"));
   await assert.rejects(mountSubPath(volume, "dangling", join(path, "m/3")), /unexpected symlink found/);
+});
+
+test("mounts: below a data folder that is a link they are found, and nothing is deleted through them", {
+  skip: !canMount,
+}, async (t) => {
+  const path = await folder(t);
+  await mkdir(join(path, "disk/data"), { recursive: true });
+  await mkdir(join(path, "volume"));
+  await writeFile(join(path, "volume/precious"), "");
+  await symlink(join(path, "disk"), join(path, "link"));
+  const root = join(path, "link/data");
+  const layout = nodeLayout({ root, logs: join(root, "logs") });
+  const manager = managerIn(root);
+  const target = layout.pod("u").subPath("v", "c", 0);
+  await mkdir(target, { recursive: true });
+  await bindMount(join(path, "volume"), target);
+  assert.deepEqual(await mountsUnder(layout.pods), [target]);
+  await manager.tearDown("u");
+  await mkdir(target, { recursive: true });
+  await bindMount(join(path, "volume"), target);
+  await manager.close();
+  assert.deepEqual(await readdir(join(path, "volume")), ["precious"]);
 });
 
 test("mount table: finds and removes mounts, also with blanks in their names", { skip: !canMount }, async (t) => {
