@@ -4,7 +4,7 @@ import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import type { Condition } from "#api";
-import type { Transport } from "#machinery";
+import { statusError, type Transport } from "#machinery";
 import { type Loops, type Loose, startLoops } from "./conformance/loops.ts";
 
 const migrations = "/apis/storagemigration.k8s.io/v1beta1/storageversionmigrations";
@@ -101,7 +101,7 @@ test("migrations: objects of a custom kind are stored in its new version, also w
 
   const written: string[] = [];
   const counting =
-    (most: number, stop: AbortController) =>
+    (most: number, stop: AbortController, refusals: Error[] = []) =>
     (transport: Transport): Transport => ({
       async request(request) {
         const counts = request.method === "PATCH" && request.path.includes("/widgets/");
@@ -109,6 +109,8 @@ test("migrations: objects of a custom kind are stored in its new version, also w
           stop.abort();
           throw new Error("killed");
         }
+        const refusal = counts && refusals.shift();
+        if (refusal) throw refusal;
         const answer = await transport.request(request);
         if (counts) written.push(path.basename(request.path));
         return answer;
@@ -123,7 +125,8 @@ test("migrations: objects of a custom kind are stored in its new version, also w
   assert.deepEqual(shown(waits), [], "one at a time");
 
   const second = new AbortController();
-  const { done } = loops.runControllers(second.signal, counting(Infinity, second));
+  const refusals: Error[] = [new Error("socket hang up"), statusError.tooManyRequests("busy", 1)];
+  const { done } = loops.runControllers(second.signal, counting(Infinity, second, refusals));
   try {
     assert.deepEqual(shown(await ended("one")), succeeded);
     assert.deepEqual(stored(), Object.fromEntries([...names, "new"].map((name) => [name, "v2"])));
@@ -147,7 +150,9 @@ test("migrations: objects of a custom kind are stored in its new version, also w
     await loops.merge(`${definitions}/widgets.shop.example.com`, { spec: { versions: [version("v2", "v2")] } });
     assert.equal((await loops.call("GET", widgets("v2"))).items.length, 6, "the old version may go");
 
-    await migrate("third", "shop.example.com", "widgets");
+    const group = "shop.example.com";
+    refusals.push(statusError.conflict({ group, resource: "widgets" }, "a", "changed"));
+    await migrate("third", group, "widgets");
     await migrate("services", "", "services");
     await migrate("reviews", "authentication.k8s.io", "tokenreviews");
     for (const name of ["third", "services"]) assert.deepEqual(shown(await ended(name)), succeeded);
@@ -156,6 +161,12 @@ test("migrations: objects of a custom kind are stored in its new version, also w
     assert.deepEqual(shown(await ended("reviews")), [
       succeeded[0],
       `Failed=True StorageVersionMigrationFailed: resource ${what}`,
+    ]);
+    refusals.push(statusError.badRequest("no"));
+    await migrate("fourth", group, "widgets");
+    assert.deepEqual(shown(await ended("fourth")), [
+      succeeded[0],
+      "Failed=True StorageVersionMigrationFailed: migration encountered unhandled error: no",
     ]);
   } finally {
     second.abort();

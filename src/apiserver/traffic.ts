@@ -159,8 +159,8 @@ export class RequestMeter implements Visit {
     metrics.authorized(result, precise() - this.arrivedMs - (this.#passage?.waitedMs ?? 0));
   }
 
-  deprecated(): void {
-    if (this.#series) this.#traffic.metrics.deprecated(this.#series);
+  deprecated(removed: string | undefined): void {
+    if (this.#series) this.#traffic.metrics.deprecated(this.#series, removed);
   }
 
   timedOut(): void {

@@ -66,6 +66,9 @@ export interface ClusterOptions {
   readonly clock?: Clock;
   /** Of the API server; any free one when missing. */
   readonly port?: number;
+  /** As the flags of these names. */
+  readonly featureGates?: readonly string[];
+  readonly runtimeConfig?: readonly string[];
 }
 
 export interface Cluster {

@@ -265,8 +265,8 @@ export class RequestMetrics {
     this.#aborts.with(verb, group, version, resource, subresource, scope).inc();
   }
 
-  deprecated({ labels: [, group, version, resource, subresource] }: RequestSeries): void {
-    this.#deprecated.with(group, version, resource, subresource, "").set(1);
+  deprecated({ labels: [, group, version, resource, subresource] }: RequestSeries, removed = ""): void {
+    this.#deprecated.with(group, version, resource, subresource, removed).set(1);
   }
 
   ownRequest({ labels: [verb, group, , resource, subresource] }: RequestSeries): void {

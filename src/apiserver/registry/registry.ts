@@ -26,6 +26,15 @@ export type CallHandlers = ReadonlyMap<string, CallHandler>;
 const deprecated: ReadonlyMap<string, string> = new Map([
   ["v1 ComponentStatus", "v1 ComponentStatus is deprecated in v1.19+"],
   ["v1 Endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"],
+  ...(
+    [
+      ["coordination.k8s.io/v1beta1 LeaseCandidate", 36],
+      ["storagemigration.k8s.io/v1beta1 StorageVersionMigration", 38],
+    ] as const
+  ).map(([kind, minor]): [string, string] => [
+    kind,
+    `${kind} is deprecated in v1.${minor}+, unavailable in v1.${minor + 3}+`,
+  ]),
 ]);
 
 export class Registry {
@@ -53,10 +62,12 @@ export class Registry {
     const { resource, target, verb } = call;
     checkParameters(resource, target);
     const deprecation = deprecated.get(`${resource.groupVersion} ${resource.kind}`);
-    if (deprecation !== undefined && target.subresource === "") {
+    if (deprecation !== undefined) {
+      const removed = /unavailable in v([0-9.]+)/.exec(deprecation)?.[1];
       call.warnings.push(deprecation);
       call.audit?.annotate("k8s.io/deprecated", "true");
-      call.meter?.deprecated();
+      if (removed) call.audit?.annotate("k8s.io/removed-release", removed);
+      call.meter?.deprecated(removed);
     }
     if (resource.custom?.deprecation !== undefined) call.warnings.push(resource.custom.deprecation);
     if (resource.custom) checkCustomView(call);
