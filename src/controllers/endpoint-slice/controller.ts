@@ -6,9 +6,7 @@ import { type Controller, defineController, onEvery, watch } from "../lib/contro
 import { indexPodsByNode, nodeCondition, podsOn } from "../lib/nodes.ts";
 import { isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { isNamespaceTerminating, messageOf } from "../lib/pod-control.ts";
-import { indexPodsByLabel, podsMatching } from "../lib/pods-by-label.ts";
-import { createSelectorCache } from "../lib/selectors.ts";
-import { servicesChangedBy, servicesOf } from "../lib/service-pods.ts";
+import { createServicePods } from "../lib/service-pods.ts";
 import { SliceTracker } from "../lib/slice-tracker.ts";
 import { managedByLabel, serviceNameLabel, type SlicePlan } from "../lib/slices.ts";
 import { TriggerTimes } from "../lib/trigger-times.ts";
@@ -21,9 +19,8 @@ const nodesKey = "nodes";
 const sliceIndex = "service";
 /** After a slice changed that we didn't write: others may be at work on it. */
 const foreignChangeMs = 1000;
-/** A Service of many pods changes all the time while they start: its changes are collected for this long. */
-const largeBatchMs = 500;
-const largePodsMin = 100;
+/** For how long changes of a Service of many pods are collected. */
+const batchMs = 500;
 
 export const endpointSliceController: Controller = defineController({
   name: "endpointslice-controller",
@@ -32,17 +29,14 @@ export const endpointSliceController: Controller = defineController({
     const pods = informers.of("v1/pods");
     const nodes = informers.of("v1/nodes");
     const slices = informers.of("discovery.k8s.io/v1/endpointslices");
-    indexPodsByLabel(pods);
     indexPodsByNode(pods);
     slices.addIndex(sliceIndex, (slice) => {
       const key = serviceKeyOf(slice);
       return key ? [key] : [];
     });
-    const selectors = createSelectorCache();
+    const members = createServicePods({ services, pods }, batchMs);
     const triggerTimes = new TriggerTimes();
     const tracker = new SliceTracker(clock);
-    const batchMs = new Map<string, number>();
-
     const topology = new TopologyHints();
     let areNodesStale = true;
 
@@ -51,25 +45,18 @@ export const endpointSliceController: Controller = defineController({
         areNodesStale = true;
         queue.add(nodesKey);
       };
-      const mark = (keys: readonly string[]) => {
-        for (const key of keys) queue.addAfter(key, batchMs.get(key) ?? 0);
-      };
       const markSlice = (slice: Seen<EndpointSlice>) => {
         const key = serviceKeyOf(slice);
         if (key) queue.addAfter(key, foreignChangeMs);
       };
       return [
         onEvery(services, (service) => queue.add(keyOf(service))),
-        watch(pods, {
-          added: (pod) => mark(servicesOf(pod, services, selectors)),
-          updated: (pod, old) => mark(servicesChangedBy({ pod, old }, services, selectors)),
-          deleted: (pod) => mark(servicesOf(pod, services, selectors)),
-        }),
+        members.watch(queue),
         watch(nodes, {
           added(node) {
             nodesChanged();
             // Pods on unknown nodes are left out until the node shows up.
-            for (const pod of podsOn(pods, nameOf(node))) mark(servicesOf(pod, services, selectors));
+            for (const pod of podsOn(pods, nameOf(node))) members.mark(queue, pod);
           },
           updated(node, old) {
             const moved = node.metadata.labels?.[zoneLabel] !== old.metadata.labels?.[zoneLabel];
@@ -121,7 +108,7 @@ export const endpointSliceController: Controller = defineController({
         triggerTimes.forget(key);
         tracker.forget(key);
         topology.forget(key);
-        batchMs.delete(key);
+        members.forget(key);
         stale.delete(key);
         return;
       }
@@ -133,14 +120,12 @@ export const endpointSliceController: Controller = defineController({
         queue.addAfter(key, foreignChangeMs);
         return;
       }
-      const members = podsMatching(pods, namespaceOf(service), selectors.ofLabels(service.spec.selector));
-      if (members.length > largePodsMin) batchMs.set(key, largeBatchMs);
-      else batchMs.delete(key);
-      const triggerTime = triggerTimes.next(key, service, members);
+      const own = members.of(service);
+      const triggerTime = triggerTimes.next(key, service, own);
       if (wantsHints(service)) refreshNodes(queue);
       const plan = planSlices({
         service,
-        pods: members,
+        pods: own,
         slices: existing,
         topology,
         nodeOf(name) {

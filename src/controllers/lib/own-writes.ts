@@ -9,6 +9,7 @@ export class OwnWrites<T extends KubernetesObject> {
 
   constructor(informer: Informer<T>) {
     this.#informer = informer;
+    informer.addHandler({ deleted: (object) => void this.#written.delete(keyOf(object)) });
   }
 
   note(object: DeepReadonly<T>): DeepReadonly<T> {

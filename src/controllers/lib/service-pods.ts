@@ -1,10 +1,12 @@
 /** What Services and their pods have to do with each other; shared by Endpoints and EndpointSlices. */
-import type { Service, ServicePort } from "#api";
-import { type Informer, keyOf } from "#client";
+import type { Pod, Service, ServicePort } from "#api";
+import { type Informer, keyOf, type WorkQueue } from "#client";
 import { jsonEqual } from "#machinery";
+import { watch } from "./controller.ts";
 import { isDeleting, namespaceOf, nameOf, type Seen } from "./objects.ts";
 import { isPodReady, type SeenPod } from "./pods.ts";
-import type { SelectorCache } from "./selectors.ts";
+import { indexPodsByLabel, podsMatching } from "./pods-by-label.ts";
+import { createSelectorCache } from "./selectors.ts";
 
 export const headlessLabel = "service.kubernetes.io/headless";
 export const triggerTimeAnnotation = "endpoints.kubernetes.io/last-change-trigger-time";
@@ -14,34 +16,61 @@ export const isHeadless = (service: Seen<Service>): boolean => service.spec?.clu
 export const hasAddress = ({ spec }: Seen<Service>): boolean =>
   Boolean(spec?.clusterIP) && spec?.clusterIP !== "None" && spec?.type !== "ExternalName";
 
-/** Keys of the Services whose selector matches the pod. */
-export function servicesOf(pod: SeenPod, services: Informer<Service>, selectors: SelectorCache): string[] {
-  return services
-    .list(namespaceOf(pod))
-    .filter((service) => selectors.ofLabels(service.spec?.selector).matches(pod.metadata.labels))
-    .map(keyOf);
+/** From then on a Service changes all the time while its pods start, and its changes are collected. */
+const largePodsMin = 100;
+
+/** Which pods Services have, and which Services a pod concerns. `batchMs`: for how long changes of large ones are collected. */
+export function createServicePods(
+  { services, pods }: { readonly services: Informer<Service>; readonly pods: Informer<Pod> },
+  batchMs: number,
+) {
+  indexPodsByLabel(pods);
+  const selectors = createSelectorCache();
+  const large = new Set<string>();
+  const matcherOf = (service: Seen<Service>) => selectors.ofLabels(service.spec?.selector);
+  const keysOf = (pod: SeenPod) =>
+    services
+      .list(namespaceOf(pod))
+      .filter((service) => matcherOf(service).matches(pod.metadata.labels))
+      .map(keyOf);
+  const add = (queue: WorkQueue, keys: readonly string[]) => {
+    for (const key of keys) queue.addAfter(key, large.has(key) ? batchMs : 0);
+  };
+  const mark = (queue: WorkQueue, pod: SeenPod) => add(queue, keysOf(pod));
+  return {
+    /** Marks the Services whose selector matches the pod. */
+    mark,
+    /** Marks those whose endpoints change with a pod. */
+    watch: (queue: WorkQueue) =>
+      watch(pods, {
+        added: (pod) => mark(queue, pod),
+        updated(pod, old) {
+          const { labels } = pod.metadata;
+          const isMoved = labels !== old.metadata.labels && !jsonEqual(labels, old.metadata.labels);
+          if (isMoved) add(queue, [...new Set([...keysOf(pod), ...keysOf(old)])]);
+          else if (isOtherEndpoint(pod, old)) mark(queue, pod);
+        },
+        deleted: (pod) => mark(queue, pod),
+      }),
+    of(service: Seen<Service>): readonly SeenPod[] {
+      const found = podsMatching(pods, namespaceOf(service), matcherOf(service));
+      if (found.length > largePodsMin) large.add(keyOf(service));
+      else large.delete(keyOf(service));
+      return found;
+    },
+    /** The Service is gone. */
+    forget: (key: string) => void large.delete(key),
+  };
 }
 
-/** Services whose endpoints a change of this pod may touch: most changes of a pod touch none. */
-export function servicesChangedBy(
-  change: { readonly pod: SeenPod; readonly old: SeenPod },
-  services: Informer<Service>,
-  selectors: SelectorCache,
-): string[] {
-  const { pod, old } = change;
-  const labelsChanged =
-    pod.metadata.labels !== old.metadata.labels && !jsonEqual(pod.metadata.labels, old.metadata.labels);
-  const endpointChanged =
-    pod.spec?.hostname !== old.spec?.hostname ||
-    pod.spec?.subdomain !== old.spec?.subdomain ||
-    isDeleting(pod) !== isDeleting(old) ||
-    isPodReady(pod) !== isPodReady(old) ||
-    pod.status?.phase !== old.status?.phase ||
-    !jsonEqual(pod.status?.podIPs, old.status?.podIPs);
-  if (!labelsChanged && !endpointChanged) return [];
-  const now = servicesOf(pod, services, selectors);
-  return labelsChanged ? [...new Set([...now, ...servicesOf(old, services, selectors)])] : now;
-}
+/** Most changes of a pod touch no endpoint. */
+const isOtherEndpoint = (pod: SeenPod, old: SeenPod): boolean =>
+  pod.spec?.hostname !== old.spec?.hostname ||
+  pod.spec?.subdomain !== old.spec?.subdomain ||
+  isDeleting(pod) !== isDeleting(old) ||
+  isPodReady(pod) !== isPodReady(old) ||
+  pod.status?.phase !== old.status?.phase ||
+  !jsonEqual(pod.status?.podIPs, old.status?.podIPs);
 
 export const hasHostname = (pod: SeenPod, service: Seen<Service>): boolean =>
   Boolean(pod.spec?.hostname) && pod.spec?.subdomain === nameOf(service);

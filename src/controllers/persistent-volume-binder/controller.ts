@@ -183,8 +183,7 @@ export const persistentVolumeBinder: Controller = defineController({
               markAll(claims.by(unboundIndex, classOf(volume)));
           };
           return [
-            // Those that are gone too: what was written of them is forgotten.
-            onEvery(claims, mark),
+            watch(claims, { added: mark, updated: mark }),
             onEvery(volumes, markUsers),
             onEvery(classes, (each) => {
               markAll(claims.by(unboundIndex, nameOf(each)));
@@ -236,7 +235,7 @@ export const persistentVolumeBinder: Controller = defineController({
                 if (volume.spec?.persistentVolumeReclaimPolicy === "Recycle") mark(volume);
           };
           return [
-            onEvery(volumes, mark),
+            watch(volumes, { added: mark, updated: mark }),
             watch(claims, { updated: markOf, deleted: markOf }),
             watch(pods, { updated: (pod) => (isPodFinished(pod) ? markUsed(pod) : undefined), deleted: markUsed }),
           ];
