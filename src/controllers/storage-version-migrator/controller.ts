@@ -79,7 +79,7 @@ export const storageVersionMigrator: Controller = defineController({
       const found = resources.find(
         ({ group, resource, preferred }) => preferred && group === wanted.group && resource === wanted.resource,
       );
-      const failure = [...failures].find(([version]) => version.startsWith(`${wanted.group}/`));
+      const failure = [...failures].find(([of]) => (of.includes("/") ? of.split("/")[0] : "") === wanted.group);
       if (!found && failure) throw new Error(`${failure[0]} can't be discovered: ${failure[1]}`);
       return found;
     }
