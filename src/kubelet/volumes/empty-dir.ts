@@ -1,5 +1,5 @@
 /** emptyDir: scratch space on disk, in memory, or in huge pages. */
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, mkdir, stat } from "node:fs/promises";
 import { containerResources, hugepageLimits } from "../core/resources.ts";
 import { unitsOf } from "../core/quantity.ts";
 import type { PodView } from "../core/types.ts";
@@ -8,14 +8,19 @@ import type { VolumeView } from "./payload.ts";
 
 type EmptyDir = NonNullable<VolumeView["emptyDir"]>;
 
+/** Answers whether it is certainly new: what is in memory is gone after a restart of the machine. */
 export async function setUpEmptyDir(
   pod: PodView,
   { medium = "", sizeLimit }: EmptyDir,
   { path, memoryBytes }: { path: string; memoryBytes: number },
-): Promise<void> {
+): Promise<boolean> {
   await mkdir(path, { recursive: true });
-  if (medium === "" || medium === "Default") return chmod(path, 0o777);
-  if ((await mountsUnder(path)).includes(path)) return;
+  if (medium === "" || medium === "Default") {
+    // What its pod's group adds stays.
+    if (((await stat(path)).mode & 0o777) !== 0o777) await chmod(path, 0o777);
+    return false;
+  }
+  if ((await mountsUnder(path)).includes(path)) return false;
   if (medium === "Memory") {
     // Without a limit a program could fill the machine's memory with files.
     const limits = [unitsOf(sizeLimit), memoryLimit(pod), memoryBytes].filter((bytes) => bytes > 0);
@@ -24,6 +29,7 @@ export async function setUpEmptyDir(
     await mountFileSystem("hugetlbfs", path, hugepageOptions(pod, medium));
   } else throw new Error(`unknown storage medium ${JSON.stringify(medium)}`);
   await chmod(path, 0o1777);
+  return true;
 }
 
 /** Of all containers together; 0 when one has none. */

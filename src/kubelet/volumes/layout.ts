@@ -20,6 +20,8 @@ export interface PodLayout {
   readonly subPaths: string;
   readonly etcHosts: string;
   volume(plugin: string, name: string): string;
+  /** There when the volume has been given to the pod's group. */
+  grouped(name: string): string;
   /** Volumes in memory: not below `root`, which is on a disk. */
   readonly memory: string;
   memoryVolume(plugin: string, name: string): string;
@@ -47,6 +49,7 @@ export function nodeLayout({ root, logs }: { root: string; logs: string }): Node
         subPaths: at("volume-subpaths"),
         etcHosts: at("etc-hosts"),
         volume: (plugin, name) => at("volumes", `kubernetes.io~${plugin}`, name),
+        grouped: (name) => at("volumes", "fs-group", name),
         memory: inMemory(),
         memoryVolume: (plugin, name) => inMemory(`kubernetes.io~${plugin}`, name),
         subPath: (volume, container, index) => at("volume-subpaths", volume, container, String(index)),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -100,16 +100,20 @@ test("local path: a node removes what it is asked for, and says so", async (t) =
 
 test("volume manager: the first pod of a local volume says whose group it is", async (t) => {
   const root = await folder(t);
+  const files = join(root, "files");
+  await mkdir(files);
   const transport = new FakeTransport();
-  const manager = createVolumeManager({
-    client: createClient(transport),
-    layout: nodeLayout({ root, logs: join(root, "logs") }),
-    localFolder: join(root, "local"),
-    objects: {} as ObjectCache, // nothing of these is asked for
-    tokens: {} as TokenSource,
-    memoryBytes: 2 ** 30,
-    log: silentLogger,
-  });
+  const start = () =>
+    createVolumeManager({
+      client: createClient(transport),
+      layout: nodeLayout({ root, logs: join(root, "logs") }),
+      localFolder: join(root, "local"),
+      objects: {} as ObjectCache, // nothing of these is asked for
+      tokens: {} as TokenSource,
+      memoryBytes: 2 ** 30,
+      log: silentLogger,
+    });
+  let manager = start();
   const claim: PersistentVolumeClaim = {
     apiVersion: "v1",
     kind: "PersistentVolumeClaim",
@@ -122,7 +126,7 @@ test("volume manager: the first pod of a local volume says whose group it is", a
     apiVersion: "v1",
     kind: "PersistentVolume",
     metadata: { name: "v" },
-    spec: { local: { path: root }, claimRef: { uid: "u" } },
+    spec: { local: { path: files }, claimRef: { uid: "u" } },
   };
   transport.create("/api/v1/persistentvolumes", volume);
   const own = process.getgid?.() ?? 0;
@@ -138,9 +142,16 @@ test("volume manager: the first pod of a local volume says whose group it is", a
     (await warned("b", own + 1)) ?? "",
     /^The requested fsGroup is \d+, but the volume v has GID \d+\. The volume may/,
   );
+  // After a restart of the node its pods come back in any order, and what runs in them may have changed the mode.
+  manager = start();
+  await chmod(files, 0o700);
+  assert.equal(await warned("b", own), undefined);
+  assert.equal(await warned("a", own), undefined);
+  assert.equal((await stat(files)).mode & 0o7777, 0o700);
   await manager.tearDown("a");
   await manager.tearDown("b");
   assert.equal(await warned("b", own), undefined);
+  assert.equal((await stat(files)).mode & 0o7777, 0o2770);
 });
 
 function claimed(transport: FakeTransport, pod: Pod, localFolder = "/nowhere") {

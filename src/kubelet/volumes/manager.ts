@@ -2,6 +2,7 @@
  * The volumes of the pods on this node: set up before containers start, kept in step with their sources while they run, taken down after.
  * Setting up is idempotent and keeps no state of its own beyond what is on disk, so it works the same after a restart of the node.
  */
+import { existsSync } from "node:fs";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "#base";
@@ -80,6 +81,9 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
   async function setUpOne(pod: PodView, volume: VolumeView, context: DownwardContext): Promise<MountedVolume> {
     const at = layout.pod(pod.metadata.uid ?? "");
     const group = pod.spec?.securityContext?.fsGroup;
+    // Only before its containers run, not again when the node restarts: they could lead us elsewhere with links, and others may have
+    // the volume's group by then.
+    const grouped = at.grouped(volume.name);
     const onlyIfNeeded = pod.spec?.securityContext?.fsGroupChangePolicy === "OnRootMismatch";
     if (volume.hostPath) {
       await checkHostPath(volume.hostPath.path, volume.hostPath.type);
@@ -87,8 +91,11 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     }
     if (volume.emptyDir) {
       const path = at.volume("empty-dir", volume.name);
-      await setUpEmptyDir(pod, volume.emptyDir, { path, memoryBytes });
-      if (group !== undefined) await setGroup(path, { gid: group, readOnly: false, onlyIfNeeded });
+      const isNew = await setUpEmptyDir(pod, volume.emptyDir, { path, memoryBytes });
+      if (group !== undefined && (isNew || !existsSync(grouped))) {
+        await setGroup(path, { gid: group, readOnly: false, onlyIfNeeded });
+        await mkdir(grouped, { recursive: true });
+      }
       return { path, readOnly: false };
     }
     if (volume.persistentVolumeClaim || volume.ephemeral) {
@@ -96,9 +103,10 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       const isShared = share(path, pod.metadata.uid ?? "");
       if (group === undefined || !ownsFiles) return { path, readOnly };
       // Those who came first keep the group that they set.
-      if (isShared) return { path, readOnly, warning: await otherGroup(path, group, name) };
-      if (!readOnly) await setGroup(path, { gid: group, readOnly, onlyIfNeeded });
-      return { path, readOnly };
+      const warning = isShared ? await otherGroup(path, group, name) : undefined;
+      if (!isShared && !readOnly && !existsSync(grouped)) await setGroup(path, { gid: group, readOnly, onlyIfNeeded });
+      await mkdir(grouped, { recursive: true });
+      return { path, readOnly, warning };
     }
     const path = await writeFiles(pod, volume, context);
     if (path) return { path, readOnly: true };

@@ -141,6 +141,23 @@ test("volume manager: a pod's volumes are deleted when nothing is written to the
   await assert.rejects(stat(volumes), { code: "ENOENT" });
 });
 
+test("volume manager: an emptyDir is given to its pod's group once, not again under running containers", async (t) => {
+  const root = await folder(t);
+  const pod = podOf({ containers: ["a"] });
+  pod.metadata.uid = "u1";
+  pod.spec!.securityContext = { fsGroup: process.getgid?.() ?? 0 }; // podOf makes a spec
+  pod.spec!.volumes = [{ name: "v", emptyDir: {} }];
+  pod.spec!.containers[0]!.volumeMounts = [{ name: "v", mountPath: "/v" }];
+  // Twice: as after a restart of the node.
+  const path = async () =>
+    (await managerIn(root).setUp(pod, { podIPs: [], hostIPs: [], allocatable: {} })).get("v")?.path ?? "";
+  const secret = join(await path(), "secret");
+  await writeFile(secret, "", { mode: 0o600 });
+  await path();
+  assert.equal((await stat(secret)).mode & 0o777, 0o600);
+  assert.equal((await stat(await path())).mode & 0o7777, 0o2777);
+});
+
 test("host paths: types are checked, or made", async (t) => {
   const path = await folder(t);
   await writeFile(join(path, "f"), "");
