@@ -2,9 +2,9 @@
 import { CommandError } from "./command.ts";
 import { explainFailure } from "./operational-error.ts";
 
-/** What runs until the end, by name, so that a failure says whose it is. */
+/** What runs until the end. A failure says whose it is. */
 export class Parts {
-  readonly #running = new Map<string, Promise<void>>();
+  readonly #running: Promise<void>[] = [];
   readonly #failure = Promise.withResolvers<never>();
   readonly #stop: AbortController;
 
@@ -14,8 +14,7 @@ export class Parts {
   }
 
   add(name: string, running: Promise<void>): void {
-    this.#running.set(
-      name,
+    this.#running.push(
       running.catch((error: unknown) => {
         this.#failure.reject(partFailure(name, error));
         this.#stop.abort();
@@ -37,7 +36,7 @@ export class Parts {
   }
 
   async settled(): Promise<void> {
-    await Promise.all(this.#running.values());
+    await Promise.all(this.#running);
   }
 }
 
