@@ -49,12 +49,12 @@ export const nodeIpamController: Controller = defineController({
         if (!set.occupy(cidr)) log.warn("node's pod network lies outside of the cluster's", { node: nameOf(node) });
       });
 
-    /** By name, the uids of nodes that got their networks: the cache may not show it yet. */
-    const served = new Map<string, string>();
+    /** By name, who got its networks: the cache may not show it yet. */
+    const served = new Map<string, { readonly uid: string; release(): void }>();
 
     async function reconcile(name: string): Promise<void> {
       const node = nodes.get(name);
-      if (!node || (node.spec?.podCIDRs ?? []).length > 0 || served.get(name) === uidOf(node)) return;
+      if (!node || (node.spec?.podCIDRs ?? []).length > 0 || served.get(name)?.uid === uidOf(node)) return;
       const shares = sets.map((set) => set.allocate());
       const release = () => {
         for (const [index, share] of shares.entries()) if (share) sets[index]?.release(share);
@@ -73,7 +73,7 @@ export const nodeIpamController: Controller = defineController({
         const patch = { metadata: { uid: node.metadata.uid }, spec: { podCIDR: podCIDRs[0], podCIDRs } };
         const patched = await unlessGone(client.resource("v1/nodes").patch(name, patch, { type: "strategic" }));
         if (!patched) return release();
-        served.set(name, uidOf(node));
+        served.set(name, { uid: uidOf(node), release });
         log.info("node has a pod network", { node: name, podCIDRs: podCIDRs.join(",") });
       } catch (error) {
         // A refusal is certain; after anything else the node may have it, and it is safer lost than given twice.
@@ -96,8 +96,11 @@ export const nodeIpamController: Controller = defineController({
               queue.add(nameOf(node));
             },
             deleted(node) {
-              if (served.get(nameOf(node)) === uidOf(node)) served.delete(nameOf(node));
-              eachCidr(node, (set, cidr) => set.release(cidr));
+              const own = served.get(nameOf(node));
+              if (own?.uid === uidOf(node)) served.delete(nameOf(node));
+              // One that came and went between two lists was never seen with its networks.
+              if (own?.uid === uidOf(node) && !node.spec?.podCIDRs?.length) own.release();
+              else eachCidr(node, (set, cidr) => set.release(cidr));
             },
           }),
         ],
