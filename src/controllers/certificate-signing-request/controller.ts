@@ -11,7 +11,7 @@ import {
 } from "../lib/controller.ts";
 import { draft, nameOf, type Seen, uidOf } from "../lib/objects.ts";
 import { unlessGone, unlessOther } from "../lib/unless-gone.ts";
-import { isDecided, isToSign, recognize, removalTime, requestProblem, type SignerName, validity } from "./reconcile.ts";
+import { isDecided, isToSign, recognize, removalTime, requestProblem, validity } from "./reconcile.ts";
 
 type Csr = Seen<CertificateSigningRequest>;
 
@@ -48,7 +48,7 @@ export const requestSigningController: Controller = defineController({
       const signer = signers.get(signerName);
       if (!signer) return;
       const content = contentOf(csr);
-      const problem = requestProblem(signerName as SignerName, content, usages); // signers are called as these are
+      const problem = requestProblem(signerName, content, usages);
       const next = draft<CertificateSigningRequest>(csr);
       next.status ??= {};
       if (problem === undefined) {

@@ -13,8 +13,6 @@ export const signerNames = {
   legacyUnknown: "kubernetes.io/legacy-unknown",
 } as const;
 
-export type SignerName = (typeof signerNames)[keyof typeof signerNames];
-
 const hasCondition = ({ status }: Csr, ...types: string[]): boolean =>
   status?.conditions?.some(({ type }) => types.includes(type)) ?? false;
 const isIssued = ({ status }: Csr): boolean => Boolean(status?.certificate);
@@ -82,7 +80,7 @@ function clientProblem(usages: readonly string[]): string | undefined {
 
 /** Why this signer never signs that; undefined: nothing speaks against it. */
 export function requestProblem(
-  signer: SignerName,
+  signer: string,
   request: CertificateRequest,
   usages: readonly string[],
 ): string | undefined {
