@@ -33,7 +33,9 @@ test("cluster roles: rules of matching roles are gathered, follow them, and belo
   await loops.call("POST", rolesPath, part("c", "pods"));
   const has = (...resources: string[]) =>
     loops.until(`rules of ${resources}`, async () => {
-      const { rules } = (await loops.call("GET", `${rolesPath}/whole`)) as object as { rules: { resources: string[] }[] | null };
+      const { rules } = (await loops.call("GET", `${rolesPath}/whole`)) as object as {
+        rules: { resources: string[] }[] | null;
+      };
       return JSON.stringify((rules ?? []).flatMap((each) => each.resources)) === JSON.stringify(resources);
     });
   await has("pods", "secrets");

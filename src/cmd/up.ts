@@ -52,7 +52,8 @@ export const command = defineCommand({
 
 async function runHere({ flags: given, out, err, signal }: Invocation<typeof flags>): Promise<number> {
   const isSimulated = readNodesFlags(given);
-  const clusterCidr = widened(given["cluster-cidr"], given.nodes);
+  const asked = given["cluster-cidr"];
+  const clusterCidr = asked === placeFlags["cluster-cidr"].default ? widened(asked, given.nodes) : asked;
   const values = withServiceRanges({ ...given, "cluster-cidr": clusterCidr });
   const startedAt = Date.now() - Math.round(performance.now());
   const progress = createProgress({ out, isTerminal: process.stdout.isTTY === true, startedAt });
