@@ -58,7 +58,7 @@ export function createLocalTransport(options: LocalTransportOptions): Transport 
         const answer = route.type === "answer" ? route.answer : await run(options, route, request);
         if (audit) await recordLocal(audit, route, answer);
         if (answer.type === "stream") return readLocally(answer.run, localRequest(request, closing.signal));
-        const decoded = await decode(answer);
+        const decoded = await decode(answer, request);
         route.meter.end("status" in answer ? answer.status : 200, 0);
         return decoded;
       }),
@@ -87,7 +87,7 @@ export function createLocalTransport(options: LocalTransportOptions): Transport 
     }
     if (answer.type !== "watch") throw statusError.badRequest(`${request.path} can't be watched`);
     audit?.started(200);
-    const stream = answer.open(new LocalConsumer(answer.resource, onEvent));
+    const stream = answer.open(new LocalConsumer(answer.resource, onEvent, request));
     const stop = () => stream.cancel();
     for (const signal of [request.signal, closing.signal]) {
       if (signal?.aborted) stop();
@@ -227,22 +227,22 @@ function bodyOf({ body, contentType }: ApiRequest): RequestBody {
 /** Objects decoded between two turns of the event loop; a cold pod takes some 15 µs. */
 const turnObjectsMax = 128;
 
-async function views(resource: Resource, objects: readonly StoredObject[]): Promise<unknown[]> {
+async function views(resource: Resource, objects: readonly StoredObject[], request: ApiRequest): Promise<unknown[]> {
   const items: unknown[] = [];
   for (const object of objects) {
-    items.push(view(resource, object));
+    items.push(view(resource, object, request));
     if (items.length % turnObjectsMax === 0) await setImmediate();
   }
   return items;
 }
 
-async function decode(answer: Answer): Promise<unknown> {
+async function decode(answer: Answer, request: ApiRequest): Promise<unknown> {
   switch (answer.type) {
     case "object":
-      return view(answer.resource, answer.object);
+      return view(answer.resource, answer.object, request);
     case "list": {
       const { resource, objects, metadata } = answer;
-      const items = await views(resource, objects);
+      const items = await views(resource, objects, request);
       return { kind: resource.listKind, apiVersion: resource.groupVersion, metadata, items };
     }
     case "value":
@@ -259,23 +259,25 @@ async function decode(answer: Answer): Promise<unknown> {
 }
 
 /** The shared object, in the version that was asked for. */
-function view(resource: Resource, object: StoredObject): unknown {
+function view(resource: Resource, object: StoredObject, { withoutManagedFields }: ApiRequest): unknown {
   if (resource.conversion) return fromStored(resource, object.parse());
-  const decoded = object.decoded();
+  const decoded = withoutManagedFields ? object.slim() : object.decoded();
   return decoded.apiVersion === resource.groupVersion ? decoded : { ...decoded, apiVersion: resource.groupVersion };
 }
 
 class LocalConsumer implements WatchConsumer<WatchEvent> {
   readonly #resource: Resource;
   readonly #onEvent: (event: WatchEvent) => void;
+  readonly #request: ApiRequest;
 
-  constructor(resource: Resource, onEvent: (event: WatchEvent) => void) {
+  constructor(resource: Resource, onEvent: (event: WatchEvent) => void, request: ApiRequest) {
     this.#resource = resource;
     this.#onEvent = onEvent;
+    this.#request = request;
   }
 
   event({ type, object }: Parameters<WatchConsumer<WatchEvent>["event"]>[0]): WatchEvent {
-    return { type, object: view(this.#resource, object) };
+    return { type, object: view(this.#resource, object, this.#request) };
   }
 
   bookmark(revision: number, initialEventsEnd: boolean): WatchEvent {

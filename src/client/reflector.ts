@@ -93,6 +93,7 @@ async function listAll(
       path,
       query: { ...query, ...page },
       metadataOnly,
+      withoutManagedFields: true,
       signal,
     }) as Promise<KubernetesList>;
   try {
@@ -141,6 +142,7 @@ async function watchOnce(
         path,
         query: { ...query, watch: true, resourceVersion, allowWatchBookmarks: true, timeoutSeconds },
         metadataOnly,
+        withoutManagedFields: true,
         signal: stop.signal,
       },
       (event) => {

@@ -14,6 +14,8 @@ export interface ApiRequest {
   readonly signal?: AbortSignal;
   /** Of reads: names, owners and finalizers are all the caller wants. A transport may answer whole objects anyway, when they cost nothing. */
   readonly metadataOnly?: boolean;
+  /** Of lists and watches: nobody looks at `metadata.managedFields`, a third of a small object. A transport may send them anyway. */
+  readonly withoutManagedFields?: boolean;
 }
 
 export interface WatchEvent {

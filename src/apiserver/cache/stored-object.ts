@@ -17,6 +17,7 @@ export class StoredObject {
   readonly outdated: boolean;
   readonly #pool: DecodedPool;
   #decoded: DeepReadonly<KubernetesObject> | WeakRef<DeepReadonly<KubernetesObject>> | undefined;
+  #slim: WeakRef<DeepReadonly<KubernetesObject>> | undefined;
   #labels: Readonly<Record<string, string>> | undefined;
   #fields: Readonly<Record<string, string>> | undefined;
 
@@ -52,6 +53,17 @@ export class StoredObject {
     const object: DeepReadonly<KubernetesObject> = this.parse();
     this.#hold(object);
     return object;
+  }
+
+  /** The same without `managedFields`, for caches in this process; shared and read-only, too. They go with the decoded view. */
+  slim(): DeepReadonly<KubernetesObject> {
+    const held = this.#slim?.deref();
+    if (held) return held;
+    const object = this.decoded();
+    const { managedFields: _owners, ...metadata } = object.metadata ?? {};
+    const slim = { ...object, metadata };
+    this.#slim = new WeakRef(slim);
+    return slim;
   }
 
   /** The same for one look: a cold object is decoded and not kept. Read-only. */
