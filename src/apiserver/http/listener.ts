@@ -179,13 +179,20 @@ const refusedLines: ReadonlyMap<string | undefined, string> = new Map([
 const requestLine = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^\s]+ HTTP\/1\.[01]\r?\n/;
 
 function refuse(socket: Duplex, { line, type = "text/plain; charset=utf-8", body = line }: Refusal): void {
+  if (socket.writableEnded) return; // refused already; what still comes is read and dropped
   if (!socket.writable) {
     socket.destroy();
     return;
   }
   const head = `HTTP/1.1 ${line}\r\ncache-control: no-cache, private\r\ncontent-type: ${type}\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
   socket.end(head + body);
+  // Closed at once, a connection whose data nobody read is reset, and a reset overtakes the answer.
+  socket.resume();
+  setTimeout(() => socket.destroy(), lingerMs).unref();
 }
+
+/** As Go's server. */
+const lingerMs = 500;
 
 function tlsSettings({ key, cert, clientCa }: TlsOptions) {
   return {
