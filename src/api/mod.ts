@@ -38,5 +38,6 @@ export { coordinatedKinds } from "./coordination/lease.ts";
 export { countedNames, missingAmounts, quotaMatches } from "./quota/match.ts";
 export { type QuotaUsage, quotaUsage } from "./quota/usage.ts";
 export * from "./local-path.ts";
+export type { ContainerPoint, NodeUsage, UsagePoint } from "./usage.ts";
 export * from "./resource/pod-claims.ts";
 export { compileDeviceExpression, deviceValue, matchesDevice } from "./resource/device-expressions.ts";

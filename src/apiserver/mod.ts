@@ -29,7 +29,7 @@ export { type KeyPair, type LeafRequest, selfSignedPair } from "./security/certi
 export { createRequestSigner, type RequestSigner } from "./security/request-signing.ts";
 /** Only where no metrics-server is expected. */
 export const loadResourceMetrics = () => import("./resource-metrics/mod.ts");
-export type { NodeUsage, SimulatedUsage } from "./resource-metrics/mod.ts";
+export type { SimulatedUsage } from "./resource-metrics/mod.ts";
 export { bootstrapWanted } from "./security/bootstrap.ts";
 export { issueLegacyToken, readPublicKeys } from "./security/account-tokens.ts";
 export type { AnonymousOptions } from "./security/authn/authenticator.ts";

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
 import path from "node:path";
-import { coordinatedKinds, facts, kinds as allKinds, type RequestUser, withScaleToZero } from "#api";
+import { coordinatedKinds, facts, kinds as allKinds, type NodeUsage, type RequestUser, withScaleToZero } from "#api";
 import {
   type ApiServer,
   type AuditOptions,
@@ -22,7 +22,6 @@ import {
   type DescriptionFile,
   type Keeping,
   loadResourceMetrics,
-  type NodeUsage,
   keepExtensionAuthentication,
   kubernetesAddress,
   openPki,

@@ -7,7 +7,6 @@ export { normalName, type PackedFile, type PackOptions, packImage } from "./imag
 export { createKubelet, type Kubelet } from "./kubelet.ts";
 export { cgroupRootOf, type KubeletDependencies, type KubeletOptions } from "./options.ts";
 export type { NodeStats } from "./stats/node-stats.ts";
-export type { ContainerPoint, NodeUsage, UsagePoint } from "./stats/usage.ts";
 export { removeNode } from "./remove-node.ts";
 export { nodeFolders } from "./runtime-setup.ts";
 export { createWebhookAuth, type KubeletAuth, type KubeletUser } from "./server/auth.ts";

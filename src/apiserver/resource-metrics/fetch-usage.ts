@@ -1,10 +1,9 @@
 /** Asks a node's kubelet what has been used there. */
-import type { Node } from "#api";
+import type { Node, NodeUsage } from "#api";
 import type { Logger } from "#base";
 import type { StoredObject } from "../cache/stored-object.ts";
 import type { KubeletConnector } from "../streaming/kubelet-connector.ts";
 import { parseResourceMetrics } from "./scrape.ts";
-import type { NodeUsage } from "./usage-collector.ts";
 
 /** Others wait for the slowest. */
 const timeoutMs = 5_000;

@@ -11,7 +11,8 @@ import { readListOptions } from "../registry/options.ts";
 import type { CallHandlers } from "../registry/registry.ts";
 import { readSelection } from "../registry/selectors.ts";
 import { group } from "./kinds.ts";
-import { type NodeUsage, type Usage, UsageCollector, type UsageRate } from "./usage-collector.ts";
+import type { NodeUsage } from "#api";
+import { type Usage, UsageCollector, type UsageRate } from "./usage-collector.ts";
 
 /** Nodes without machines: what their pods use is known without looking. */
 export interface SimulatedUsage {

@@ -1,4 +1,4 @@
 export { type ResourceMetricsOptions, resourceMetricsHandlers, type SimulatedUsage } from "./handlers.ts";
 export { metricKinds, metricsReader, withResourceMetrics } from "./kinds.ts";
 export { fetchUsage } from "./fetch-usage.ts";
-export type { ContainerPoint, NodeUsage, Usage, UsagePoint } from "./usage-collector.ts";
+export type { Usage } from "./usage-collector.ts";

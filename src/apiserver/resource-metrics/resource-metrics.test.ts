@@ -4,7 +4,7 @@ import { facts } from "#api";
 import { startTestServer, type TestObject } from "../test-server.ts";
 import { resourceMetricsHandlers, type SimulatedUsage } from "./handlers.ts";
 import { metricKinds, withResourceMetrics } from "./kinds.ts";
-import type { ContainerPoint } from "./usage-collector.ts";
+import type { ContainerPoint } from "#api";
 
 const at = "/apis/metrics.k8s.io/v1beta1";
 const startMs = 1_000_000;

@@ -1,5 +1,5 @@
 /** What a kubelet says at `/metrics/resource`: ours and upstream's alike. */
-import type { ContainerPoint, NodeUsage, UsagePoint } from "./usage-collector.ts";
+import type { ContainerPoint, NodeUsage, UsagePoint } from "#api";
 
 type Draft<T> = { -readonly [K in keyof T]?: T[K] };
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeClock } from "#base";
 import { parseResourceMetrics } from "./scrape.ts";
-import { type NodeUsage, UsageCollector } from "./usage-collector.ts";
+import type { NodeUsage } from "#api";
+import { UsageCollector } from "./usage-collector.ts";
 
 const startMs = 1_000_000;
 

@@ -3,26 +3,8 @@
  * know, and never otherwise: a rate is counted from the last time somebody did, or, if that is too long ago, from a second look a moment
  * later. An autoscaler that asks every 15 s thus gets averages over 15 s, for one look each.
  */
+import type { ContainerPoint, NodeUsage, UsagePoint } from "#api";
 import type { Clock } from "#base";
-
-export interface UsagePoint {
-  readonly timeMs: number;
-  /** Since it was started. */
-  readonly cpuNanoSeconds: number;
-  readonly memoryBytes: number;
-}
-
-export interface ContainerPoint extends UsagePoint {
-  readonly namespace: string;
-  readonly pod: string;
-  readonly container: string;
-  readonly startedMs: number;
-}
-
-export interface NodeUsage {
-  readonly node: UsagePoint | undefined;
-  readonly containers: readonly ContainerPoint[];
-}
 
 export interface Usage {
   readonly cpuNanoCores: number;

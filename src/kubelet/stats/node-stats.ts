@@ -9,7 +9,8 @@ import type { NodeLayout } from "../volumes/layout.ts";
 import { printResourceMetrics } from "./resource-metrics.ts";
 import { createSampler } from "./sampler.ts";
 import { makeSummary } from "./summary.ts";
-import { type NodeUsage, usageOf } from "./usage.ts";
+import { usageOf } from "./usage.ts";
+import type { NodeUsage } from "#api";
 
 export interface NodeStatsOptions {
   readonly nodeName: string;
