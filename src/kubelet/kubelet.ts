@@ -5,6 +5,7 @@
 import { access, mkdir } from "node:fs/promises";
 import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
+import { defaultConfiguration } from "./config/configuration.ts";
 import { cdiFolders, knowsCdi } from "./devices/cdi.ts";
 import { createDeviceManager, type DeviceManager, hasDevices } from "./devices/device-manager.ts";
 import { createHost, type KubeletHost } from "./host.ts";
@@ -51,6 +52,7 @@ const devicesLookMs = 60_000;
 
 export function createKubelet(options: KubeletOptions, { client, clock, log }: KubeletDependencies): Kubelet {
   const { nodeName } = options;
+  const config = { ...defaultConfiguration(), ...options.config };
   const folders = nodeFolders(options);
   const readiness = Promise.withResolvers<void>();
   // Whoever runs the node hears of a failure from run().
@@ -103,6 +105,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       },
     });
     const context: PodContext = {
+      config,
       client,
       clock,
       log,

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import type { Clock, Logger } from "#base";
 import type { Client } from "#client";
+import type { KubeletConfiguration } from "./config/configuration.ts";
 
 export interface KubeletOptions {
   readonly nodeName: string;
@@ -42,6 +43,8 @@ export interface KubeletOptions {
   readonly port?: number;
   readonly containerLogBytesMax?: number;
   readonly containerLogFilesMax?: number;
+  /** What differs from `defaultConfiguration()`; the options above go before it. */
+  readonly config?: Partial<KubeletConfiguration>;
 }
 
 export interface KubeletDependencies {

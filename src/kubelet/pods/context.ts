@@ -2,6 +2,7 @@
 import type { Service } from "#api";
 import type { Clock, Logger } from "#base";
 import type { Client, EventRecorder, Informer } from "#client";
+import type { KubeletConfiguration } from "../config/configuration.ts";
 import type { ContainerSpec, PodView } from "../core/types.ts";
 import type { CriClient } from "../cri/client.ts";
 import type { DeviceManager } from "../devices/device-manager.ts";
@@ -15,6 +16,7 @@ import type { ObjectCache } from "../volumes/object-cache.ts";
 import type { TokenSource } from "../volumes/tokens.ts";
 
 export interface PodContext {
+  readonly config: Readonly<KubeletConfiguration>;
   readonly client: Client;
   readonly clock: Clock;
   readonly log: Logger;
