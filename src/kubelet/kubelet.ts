@@ -121,6 +121,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         objects,
         tokens,
         memoryBytes: machine.memoryBytes,
+        plugin: () => undefined,
         log,
       }),
       objects,

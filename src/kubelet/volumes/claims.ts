@@ -1,7 +1,7 @@
-/** Persistent volumes that are folders of this machine: hostPath and local. Others need a CSI driver. */
+/** What a pod's claims stand for, and persistent volumes that are folders of this machine: hostPath and local. */
 import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
-import { localPathProvisionerName, type PersistentVolume } from "#api";
+import { localPathProvisionerName, type PersistentVolume, type PersistentVolumeClaim } from "#api";
 import type { Client } from "#client";
 import type { DeepReadonly } from "#machinery";
 import { allContainers, type PodView } from "../core/types.ts";
@@ -10,12 +10,9 @@ import { makeLocalFolder } from "./local-path.ts";
 import type { VolumeView } from "./payload.ts";
 
 export interface ClaimedVolume {
-  /** Of the persistent volume. */
-  readonly name: string;
-  readonly path: string;
-  readonly readOnly: boolean;
-  /** Fixed paths of the machine never change their group. */
-  readonly ownsFiles: boolean;
+  readonly persistent: DeepReadonly<PersistentVolume>;
+  readonly claim: DeepReadonly<PersistentVolumeClaim>;
+  readonly mode: "Filesystem" | "Block";
 }
 
 /** There is no volume to set up (yet): what the pod asks for isn't as it should be. */
@@ -24,25 +21,19 @@ export class ClaimError extends Error {
 }
 
 /** Rejects with the text of the FailedMount event. */
-export async function claimedVolume(
-  pod: PodView,
-  volume: VolumeView,
-  { client, localFolder }: { client: Client; localFolder: string },
-): Promise<ClaimedVolume> {
-  const persistent = await boundVolume(pod, volume, client);
-  const { volumeMode = "Filesystem" } = persistent.spec ?? {};
-  for (const [field, mode] of [
+export async function claimedVolume(pod: PodView, volume: VolumeView, client: Client): Promise<ClaimedVolume> {
+  const { persistent, claim } = await boundVolume(pod, volume, client);
+  const mode = persistent.spec?.volumeMode === "Block" ? "Block" : "Filesystem";
+  for (const [field, served] of [
     ["volumeMounts", "Filesystem"],
     ["volumeDevices", "Block"],
   ] as const)
-    if (mode !== volumeMode && allContainers(pod).some((each) => each[field]?.some(({ name }) => name === volume.name)))
-      throw new ClaimError(`volume ${volume.name} has volumeMode ${volumeMode}, but is specified in ${field}`);
-  if (volumeMode === "Block") throw new Error("volumes of mode Block are not supported by this node");
-  const readOnly = volume.persistentVolumeClaim?.readOnly ?? false;
-  return { ...(await pathOf(persistent, localFolder)), name: persistent.metadata.name ?? "", readOnly };
+    if (mode !== served && allContainers(pod).some((each) => each[field]?.some(({ name }) => name === volume.name)))
+      throw new ClaimError(`volume ${volume.name} has volumeMode ${mode}, but is specified in ${field}`);
+  return { persistent, claim, mode };
 }
 
-async function boundVolume(pod: PodView, volume: VolumeView, client: Client): Promise<DeepReadonly<PersistentVolume>> {
+async function boundVolume(pod: PodView, volume: VolumeView, client: Client) {
   const namespace = pod.metadata.namespace ?? "";
   const name = volume.persistentVolumeClaim?.claimName ?? `${pod.metadata.name}-${volume.name}`;
   const fail = (why: string) => new ClaimError(`error processing PVC ${namespace}/${name}: ${why}`);
@@ -50,10 +41,8 @@ async function boundVolume(pod: PodView, volume: VolumeView, client: Client): Pr
     work.catch((error: unknown) => {
       throw fail(`failed to fetch ${what} from API server: ${error instanceof Error ? error.message : error}`);
     });
-  const { metadata, spec, status } = await read(
-    "PVC",
-    client.resource("v1/persistentvolumeclaims", namespace).get(name),
-  );
+  const claim = await read("PVC", client.resource("v1/persistentvolumeclaims", namespace).get(name));
+  const { metadata, spec, status } = claim;
   // One that is protected stays as long as this pod does.
   if (metadata.deletionTimestamp && !metadata.finalizers?.includes("kubernetes.io/pvc-protection"))
     throw fail("PVC is being deleted");
@@ -77,13 +66,14 @@ async function boundVolume(pod: PodView, volume: VolumeView, client: Client): Pr
     throw fail(
       `found PV object ${volumeName} but its pv.Spec.ClaimRef.UID ${reference.uid ?? ""} does not point to claim.UID ${metadata.uid}`,
     );
-  return found;
+  return { persistent: found, claim };
 }
 
-async function pathOf(
+/** Undefined: not a folder of this machine. `ownsFiles`: fixed paths never change their group. */
+export async function folderOf(
   { spec, metadata }: DeepReadonly<PersistentVolume>,
   localFolder: string,
-): Promise<{ path: string; ownsFiles: boolean }> {
+): Promise<{ path: string; ownsFiles: boolean } | undefined> {
   if (spec?.hostPath) {
     await checkHostPath(spec.hostPath.path, spec.hostPath.type);
     return { path: spec.hostPath.path, ownsFiles: false };
@@ -98,5 +88,5 @@ async function pathOf(
     // What a link leads to is what its users see, and what belongs to their group.
     return { path: await realpath(path), ownsFiles: true };
   }
-  throw new Error(`no volume plugin matched: ${metadata.name} needs a CSI driver, and this node has none`);
+  return undefined;
 }

@@ -10,7 +10,7 @@ import type { Client } from "#client";
 import type { DownwardContext } from "../core/downward.ts";
 import { allContainers, type PodView } from "../core/types.ts";
 import { writePayload } from "./atomic-writer.ts";
-import { ClaimError, claimedVolume } from "./claims.ts";
+import { ClaimError, claimedVolume, folderOf } from "./claims.ts";
 import { setUpEmptyDir } from "./empty-dir.ts";
 import { checkHostPath } from "./host-path.ts";
 import type { NodeLayout } from "./layout.ts";
@@ -18,6 +18,7 @@ import { mountFileSystem, mountsUnder, unmount } from "./mount-table.ts";
 import { configMapData, type ObjectCache, secretData } from "./object-cache.ts";
 import { setGroup } from "./ownership.ts";
 import { type VolumeView, volumePayload } from "./payload.ts";
+import type { FindVolumePlugin, PluginVolume, VolumePlugin } from "./plugin.ts";
 import type { TokenSource } from "./tokens.ts";
 
 export interface MountedVolume {
@@ -72,6 +73,8 @@ export interface VolumeManagerOptions {
   readonly tokens: TokenSource;
   /** Of the machine, the bound of volumes in memory. */
   readonly memoryBytes: number;
+  /** For every source that isn't a folder or files. */
+  readonly plugin: FindVolumePlugin;
   readonly log: Logger;
 }
 
@@ -98,20 +101,46 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       }
       return { path, readOnly: false };
     }
-    if (volume.persistentVolumeClaim || volume.ephemeral) {
-      const { name, path, readOnly, ownsFiles } = await claimedVolume(pod, volume, options);
-      const isShared = share(path, pod.metadata.uid ?? "");
-      if (group === undefined || !ownsFiles) return { path, readOnly };
-      // Those who came first keep the group that they set.
-      const warning = isShared ? await otherGroup(path, group, name) : undefined;
-      if (!isShared && !readOnly && !existsSync(grouped)) await setGroup(path, { gid: group, readOnly, onlyIfNeeded });
-      await mkdir(grouped, { recursive: true });
-      return { path, readOnly, warning };
-    }
     const path = await writeFiles(pod, volume, context);
     if (path) return { path, readOnly: true };
-    throw new Error("no volume plugin matched");
+    const { name, ownsFiles, ...mounted } = await setUpSource(pod, volume);
+    const isShared = share(mounted.path, pod.metadata.uid ?? "");
+    if (group === undefined || !ownsFiles) return mounted;
+    // Those who came first keep the group that they set.
+    const warning = isShared ? await otherGroup(mounted.path, group, name) : undefined;
+    if (!isShared && !mounted.readOnly && !existsSync(grouped))
+      await setGroup(mounted.path, { gid: group, readOnly: false, onlyIfNeeded });
+    await mkdir(grouped, { recursive: true });
+    return { ...mounted, warning };
   }
+
+  /** A claim's volume, or one that a plugin makes. `name` is that of the persistent volume, if there is one. */
+  async function setUpSource(pod: PodView, volume: VolumeView): Promise<PluginVolume & { name: string }> {
+    const isClaim = Boolean(volume.persistentVolumeClaim ?? volume.ephemeral);
+    const claimed = isClaim ? await claimedVolume(pod, volume, options.client) : undefined;
+    const readOnly = volume.persistentVolumeClaim?.readOnly ?? false;
+    const { persistent, claim, mode = "Filesystem" } = claimed ?? {};
+    const name = persistent?.metadata.name ?? volume.name;
+    const folder = persistent && mode === "Filesystem" && (await folderOf(persistent, options.localFolder));
+    if (folder) return { ...folder, readOnly, name };
+    const fields = Object.keys(persistent?.spec ?? volume);
+    const source = fields.find((field) => options.plugin(field) !== undefined);
+    const plugin = source && (await options.plugin(source));
+    if (!plugin) throw new Error("no volume plugin matched");
+    plugins.add(plugin);
+    const made = await plugin.setUp({
+      pod,
+      volume,
+      persistent,
+      claim,
+      readOnly,
+      mode,
+      path: layout.pod(pod.metadata.uid ?? "").volume(source, name),
+      fsGroup: pod.spec?.securityContext?.fsGroup,
+    });
+    return { ...made, name };
+  }
+  const plugins = new Set<VolumePlugin>();
 
   /** Pods by the path of a claimed volume. */
   const users = new Map<string, Set<string>>();
@@ -195,6 +224,11 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
 
     async tearDown(podUid) {
       const { volumes, subPaths, memory } = layout.pod(podUid);
+      if ((await mountsUnder(subPaths)).length > 0) await clear(subPaths);
+      for (const source of await list(volumes)) {
+        const plugin = await options.plugin(source.replace(/^kubernetes\.io~/, ""));
+        await plugin?.tearDown(podUid);
+      }
       for (const path of [subPaths, volumes, memory]) await clear(path);
       leave(podUid);
     },
@@ -212,6 +246,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     },
 
     async close() {
+      for (const plugin of plugins) await plugin.close();
       await clear(dirname(layout.pods));
     },
   };

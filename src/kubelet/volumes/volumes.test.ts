@@ -116,6 +116,7 @@ test("tokens: for the one user of all containers, else for the group, else for e
 
 const managerIn = (root: string, configMap?: () => Promise<ConfigMap>) =>
   createVolumeManager({
+    plugin: () => undefined,
     client: {} as Client, // not asked for these volumes
     layout: nodeLayout({ root, logs: join(root, "logs") }),
     localFolder: join(root, "local"),
