@@ -8,20 +8,20 @@ import type { PodContext } from "./context.ts";
 
 const delaysMs = [5, 10, 20, 40, 80, 160, 320];
 
-/** Empties `endedContainers`. */
+/** Takes from `endedContainers` what the runtime shows as ended, too; what is left has to be looked at again. */
 export async function observeSettled(
   { observer, clock }: Pick<PodContext, "observer" | "clock">,
   { runtime, endedContainers }: { runtime: PodRuntime; endedContainers: Set<string> },
 ): Promise<PodRuntime> {
   for (let tries = 0; ; tries++) {
     const seen = await observer.pod(runtime.uid, runtime);
-    const early = seen.containers.some(({ id, state }) => state === "running" && endedContainers.has(id));
-    const sandboxEarly = seen.sandboxes.some(({ id, ready }) => ready && endedContainers.has(id));
+    const alive = new Set([
+      ...seen.containers.filter(({ state }) => state === "running").map(({ id }) => id),
+      ...seen.sandboxes.filter(({ ready }) => ready).map(({ id }) => id),
+    ]);
+    for (const id of endedContainers) if (!alive.has(id)) endedContainers.delete(id);
     const waitMs = delaysMs[tries];
-    if ((!early && !sandboxEarly) || waitMs === undefined) {
-      endedContainers.clear();
-      return seen;
-    }
+    if (endedContainers.size === 0 || waitMs === undefined) return seen;
     await delay(clock, waitMs);
   }
 }

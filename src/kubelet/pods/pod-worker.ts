@@ -66,6 +66,8 @@ export interface PodWorkerOptions {
   readNode(): Promise<DeepReadonly<Node> | undefined>;
 }
 
+/** When to look again for an end that was told of and isn't seen yet. */
+const settleLookMs = 1000;
 /** When to look again at a container that the kernel may have killed for its memory. */
 const oomLookMs = 200;
 const retry = { initialMs: 500, maxMs: 10_000 };
@@ -126,6 +128,8 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   async function look(): Promise<void> {
     stale = false;
     runtime = await observeSettled(context, { runtime, endedContainers });
+    // A busy runtime may take long until it knows what it told of.
+    if (endedContainers.size > 0) waker.wakeAt(clock.now() + settleLookMs);
     if (isRemoved || !runtime.containers.some((container) => mayTurnOomKilled(container, clock.now()))) return;
     clock.after(oomLookMs, () => {
       stale = true;

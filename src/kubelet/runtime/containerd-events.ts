@@ -1,6 +1,7 @@
 /**
  * containerd's own event stream, for releases before 1.7, whose CRI tells of no events. Three small messages are decoded by hand
- * instead of carrying containerd's API: an envelope, and of any task event its container id (always field 1).
+ * instead of carrying containerd's API: an envelope, and of any task event its container id (always field 1). The end of a command that was
+ * executed in a container (its field 2 names the command) is no news of the container.
  */
 import { CriError } from "../cri/client.ts";
 
@@ -65,8 +66,10 @@ export function readEnvelope(bytes: Buffer): TaskEvent | undefined {
   const topic = envelope.get(3)?.toString() ?? "";
   const event = envelope.get(4);
   const value = event && readFields(event).get(2);
-  const containerId = value && readFields(value).get(1)?.toString();
-  return containerId ? { topic, containerId } : undefined;
+  const fields = value && readFields(value);
+  const containerId = fields?.get(1)?.toString();
+  const processId = topic === "/tasks/exit" ? fields?.get(2)?.toString() : undefined;
+  return containerId && (processId ?? containerId) === containerId ? { topic, containerId } : undefined;
 }
 
 /** The length-delimited fields of a message, by number; the last one wins. */

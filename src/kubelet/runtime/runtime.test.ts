@@ -7,22 +7,22 @@ import { createObserver } from "./observe.ts";
 import { lastLogLines } from "./termination-message.ts";
 import { watchRuntime } from "./watch.ts";
 
-test("containerd events: topic and container id, whatever else is in them", () => {
+test("containerd events: topic and container id, whatever else is in them; the end of an executed command is none", () => {
   const field = (number: number, bytes: Buffer) =>
     Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
-  const exit = Buffer.concat([
-    field(1, Buffer.from("abc")),
-    Buffer.from([0x18, 0x96, 0x01]),
-    field(2, Buffer.from("x")),
-  ]);
-  const any = Buffer.concat([field(1, Buffer.from("type.url")), field(2, exit)]);
-  const envelope = Buffer.concat([
-    field(1, Buffer.from([0x08, 1])),
-    field(2, Buffer.from("k8s.io")),
-    field(3, Buffer.from("/tasks/exit")),
-    field(4, any),
-  ]);
-  assert.deepEqual(readEnvelope(envelope), { topic: "/tasks/exit", containerId: "abc" });
+  const envelope = (processId: string, topic = "/tasks/exit") => {
+    const exit = [field(1, Buffer.from("abc")), Buffer.from([0x18, 0x96, 0x01]), field(2, Buffer.from(processId))];
+    const any = [field(1, Buffer.from("type.url")), field(2, Buffer.concat(exit))];
+    return Buffer.concat([
+      field(1, Buffer.from([0x08, 1])),
+      field(2, Buffer.from("k8s.io")),
+      field(3, Buffer.from(topic)),
+      field(4, Buffer.concat(any)),
+    ]);
+  };
+  assert.deepEqual(readEnvelope(envelope("abc")), { topic: "/tasks/exit", containerId: "abc" });
+  assert.equal(readEnvelope(envelope("command")), undefined);
+  assert.deepEqual(readEnvelope(envelope("folder", "/tasks/create")), { topic: "/tasks/create", containerId: "abc" });
   assert.equal(readEnvelope(Buffer.alloc(0)), undefined);
 });
 
