@@ -22,10 +22,17 @@ interface Method {
 
 export class PluginError extends Error {
   override name = "PluginError";
+  /** Of gRPC, as upstream writes it: `Unavailable`. */
+  readonly code: string;
+
+  constructor(code: string, details: string, options?: ErrorOptions) {
+    super(`rpc error: code = ${code} desc = ${details}`, options);
+    this.code = code;
+  }
 }
 
 export interface PluginConnection {
-  call<T>(service: string, method: string, message: object, timeoutMs: number): Promise<T>;
+  call<T>(service: string, method: string, message: object, timeoutMs: number, signal?: AbortSignal): Promise<T>;
   /** Ends with the stream or the signal; throws PluginError. */
   stream<T>(service: string, method: string, signal: AbortSignal): AsyncIterable<T>;
   /** Calls back whenever the plugin becomes reachable or stops being it. */
@@ -63,7 +70,9 @@ async function loadProtocol() {
 function failure(error: ServiceError, codes: Record<number, string>): PluginError {
   const name = codes[error.code] ?? "UNKNOWN";
   const code = name.toLowerCase().replaceAll(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase());
-  return new PluginError(`rpc error: code = ${code} desc = ${error.details}`, { cause: error });
+  if (code === "Cancelled") return new PluginError("Canceled", "context canceled", { cause: error });
+  const details = code === "DeadlineExceeded" ? "context deadline exceeded" : error.details;
+  return new PluginError(code, details, { cause: error });
 }
 
 export async function connectPlugin(socket: string): Promise<PluginConnection> {
@@ -72,18 +81,24 @@ export async function connectPlugin(socket: string): Promise<PluginConnection> {
     "grpc.enable_http_proxy": 0,
     "grpc.initial_reconnect_backoff_ms": 200,
     "grpc.max_reconnect_backoff_ms": 3_000,
+    // A plugin that came back is reached at once, whatever others found there.
+    "grpc.use_local_subchannel_pool": 1,
   });
   let closed = false;
   const codes = grpc.status as unknown as Record<number, string>; // the enum's names by number
   return {
-    call: <T>(service: string, name: string, message: object, timeoutMs: number) =>
+    call: <T>(service: string, name: string, message: object, timeoutMs: number, signal?: AbortSignal) =>
       new Promise<T>((resolve, reject) => {
         const { path, encodeRequest, decodeAnswer } = methodOf(service, name);
         const options = { deadline: Date.now() + timeoutMs };
-        client.makeUnaryRequest(path, encodeRequest, decodeAnswer, message, options, (error, answer) => {
+        const call = client.makeUnaryRequest(path, encodeRequest, decodeAnswer, message, options, (error, answer) => {
+          signal?.removeEventListener("abort", cancel);
           if (error) reject(failure(error, codes));
           else resolve(answer as T); // the facts say so
         });
+        const cancel = () => call.cancel();
+        signal?.addEventListener("abort", cancel, { once: true });
+        if (signal?.aborted) cancel();
       }),
     async *stream<T>(service: string, name: string, signal: AbortSignal) {
       const { path, encodeRequest, decodeAnswer } = methodOf(service, name);
@@ -156,7 +171,10 @@ export async function servePlugin(socket: string, services: PluginServices): Pro
         : (call: { request: never }, done: (error: unknown, message?: object) => void) =>
             void (answer(call.request) as Promise<object>).then(
               (message) => done(null, message),
-              (error: unknown) => done({ code: grpc.status.UNKNOWN, details: String((error as Error).message) }), // whatever it threw
+              (error: unknown) => {
+                const { code, message: details } = error as { code?: number; message?: string }; // whatever it threw
+                done({ code: typeof code === "number" ? code : grpc.status.UNKNOWN, details: String(details) });
+              },
             );
     }
     // The library's types of definitions are made for generated code.

@@ -17,7 +17,7 @@ export interface PluginInfo {
 
 export interface PluginHandler {
   /** Why such a plugin can't be used. */
-  validate(plugin: PluginInfo): string | undefined;
+  validate(plugin: PluginInfo): string | undefined | Promise<string | undefined>;
   /** Rejects with what the plugin is told. */
   register(plugin: PluginInfo): Promise<void>;
   deregister(plugin: PluginInfo): void;
@@ -122,7 +122,7 @@ export async function runPluginRegistry(options: PluginRegistryOptions, signal: 
       const plugin = { ...info, endpoint: info.endpoint || path };
       const handler = handlers[plugin.type];
       const complaint = handler
-        ? prefixed("plugin validation failed with err: ", handler.validate(plugin))
+        ? prefixed("plugin validation failed with err: ", await handler.validate(plugin))
         : `no handler registered for plugin type: ${plugin.type} at socket ${path}`;
       if (!handler || complaint) {
         await notify(`RegisterPlugin error -- ${complaint}`);
