@@ -13,6 +13,7 @@ export { fillDisk } from "./fill-disk.ts";
 export { leftovers } from "./leftovers.ts";
 export { type Cluster, type ClusterOptions, startCluster } from "./start-cluster.ts";
 export { scaledClock } from "./scaled-clock.ts";
+export { type ClusterApi, connectApi, type LooseObject } from "./cluster-api.ts";
 export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";
 export { type Random, createRandom, type Fuzz, fuzz, anyJson } from "./fuzz.ts";
 export type { DeviceDriver } from "./device-driver.ts";
