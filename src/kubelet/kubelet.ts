@@ -21,6 +21,7 @@ import { createNodeAgent, type NodeAgent } from "./node/node-agent.ts";
 import { allocatableOf, nodeStatus } from "./node/node-status.ts";
 import { cgroupRootOf, defaults, type KubeletDependencies, type KubeletOptions, resolvConfPaths } from "./options.ts";
 import { type PodContext, recordEvent } from "./pods/context.ts";
+import { createUserRanges } from "./pods/user-namespaces.ts";
 import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
 import { createProber } from "./probes/prober.ts";
 import { createObserver } from "./runtime/observe.ts";
@@ -130,6 +131,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       devices,
       cdiFolders: knowsCdi(runtime) ? undefined : (options.cdiDirs ?? cdiFolders),
       cgroups,
+      userRanges: createUserRanges({ layout, idsPerPod: config.userNamespaces?.idsPerPod, maxPods }),
       layout,
       services,
       node: {
@@ -139,6 +141,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         resolvConf,
         allowedSysctls: options.allowedUnsafeSysctls ?? [],
         memoryBytes: machine.memoryBytes,
+        abilities: runtime.abilities,
         hostIPs: () => addresses,
         allocatable: () => allocatable,
       },
@@ -185,6 +188,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           processes,
           problems,
           images,
+          abilities: runtime.abilities(),
           now: clock.now(),
         });
       },
@@ -380,10 +384,9 @@ async function lookAtRuntime(
   log: { warn(message: string, fields?: Record<string, unknown>): void },
 ) {
   try {
-    const [{ status }, { images }] = await Promise.all([
-      runtime.cri.runtime.status({}),
-      runtime.cri.image.listImages({}),
-    ]);
+    const [answer, { images }] = await Promise.all([runtime.cri.runtime.status({}), runtime.cri.image.listImages({})]);
+    runtime.seen(answer);
+    const { status } = answer;
     const problems = (status?.conditions ?? [])
       .filter((condition) => !condition.status)
       .map(({ type, reason, message }) => {

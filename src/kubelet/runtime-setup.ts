@@ -3,9 +3,11 @@ import { join, resolve } from "node:path";
 import type { Logger } from "#base";
 import { type Containerd, containerdLayout, startContainerd } from "./containerd.ts";
 import { connectCri, type CriClient } from "./cri/client.ts";
+import type { StatusResponse } from "./cri/types.d.ts";
 import { ensurePauseImage, pauseImage } from "./image/pause.ts";
 import { findCniPlugins, writeCniConfig } from "./network/cni.ts";
 import { defaults, type KubeletOptions } from "./options.ts";
+import { abilitiesOf, type RuntimeAbilities } from "./runtime/abilities.ts";
 
 /** Folders of one node. */
 export function nodeFolders({ rootDir, logDir }: Pick<KubeletOptions, "rootDir" | "logDir">) {
@@ -31,6 +33,9 @@ export interface NodeRuntime {
   readonly version: string;
   /** Where imported images go; undefined when the runtime is somebody else's. */
   readonly store: { readonly endpoint: string; readonly pinnedFile: string } | undefined;
+  abilities(): RuntimeAbilities;
+  /** A later status of it. */
+  seen(status: StatusResponse): void;
   /** Makes sure that it still runs. */
   keep(): Promise<void>;
   /** Ends a private runtime; containers must be gone. */
@@ -57,8 +62,19 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
   const cri = await connectCri(endpoint);
   const store = given ? undefined : { endpoint, pinnedFile: folders.pinned };
   if (store) await ensurePauseImage(cri, store, folders.images);
-  const { runtimeName, runtimeVersion } = await cri.runtime.version({});
+  const [{ runtimeName, runtimeVersion }, status] = await Promise.all([
+    cri.runtime.version({}),
+    cri.runtime.status({}).catch((error: unknown) => {
+      log.warn("the runtime doesn't say what it can", { error });
+      return {};
+    }),
+  ]);
+  let abilities = abilitiesOf(status);
   return {
+    abilities: () => abilities,
+    seen(later) {
+      abilities = abilitiesOf(later);
+    },
     cri,
     endpoint,
     name: runtimeName,

@@ -1,5 +1,6 @@
 /** What goes into a pod's resolv.conf, by its DNS policy. */
-import type { PodView } from "./types.ts";
+import { goQuote } from "#machinery";
+import { type PodView, printPod } from "./types.ts";
 
 export interface DnsConfig {
   readonly servers: readonly string[];
@@ -18,6 +19,7 @@ export interface DnsInput {
 const serversMax = 3;
 const searchesMax = 32;
 const searchLineMax = 2048;
+const searchLengthMax = 253;
 
 export interface DnsResult {
   readonly config: DnsConfig;
@@ -28,27 +30,31 @@ export interface DnsResult {
 export function dnsConfig(pod: PodView, { clusterDns, clusterDomain, host }: DnsInput): DnsResult {
   const warnings: { reason: string; message: string }[] = [];
   const { dnsPolicy = "ClusterFirst", hostNetwork, dnsConfig: extra } = pod.spec ?? {};
-  const { name, namespace, uid } = pod.metadata;
+  const { namespace } = pod.metadata;
   const wantsCluster = dnsPolicy === "ClusterFirstWithHostNet" || (dnsPolicy === "ClusterFirst" && !hostNetwork);
   let base: DnsConfig = host;
   if (dnsPolicy === "None") base = { servers: [], searches: [], options: [] };
   else if (wantsCluster && clusterDns.length === 0)
     warnings.push({
       reason: "MissingClusterDNS",
-      message: `pod: ${JSON.stringify(`${name}_${namespace}(${uid})`)}. kubelet does not have ClusterDNS IP configured and cannot create Pod using ${JSON.stringify(dnsPolicy)} policy. Falling back to ${JSON.stringify("Default")} policy.`,
+      message: `pod: ${goQuote(printPod(pod))}. kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.`,
     });
   else if (wantsCluster)
     base = {
       servers: clusterDns,
-      searches: [`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain, ...host.searches],
+      searches: clusterDomain
+        ? unique([`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain, ...host.searches])
+        : host.searches,
       options: ["ndots:5"],
     };
 
-  const merged = {
-    servers: unique([...base.servers, ...(extra?.nameservers ?? [])]),
-    searches: unique([...base.searches, ...(extra?.searches ?? [])]),
-    options: mergeOptions(base.options, extra?.options ?? []),
-  };
+  const merged = extra
+    ? {
+        servers: unique([...base.servers, ...(extra.nameservers ?? [])]),
+        searches: unique([...base.searches, ...(extra.searches ?? [])]),
+        options: mergeOptions(base.options, extra.options ?? []),
+      }
+    : base;
   const servers = merged.servers.slice(0, serversMax);
   if (servers.length < merged.servers.length)
     warnings.push({
@@ -66,6 +72,11 @@ export function dnsConfig(pod: PodView, { clusterDns, clusterDomain, host }: Dns
 
 const unique = (list: readonly string[]): string[] => [...new Set(list)];
 
+const readOption = (option: string): { name: string; value?: string } => {
+  const [, name = "", value] = /^([^:]*)(?::(.*))?$/.exec(option) ?? [];
+  return value === undefined ? { name } : { name, value };
+};
+
 /** The pod's options win over those of the same name. */
 function mergeOptions(base: readonly string[], extra: readonly { name?: string; value?: string }[]): string[] {
   const options = new Map(base.map((option) => [option.split(":")[0] ?? option, option]));
@@ -75,7 +86,8 @@ function mergeOptions(base: readonly string[], extra: readonly { name?: string; 
 
 function limitSearches(searches: readonly string[]): string[] {
   const kept: string[] = [];
-  for (const search of searches.slice(0, searchesMax)) {
+  const sound = searches.slice(0, searchesMax).filter(({ length }) => length <= searchLengthMax);
+  for (const search of sound) {
     if ([...kept, search].join(" ").length > searchLineMax) break;
     kept.push(search);
   }
@@ -86,15 +98,16 @@ function limitSearches(searches: readonly string[]): string[] {
 export function parseResolvConf(text: string): DnsConfig {
   const servers: string[] = [];
   let searches: string[] = [];
-  const options: string[] = [];
+  let options: string[] = [];
   for (const line of text.split("\n")) {
     const [keyword, ...words] = line
       .replace(/[#;].*$/, "")
       .trim()
       .split(/\s+/);
     if (keyword === "nameserver" && words[0] && !/^(127\.|::1$)/.test(words[0])) servers.push(words[0]);
-    if (keyword === "search" || keyword === "domain") searches = words.filter((word) => word !== ".");
-    if (keyword === "options") options.push(...words);
+    // `a.b.` is `a.b`; `.` alone stands for none.
+    if (keyword === "search") searches = words.filter((word) => word !== ".").map((word) => word.replace(/\.$/, ""));
+    if (keyword === "options") options = mergeOptions(options, words.map(readOption));
   }
   return { servers, searches, options };
 }

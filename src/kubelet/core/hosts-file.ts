@@ -43,11 +43,11 @@ export interface PodNames {
 /** Throws when the full name was asked for as hostname and is too long. */
 export function podNames(pod: PodView, clusterDomain: string): PodNames {
   const { spec, metadata } = pod;
+  const whole = spec?.hostnameOverride ?? (spec?.hostname || (metadata.name ?? ""));
   // A name that was cut may not end in a separator.
-  const hostname = spec?.hostname || (metadata.name ?? "").slice(0, hostnameLengthMax).replace(/[-.]+$/, "");
+  const hostname = whole.length > hostnameLengthMax ? whole.slice(0, hostnameLengthMax).replace(/[-.]+$/, "") : whole;
+  if (spec?.hostnameOverride !== undefined) return { hostname, fqdn: "", kernelHostname: hostname };
   const fqdn = spec?.subdomain ? `${hostname}.${spec.subdomain}.${metadata.namespace}.svc.${clusterDomain}` : "";
-  if (spec?.hostnameOverride)
-    return { hostname: spec.hostnameOverride, fqdn: "", kernelHostname: spec.hostnameOverride };
   if (!spec?.setHostnameAsFQDN || !fqdn) return { hostname, fqdn, kernelHostname: hostname };
   if (fqdn.length > 64)
     throw new Error(

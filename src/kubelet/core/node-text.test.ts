@@ -190,10 +190,17 @@ test("images: default tag, and what is wrong with a name", () => {
 test("sysctls: safe ones, allowed ones, separators, shared namespaces", () => {
   const pod = (name: string, spec: object = {}) =>
     podOf({ containers: ["a"], spec: { securityContext: { sysctls: [{ name, value: "1" }] }, ...spec } });
-  assert.equal(forbiddenSysctl(pod("kernel.msgmax"), []), "kernel.msgmax");
+  assert.equal(forbiddenSysctl(pod("kernel.msgmax"), []), '"kernel.msgmax" not allowlisted');
   assert.equal(forbiddenSysctl(pod("kernel.msgmax"), ["kernel.msg*"]), undefined);
   assert.equal(forbiddenSysctl(pod("net/ipv4/tcp_syncookies"), []), undefined);
-  assert.equal(forbiddenSysctl(pod("net.ipv4.tcp_syncookies", { hostNetwork: true }), []), "net.ipv4.tcp_syncookies");
+  assert.equal(
+    forbiddenSysctl(pod("net.ipv4.tcp_syncookies", { hostNetwork: true }), []),
+    '"net.ipv4.tcp_syncookies" not allowed with host Net enabled',
+  );
+  assert.equal(
+    forbiddenSysctl(pod("kernel/msgmax", { hostIPC: true }), ["kernel/msg*"]),
+    '"kernel.msgmax" not allowed with host IPC enabled',
+  );
   assert.equal(dotted("net/ipv4/conf/eth0.1/x"), "net.ipv4.conf.eth0/1.x");
 });
 

@@ -29,7 +29,7 @@ export function sandboxConfig(pod: PodView, input: SandboxInput): PodSandboxConf
     annotations: { ...annotations, [annotation.configSource]: "api" },
     linux: {
       ...(input.cgroupParent ? { cgroupParent: input.cgroupParent } : {}),
-      securityContext: sandboxSecurity(pod),
+      securityContext: sandboxSecurity(pod, input),
       sysctls: sysctlsOf(pod),
     },
   };

@@ -1,10 +1,17 @@
 /** What a container may do, as the runtime is told. */
-import type { LinuxContainerSecurityContext, LinuxSandboxSecurityContext, SecurityProfile } from "../cri/types.d.ts";
+import type {
+  LinuxContainerSecurityContext,
+  LinuxSandboxSecurityContext,
+  SecurityProfile,
+  UserNamespace,
+} from "../cri/types.d.ts";
 import { namespaceOptions } from "./namespaces.ts";
 import type { ContainerSpec, PodView } from "./types.ts";
 import { effectiveUser, type ImageUser, supplementalGroups } from "./users.ts";
 
-type SeccompSpec = NonNullable<NonNullable<ContainerSpec["securityContext"]>["seccompProfile"]>;
+type Security = NonNullable<ContainerSpec["securityContext"]>;
+type SeccompSpec = NonNullable<Security["seccompProfile"]>;
+type AppArmorSpec = NonNullable<Security["appArmorProfile"]>;
 
 /** Parts of /proc and /sys that containers don't see or can't write, unless procMount or privileges say otherwise. */
 const maskedPaths = [
@@ -26,12 +33,16 @@ const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc
 export interface SecurityInput {
   /** Where Localhost profiles are. */
   readonly seccompRoot: string;
+  /** Containers that name no profile get the runtime's. */
+  readonly seccompDefault: boolean;
+  /** The pod's own; undefined: the host's. */
+  readonly users?: UserNamespace | undefined;
 }
 
 export function containerSecurity(
   pod: PodView,
   container: ContainerSpec,
-  { imageUser, targetId, seccompRoot }: SecurityInput & { imageUser: ImageUser; targetId?: string | undefined },
+  input: SecurityInput & { imageUser: ImageUser; targetId?: string | undefined },
 ): LinuxContainerSecurityContext {
   const own = container.securityContext ?? {};
   const { runAsUser, runAsGroup } = effectiveUser(pod, container);
@@ -40,9 +51,10 @@ export function containerSecurity(
   const strict = pod.spec?.securityContext?.supplementalGroupsPolicy === "Strict";
   const { capabilities, seLinuxOptions = pod.spec?.securityContext?.seLinuxOptions } = own;
   const apparmor = own.appArmorProfile ?? pod.spec?.securityContext?.appArmorProfile;
+  // A runtime opens the paths of a privileged container by itself.
   const open = own.procMount === "Unmasked" || privileged;
   return {
-    namespaceOptions: namespaceOptions(pod, targetId),
+    namespaceOptions: namespaceOptions(pod, input),
     ...(capabilities
       ? {
           capabilities: {
@@ -53,7 +65,7 @@ export function containerSecurity(
       : {}),
     ...(privileged ? { privileged } : {}),
     ...(seLinuxOptions ? { selinuxOptions: { ...seLinuxOptions } } : {}),
-    ...userOf(runAsUser, imageUser),
+    ...userOf(runAsUser, input.imageUser),
     ...(runAsGroup === undefined ? {} : { runAsGroup: { value: runAsGroup } }),
     ...(own.readOnlyRootFilesystem ? { readonlyRootfs: true } : {}),
     ...(groups.length > 0 ? { supplementalGroups: groups } : {}),
@@ -62,10 +74,8 @@ export function containerSecurity(
     noNewPrivs: own.allowPrivilegeEscalation === false && !privileged,
     maskedPaths: open ? [] : maskedPaths,
     readonlyPaths: open ? [] : readonlyPaths,
-    seccomp: privileged
-      ? { profileType: "Unconfined" }
-      : seccompOf(own.seccompProfile ?? pod.spec?.securityContext?.seccompProfile, seccompRoot),
-    ...(apparmor ? { apparmor: profileOf(apparmor, apparmor.localhostProfile ?? "") } : {}),
+    seccomp: seccompOf(own.seccompProfile ?? pod.spec?.securityContext?.seccompProfile, input),
+    ...(apparmor ? appArmorOf(apparmor) : {}),
   };
 }
 
@@ -76,8 +86,22 @@ function userOf(runAsUser: number | undefined, { uid, name }: ImageUser): LinuxC
   return name ? { runAsUsername: name } : {};
 }
 
-const seccompOf = (profile: SeccompSpec | undefined, root: string): SecurityProfile =>
-  profile ? profileOf(profile, `${root}/${profile.localhostProfile ?? ""}`) : { profileType: "Unconfined" };
+function seccompOf(profile: SeccompSpec | undefined, { seccompRoot, seccompDefault }: SecurityInput): SecurityProfile {
+  if (!profile) return { profileType: seccompDefault ? "RuntimeDefault" : "Unconfined" };
+  if (profile.type === "Localhost" && !profile.localhostProfile)
+    throw new Error("localhostProfile must be set if seccompProfile type is Localhost.");
+  return profileOf(profile, `${seccompRoot}/${profile.localhostProfile ?? ""}`);
+}
+
+/** Older runtimes know only the text. */
+function appArmorOf({ type, localhostProfile }: AppArmorSpec): LinuxContainerSecurityContext {
+  if (type === "Localhost" && !localhostProfile) throw new Error("missing localhost apparmor profile name");
+  const text = { RuntimeDefault: "runtime/default", Unconfined: "unconfined" }[type];
+  return {
+    apparmor: profileOf({ type }, localhostProfile ?? ""),
+    apparmorProfile: text ?? `localhost/${localhostProfile}`,
+  };
+}
 
 const profileOf = ({ type }: { type?: string }, localhostRef: string): SecurityProfile =>
   type === "Localhost"
@@ -85,23 +109,24 @@ const profileOf = ({ type }: { type?: string }, localhostRef: string): SecurityP
     : { profileType: type === "RuntimeDefault" ? "RuntimeDefault" : "Unconfined" };
 
 /** Of the sandbox: the pod's context; privileged if any container is. */
-export function sandboxSecurity(pod: PodView): LinuxSandboxSecurityContext {
+export function sandboxSecurity(pod: PodView, input: Pick<SecurityInput, "users">): LinuxSandboxSecurityContext {
   const whole = pod.spec?.securityContext;
   const groups = supplementalGroups(pod);
   const privileged = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].some(
     ({ securityContext }) => securityContext?.privileged,
   );
   return {
-    namespaceOptions: namespaceOptions(pod),
+    namespaceOptions: namespaceOptions(pod, input),
     ...(whole?.runAsUser === undefined ? {} : { runAsUser: { value: whole.runAsUser } }),
     // The runtime refuses a group without a user.
     ...(whole?.runAsGroup === undefined || whole.runAsUser === undefined
       ? {}
       : { runAsGroup: { value: whole.runAsGroup } }),
     ...(groups.length > 0 ? { supplementalGroups: groups } : {}),
+    ...(whole?.supplementalGroupsPolicy === "Strict" ? { supplementalGroupsPolicy: "Strict" as const } : {}),
     ...(whole?.seLinuxOptions ? { selinuxOptions: { ...whole.seLinuxOptions } } : {}),
     ...(privileged ? { privileged } : {}),
     // The sandbox's own process is ours: the runtime's profile fits it whatever the pod asks for.
-    seccomp: { profileType: privileged ? "Unconfined" : "RuntimeDefault" },
+    seccomp: { profileType: "RuntimeDefault" },
   };
 }

@@ -1,4 +1,5 @@
 /** Kernel settings of a pod: a few are safe for everybody, others only if the node allows them. */
+import { goQuote } from "#machinery";
 import type { PodView } from "./types.ts";
 
 /** Namespaced and harmless to neighbours, as of 1.36. */
@@ -23,18 +24,20 @@ export function dotted(name: string): string {
   return separator === "/" ? name.replace(/[./]/g, (sign) => (sign === "/" ? "." : "/")) : name;
 }
 
-/** The first setting that this pod may not have. `allowed`: names or prefixes ending in `*`. */
+/** Why this pod may not have the first of its settings that it may not have. `allowed`: names or prefixes ending in `*`. */
 export function forbiddenSysctl(pod: PodView, allowed: readonly string[]): string | undefined {
   const { hostNetwork, hostIPC, securityContext } = pod.spec ?? {};
   for (const { name } of securityContext?.sysctls ?? []) {
     const plain = dotted(name);
-    const listed =
-      safe.has(plain) ||
-      allowed.some((pattern) => (pattern.endsWith("*") ? plain.startsWith(pattern.slice(0, -1)) : plain === pattern));
+    const fits = (pattern: string) =>
+      pattern.endsWith("*") ? plain.startsWith(dotted(pattern.slice(0, -1))) : plain === dotted(pattern);
+    if (!safe.has(plain) && !allowed.some(fits)) return `${goQuote(plain)} not allowlisted`;
     // Settings of a namespace that the pod shares with the host would change the host.
     const shared =
-      (hostNetwork && plain.startsWith("net.")) || (hostIPC && /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(plain));
-    if (!listed || shared) return name;
+      hostNetwork && plain.startsWith("net.")
+        ? "Net"
+        : hostIPC && /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(plain) && "IPC";
+    if (shared) return `${goQuote(plain)} not allowed with host ${shared} enabled`;
   }
   return undefined;
 }

@@ -24,6 +24,8 @@ export function effectiveUser(pod: PodView, container: ContainerSpec): Effective
   };
 }
 
+const uidMax = 2 ** 31 - 1;
+
 /** Throws when the container must not run as root but would, or nobody can tell. */
 export function checkNonRoot(pod: PodView, container: ContainerSpec, image: ImageUser): void {
   const { runAsUser, runAsNonRoot } = effectiveUser(pod, container);
@@ -32,6 +34,10 @@ export function checkNonRoot(pod: PodView, container: ContainerSpec, image: Imag
   if (runAsUser === 0) throw new Error(`container's runAsUser breaks non-root policy ${where}`);
   if (runAsUser !== undefined) return;
   if (image.uid === 0) throw new Error(`container has runAsNonRoot and image will run as root ${where}`);
+  if (image.uid !== undefined && (image.uid < 0 || image.uid > uidMax))
+    throw new Error(
+      `container has runAsNonRoot and image has an invalid user id (${image.uid}). (Must be 1-(${uidMax})): must be between 0 and ${uidMax}, inclusive ${where}`,
+    );
   if (image.uid === undefined && image.name)
     throw new Error(
       `container has runAsNonRoot and image has non-numeric user (${image.name}), cannot verify user is non-root ${where}`,

@@ -15,6 +15,5 @@ export const wording = {
   backOffPull: (image: string) => `Back-off pulling image ${JSON.stringify(image)}`,
   stopping: (container: string) => `Stopping container ${container}`,
   sandboxChanged: () => "Pod sandbox changed, it will be killed and re-created.",
-  forbiddenSysctl: (name: string) => `forbidden sysctl: ${JSON.stringify(name)} not allowlisted`,
   deadline: () => "Pod was active on the node longer than the specified deadline",
 };

@@ -2,6 +2,7 @@
 import type { Node, NodeCondition, NodeStatus } from "#api";
 import { type DeepReadonly, formatTime } from "#machinery";
 import { same } from "../pods/status-patch.ts";
+import type { RuntimeAbilities } from "../runtime/abilities.ts";
 import type { DiskSpace, MachineFacts } from "./machine.ts";
 
 export interface NodeStatusInput {
@@ -20,6 +21,7 @@ export interface NodeStatusInput {
   /** Why pods can't run; empty: they can. */
   readonly problems: readonly string[];
   readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
+  readonly abilities?: RuntimeAbilities;
   readonly now: number;
 }
 
@@ -62,6 +64,8 @@ export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput
       .sort((a, b) => b.sizeBytes - a.sizeBytes)
       .slice(0, imagesMax)
       .map(({ names, sizeBytes }) => ({ names: [...names], sizeBytes })),
+    ...(input.abilities?.handlers.length ? { runtimeHandlers: [...input.abilities.handlers] } : {}),
+    ...(input.abilities?.features ? { features: input.abilities.features } : {}),
   };
 }
 

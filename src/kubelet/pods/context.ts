@@ -9,11 +9,13 @@ import type { DeviceManager } from "../devices/device-manager.ts";
 import type { ImageManager } from "../images/image-manager.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
 import type { Prober } from "../probes/prober.ts";
+import type { RuntimeAbilities } from "../runtime/abilities.ts";
 import type { RuntimeObserver } from "../runtime/observe.ts";
 import type { NodeLayout } from "../volumes/layout.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
 import type { ObjectCache } from "../volumes/object-cache.ts";
 import type { TokenSource } from "../volumes/tokens.ts";
+import type { createUserRanges } from "./user-namespaces.ts";
 
 export interface PodContext {
   readonly config: Readonly<KubeletConfiguration>;
@@ -33,6 +35,8 @@ export interface PodContext {
   readonly cgroups: PodCgroups;
   readonly layout: NodeLayout;
   readonly devices: DeviceManager;
+  /** Ids of pods that have a user namespace of their own. */
+  readonly userRanges: ReturnType<typeof createUserRanges>;
   /** Where CDI devices are described; undefined: the runtime adds them to containers itself. */
   readonly cdiFolders: readonly string[] | undefined;
   readonly services: Informer<Service>;
@@ -48,6 +52,7 @@ export interface NodeFacts {
   readonly resolvConf: string;
   readonly allowedSysctls: readonly string[];
   readonly memoryBytes: number;
+  abilities(): RuntimeAbilities;
   hostIPs(): readonly string[];
   allocatable(): Readonly<Record<string, string>>;
 }

@@ -18,6 +18,7 @@ import type { PodSandboxConfig } from "../cri/types.d.ts";
 import { printRuntimeError } from "../images/image-manager.ts";
 import { type MountedVolume, VolumeError, type VolumeFailure } from "../volumes/manager.ts";
 import { type PodContext, recordEvent } from "./context.ts";
+import { runtimeHandlerOf } from "./runtime-class.ts";
 import { prepareSandbox, writeHostsFile } from "./sandbox.ts";
 import { startContainer } from "./start-container.ts";
 import { stopContainer, stopPod } from "./stop.ts";
@@ -357,10 +358,3 @@ export function createRunner(context: PodContext): PodRunner {
 /** A container that ran before counts on, also when the runtime has forgotten it. */
 const restartCountMin = (status: ContainerStatusView | undefined): number =>
   status?.containerID ? status.restartCount + 1 : 0;
-
-/** The runtime's name of a RuntimeClass; "" for the usual one. */
-async function runtimeHandlerOf({ client }: PodContext, pod: PodView): Promise<string> {
-  const name = pod.spec?.runtimeClassName;
-  if (!name) return "";
-  return (await client.resource("node.k8s.io/v1/runtimeclasses").get(name)).handler;
-}

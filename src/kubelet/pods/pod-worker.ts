@@ -12,12 +12,12 @@ import { type DeepReadonly, isStatusError, timeMs } from "#machinery";
 import { isAboutNode, type Refusal } from "../core/admission.ts";
 import type { PodVerdict } from "../core/pod-status.ts";
 import { podStatus, refusedStatus } from "../core/pod-status.ts";
-import { forbiddenSysctl } from "../core/sysctl.ts";
 import { isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { wording } from "../core/wording.ts";
 import { hasDevices } from "../devices/device-manager.ts";
 import { mayTurnOomKilled } from "../runtime/observe.ts";
 import { podReferences } from "../volumes/object-cache.ts";
+import { refuseSecurity } from "./admit-security.ts";
 import { cleanUpRuntime, cleanUpVolumes, pruneRuns } from "./clean-up.ts";
 import { type PodContext, recordEvent } from "./context.ts";
 import { observeSettled } from "./observe-settled.ts";
@@ -186,10 +186,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   /** Answers whether the pod may run here. */
   async function admit(): Promise<boolean> {
     const isOver = isTerminalPhase(pod.status?.phase) || pod.metadata.deletionTimestamp !== undefined;
-    const sysctl = isOver ? undefined : forbiddenSysctl(pod, node.allowedSysctls);
-    let refused: Refusal | undefined;
-    if (sysctl) refused = { reason: "SysctlForbidden", message: wording.forbiddenSysctl(sysctl) };
-    else if (!isOver) refused = options.refuse(pod);
+    let refused: Refusal | undefined = isOver ? undefined : (refuseSecurity(pod, node) ?? options.refuse(pod));
     if (refused && isAboutNode(refused)) refused = options.refuse(pod, await options.readNode());
     // In the same turn as the check, so that two pods can't take one place.
     admitted = true;

@@ -7,14 +7,12 @@ import { sandboxConfig } from "../core/sandbox-config.ts";
 import { isHostNetwork, type PodView } from "../core/types.ts";
 import type { PodSandboxConfig } from "../cri/types.d.ts";
 import { type PodContext, recordEvent } from "./context.ts";
+import { podUsers } from "./user-namespaces.ts";
 
 /** The request for the sandbox; the same request names it when containers are made in it. Rejects when the pod's names can't be. */
 export async function prepareSandbox(context: PodContext, pod: PodView, attempt: number): Promise<PodSandboxConfig> {
   const { node, layout, cgroups } = context;
   const { name = "", namespace = "", uid = "" } = pod.metadata;
-  // Running it in the host's user namespace would give it more than it asked for.
-  if (pod.spec?.hostUsers === false)
-    throw new Error("can't set `spec.hostUsers: false`, runtime does not support user namespaces");
   const { kernelHostname } = podNames(pod, node.clusterDomain);
   const host = parseResolvConf(await readText(node.resolvConf));
   const { config: dns, warnings } = dnsConfig(pod, {
@@ -24,7 +22,11 @@ export async function prepareSandbox(context: PodContext, pod: PodView, attempt:
   });
   for (const warning of warnings) recordEvent(context, pod, { type: "Warning", ...warning });
   const logDirectory = layout.podLogs({ namespace, name, uid });
-  const [cgroupParent] = await Promise.all([cgroups.setUp(pod), mkdir(logDirectory, { recursive: true, mode: 0o755 })]);
+  const [cgroupParent, users] = await Promise.all([
+    cgroups.setUp(pod),
+    podUsers(context, pod),
+    mkdir(logDirectory, { recursive: true, mode: 0o755 }),
+  ]);
   return sandboxConfig(pod, {
     attempt,
     hostname: kernelHostname,
@@ -32,6 +34,8 @@ export async function prepareSandbox(context: PodContext, pod: PodView, attempt:
     logDirectory,
     cgroupParent,
     seccompRoot: layout.seccomp,
+    seccompDefault: context.config.seccompDefault,
+    users,
   });
 }
 

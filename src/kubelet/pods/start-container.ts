@@ -166,6 +166,8 @@ async function configure(context: PodContext, pod: PodView, input: StartInput & 
     machineMemoryBytes: node.memoryBytes,
     logPath: `${container.name}/${restartCount}.log`,
     seccompRoot: layout.seccomp,
+    seccompDefault: context.config.seccompDefault,
+    users: input.sandbox.linux?.securityContext?.namespaceOptions?.usernsOptions,
     targetId,
   });
   if (devices.length === 0) return config;
