@@ -15,7 +15,6 @@ import type { NodeLayout } from "../volumes/layout.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
 import type { ObjectCache } from "../volumes/object-cache.ts";
 import type { TokenSource } from "../volumes/tokens.ts";
-import type { createUserRanges } from "./user-namespaces.ts";
 
 export interface PodContext {
   readonly config: Readonly<KubeletConfiguration>;
@@ -36,7 +35,7 @@ export interface PodContext {
   readonly layout: NodeLayout;
   readonly devices: DeviceManager;
   /** Ids of pods that have a user namespace of their own. */
-  readonly userRanges: ReturnType<typeof createUserRanges>;
+  userRanges(podUid: string): Promise<{ readonly first: number; readonly length: number }>;
   /** Where CDI devices are described; undefined: the runtime adds them to containers itself. */
   readonly cdiFolders: readonly string[] | undefined;
   readonly services: Informer<Service>;
