@@ -1,8 +1,9 @@
 /** The conditions that the node owns in a pod's status. */
 import type { PodCondition } from "#api";
 import { anyStarted, type PodPhase } from "./phase.ts";
+import { mayRestartAll, restartingAll, restartingAllVerdict } from "./restart-all.ts";
 import { currentSandbox } from "./sandbox-state.ts";
-import { type ContainerStatusView, isSidecar, type PodRuntime, type PodView } from "./types.ts";
+import { type ContainerStatusView, isSidecar, type PodRuntime, type PodStatusView, type PodView } from "./types.ts";
 
 type Verdict = Pick<PodCondition, "status" | "reason" | "message">;
 
@@ -12,6 +13,9 @@ const kubeletConditions = new Set([
   "Ready",
   "ContainersReady",
   "PodScheduled",
+  "PodResizePending",
+  "PodResizeInProgress",
+  restartingAll.condition,
 ]);
 
 export const isKubeletCondition = (type: string): boolean => kubeletConditions.has(type);
@@ -23,15 +27,17 @@ export interface ConditionInput {
   readonly runtime: PodRuntime;
   /** Of the pod as the API shows it: source of readiness gates, kept as they are. */
   readonly others: readonly PodCondition[];
-  /** The conditions last reported, for transition times. */
-  readonly old: readonly Readonly<PodCondition>[];
+  /** Of a change of resources under way. */
+  readonly resize: readonly PodCondition[];
+  /** What was reported last, for transition times. */
+  readonly old: PodStatusView;
   /** RFC 3339. */
   readonly now: string;
 }
 
 /** All conditions of the pod: ours, then those of others. */
 export function podConditions(pod: PodView, input: ConditionInput): PodCondition[] {
-  const { runtime, others, old, now } = input;
+  const { runtime, others, resize, old, now } = input;
   const containersReady = containersReadyVerdict(pod, input);
   const { sandbox, wrong } = currentSandbox(pod, runtime);
   const verdicts: [string, Verdict][] = [
@@ -40,25 +46,28 @@ export function podConditions(pod: PodView, input: ConditionInput): PodCondition
     ["Ready", containersReady.status === "True" ? gatesVerdict(pod, others) : containersReady],
     ["ContainersReady", containersReady],
     ["PodScheduled", verdict(true)],
+    ...(mayRestartAll(pod)
+      ? [[restartingAll.condition, restartingAllVerdict(pod, input)] satisfies [string, Verdict]]
+      : []),
   ];
   const generation = pod.metadata.generation;
   const ours = verdicts.map(([type, { status, reason, message }]): PodCondition => {
-    const before = old.find((condition) => condition.type === type);
+    const before = old.conditions?.find((condition) => condition.type === type);
     return {
       type,
-      ...(generation ? { observedGeneration: generation } : {}),
+      ...(generation && type !== restartingAll.condition ? { observedGeneration: generation } : {}),
       status,
       lastTransitionTime: before?.status === status && before.lastTransitionTime ? before.lastTransitionTime : now,
       ...(reason ? { reason } : {}),
       ...(message ? { message } : {}),
     };
   });
-  return [...ours, ...others];
+  return [...others, ...resize, ...ours];
 }
 
 const verdict = (ok: boolean): Verdict => ({ status: ok ? "True" : "False" });
 
-function initializedVerdict(pod: PodView, { phase, initStatuses, statuses }: ConditionInput): Verdict {
+function initializedVerdict(pod: PodView, { phase, initStatuses, statuses, old }: ConditionInput): Verdict {
   const specs = pod.spec?.initContainers ?? [];
   const byName = new Map([...initStatuses, ...statuses].map((status) => [status.name, status]));
   const unknown: string[] = [];
@@ -70,6 +79,8 @@ function initializedVerdict(pod: PodView, { phase, initStatuses, statuses }: Con
   }
   if (phase === "Succeeded" && unknown.length === 0) return { status: "True", reason: "PodCompleted" };
   if (anyStarted(pod, byName)) return verdict(true);
+  // Once initialized is always initialized, also while init containers run again.
+  if (old.conditions?.some(({ type, status }) => type === "Initialized" && status === "True")) return verdict(true);
   return problems("ContainersNotInitialized", [
     ["containers with unknown status", unknown],
     ["containers with incomplete status", incomplete],
@@ -87,6 +98,7 @@ function containersReadyVerdict(pod: PodView, { phase, initStatuses, statuses }:
     else if (!status.ready) unready.push(name);
   }
   if (phase === "Succeeded" && unknown.length === 0) return { status: "False", reason: "PodCompleted" };
+  if (phase === "Failed") return { status: "False", reason: "PodFailed" };
   return problems("ContainersNotReady", [
     ["containers with unknown status", unknown],
     ["containers with unready status", unready],

@@ -14,6 +14,7 @@ test("new pod: a sandbox, then the first init container or all containers", () =
     createSandbox: { attempt: 0, replaces: false },
     sandboxId: undefined,
     stop: [],
+    reset: [],
     startEphemeral: [],
     startInit: [],
     start: ["a", "b"],

@@ -5,9 +5,9 @@
  */
 import { containerHash } from "./container-hash.ts";
 import { restartPolicyOf, shouldStart } from "./restart.ts";
+import { containersToReset } from "./restart-all.ts";
 import { currentSandbox } from "./sandbox-state.ts";
 import {
-  allContainers,
   type ContainerSpec,
   ephemeralContainers,
   isSidecar,
@@ -18,7 +18,7 @@ import {
   type RuntimeContainer,
 } from "./types.ts";
 
-export type StopReason = "StartupProbe" | "LivenessProbe" | "Changed" | "Unknown";
+export type StopReason = "StartupProbe" | "LivenessProbe" | "Changed" | "Resize" | "Unknown";
 
 export interface ContainerStop {
   readonly container: RuntimeContainer;
@@ -35,6 +35,8 @@ export interface PodPlan {
   /** The sandbox to use when none is made. */
   readonly sandboxId: string | undefined;
   readonly stop: readonly ContainerStop[];
+  /** Stop at once and remove, in this order: all containers start over. */
+  readonly reset: readonly RuntimeContainer[];
   /** Debug containers: never restarted, may start while init containers still run. */
   readonly startEphemeral: readonly string[];
   /** Init containers and sidecars, in order. */
@@ -42,46 +44,66 @@ export interface PodPlan {
   readonly start: readonly string[];
 }
 
-export function planPod(pod: PodView, runtime: PodRuntime, probes: ProbeResults): PodPlan {
+export interface PlanOptions {
+  /** A rule said that all containers start over (`isRestartingAll` of what was reported). */
+  readonly restartAll?: boolean;
+  /** Does this running container have to start again for its new resources? */
+  needsRestart?(container: ContainerSpec, last: RuntimeContainer): boolean;
+}
+
+export function planPod(pod: PodView, runtime: PodRuntime, probes: ProbeResults, options: PlanOptions = {}): PodPlan {
   const { sandbox, wrong, attempt, replaces } = currentSandbox(pod, runtime);
+  const nothing = { stop: [], reset: [], startEphemeral: [], startInit: [], start: [] };
+  if (options.restartAll)
+    return {
+      ...nothing,
+      stopPod: !sandbox || wrong,
+      createSandbox: undefined,
+      sandboxId: sandbox?.id,
+      reset: containersToReset(pod, runtime),
+    };
   if (!sandbox || wrong) return planNewSandbox(pod, runtime, { attempt, replaces });
 
-  const actions = { stop: [] as ContainerStop[], startInit: [] as string[], start: [] as string[] };
   const startEphemeral = ephemeralContainers(pod)
     .filter(({ name }) => !newestContainer(runtime, name))
     .map(({ name }) => name);
-  const keep = { createSandbox: undefined, sandboxId: sandbox.id, startEphemeral };
+  const keep = { ...nothing, createSandbox: undefined, sandboxId: sandbox.id, stopPod: false, startEphemeral };
 
   // Init containers of an earlier sandbox have to run again in this one.
   const inSandbox = { ...runtime, containers: runtime.containers.filter(({ sandboxId }) => sandboxId === sandbox.id) };
-  const init = planInit(pod, inSandbox, probes);
-  actions.stop.push(...init.stop);
-  actions.startInit.push(...init.start);
-  if (init.failed) return { ...keep, stopPod: true, stop: [], startInit: [], start: [] };
-  if (!init.done) return { ...keep, stopPod: false, ...actions };
+  const init = planInit(pod, inSandbox, { probes, ...options });
+  if (init.failed) return { ...keep, stopPod: true };
+  const stop = [...init.stop];
+  if (!init.done) return { ...keep, stop, startInit: init.start };
 
+  const start: string[] = [];
   let kept = 0;
   for (const container of pod.spec?.containers ?? []) {
     const last = newestContainer(runtime, container.name);
     if (last?.state !== "running") {
       if (!shouldStart(pod, container, runtime)) continue;
-      actions.start.push(container.name);
+      start.push(container.name);
       // Nobody knows whether it runs: never have two of it.
-      if (last?.state === "unknown") actions.stop.push(unknownStop(last, "Container"));
+      if (last?.state === "unknown") stop.push(unknownStop(last, "Container"));
       continue;
     }
-    const stop = whyStop(container, last, probes);
-    if (!stop) {
-      kept++;
-      continue;
-    }
-    const restart = stop.reason === "Changed" || restartPolicyOf(pod, container) !== "Never";
-    if (restart) actions.start.push(container.name);
-    actions.stop.push({ ...stop, message: restart ? `${stop.message}, will be restarted` : stop.message });
+    const why =
+      changed(container, last) ??
+      probeFailed(container, last, probes.of("liveness", last.id) === false ? "liveness" : undefined) ??
+      probeFailed(container, last, probes.of("startup", last.id) === false ? "startup" : undefined);
+    if (why) {
+      const restart = why.reason === "Changed" || restartPolicyOf(pod, container) !== "Never";
+      if (restart) start.push(container.name);
+      stop.push({ ...why, message: `${why.message}${restart ? ", will be restarted" : ""}` });
+    } else if (options.needsRestart?.(container, last)) {
+      start.push(container.name);
+      stop.push(resizeStop(container, last));
+    } else kept++;
   }
   // Sidecars end with the containers they serve.
-  const done = kept === 0 && actions.start.length === 0;
-  return { ...keep, stopPod: done, ...(done ? { stop: [], startInit: [], start: [] } : actions) };
+  return kept === 0 && start.length === 0
+    ? { ...keep, stopPod: true }
+    : { ...keep, stop, startInit: init.start, start };
 }
 
 function planNewSandbox(
@@ -89,30 +111,32 @@ function planNewSandbox(
   runtime: PodRuntime,
   { attempt, replaces }: { attempt: number; replaces: boolean },
 ): PodPlan {
-  const base = {
+  const nothing: PodPlan = {
     stopPod: runtime.sandboxes.length > 0 || runtime.containers.some(({ state }) => state !== "exited"),
+    createSandbox: undefined,
     sandboxId: undefined,
     stop: [],
+    reset: [],
     startEphemeral: [],
+    startInit: [],
+    start: [],
   };
-  const nothing: PodPlan = { ...base, createSandbox: undefined, startInit: [], start: [] };
-  const policy = pod.spec?.restartPolicy ?? "Always";
   // It ran, its sandbox went away and it must not run twice.
-  if (policy === "Never" && attempt > 0 && runtime.containers.length > 0) return nothing;
+  if (pod.spec?.restartPolicy === "Never" && attempt > 0 && runtime.containers.length > 0) return nothing;
 
-  const start = (pod.spec?.containers ?? [])
-    .filter(({ name }) => {
-      const last = newestContainer(runtime, name);
-      return !(policy === "OnFailure" && last?.state === "exited" && last.exitCode === 0);
+  const containers = pod.spec?.containers ?? [];
+  const start = containers
+    .filter((container) => {
+      const last = newestContainer(runtime, container.name);
+      return restartPolicyOf(pod, container) !== "OnFailure" || last?.state !== "exited" || last.exitCode !== 0;
     })
     .map(({ name }) => name);
-  if (start.length === 0 && allContainers(pod).length > 0 && initDone(pod, runtime)) return nothing;
+  const wasMade = ({ name }: ContainerSpec) => (newestContainer(runtime, name)?.state ?? "unknown") !== "unknown";
+  if (start.length === 0 && containers.some(wasMade)) return nothing;
 
   const [firstInit] = pod.spec?.initContainers ?? [];
   const createSandbox = { attempt, replaces };
-  return firstInit
-    ? { ...base, createSandbox, startInit: [firstInit.name], start: [] }
-    : { ...base, createSandbox, startInit: [], start };
+  return firstInit ? { ...nothing, createSandbox, startInit: [firstInit.name] } : { ...nothing, createSandbox, start };
 }
 
 interface InitPlan {
@@ -128,7 +152,11 @@ interface InitPlan {
  * Walks backwards: the last init container that the runtime knows tells how far things are, since earlier ones may have been
  * collected already. Everything before it is done, except sidecars, which must be running.
  */
-function planInit(pod: PodView, runtime: PodRuntime, probes: ProbeResults): InitPlan {
+function planInit(
+  pod: PodView,
+  runtime: PodRuntime,
+  { probes, needsRestart }: PlanOptions & { probes: ProbeResults },
+): InitPlan {
   const specs = pod.spec?.initContainers ?? [];
   if (specs.length === 0) return { done: true, failed: false, stop: [], start: [] };
   const stop: ContainerStop[] = [];
@@ -138,6 +166,14 @@ function planInit(pod: PodView, runtime: PodRuntime, probes: ProbeResults): Init
     return state === "running" || state === "created";
   });
   let passed = done;
+  const finished = (at: number) => {
+    if (at === specs.length - 1) done = true;
+    else if (!passed) start.push(at + 1);
+  };
+  const restart = (at: number, why?: ContainerStop) => {
+    if (why) stop.push({ ...why, message: why.message.replace(/^Container/, "Init container") });
+    start.push(at);
+  };
   for (let at = specs.length - 1; at >= 0; at--) {
     const container = specs[at]!; // at is in range
     const last = newestContainer(runtime, container.name);
@@ -146,37 +182,26 @@ function planInit(pod: PodView, runtime: PodRuntime, probes: ProbeResults): Init
       continue;
     }
     if (passed && !isSidecar(container)) continue;
-    const finished = () => {
-      if (at === specs.length - 1) done = true;
-      else if (!passed) start.push(at + 1);
-    };
-    if (isSidecar(container)) {
-      if (last.state !== "running") {
-        if (last.state === "unknown") stop.push(unknownStop(last, "Init container"));
-        start.push(at);
-      } else {
-        const started = container.startupProbe ? probes.of("startup", last.id) : true;
-        if (started === true) finished();
-        const why = whyStop(container, last, probes);
-        if (why) {
-          stop.push({ ...why, message: `Init c${why.message.slice(1)}` });
-          start.push(at);
-        }
+    if (last.state === "created") start.push(at);
+    else if (last.state === "unknown") {
+      if (restartPolicyOf(pod, container) === "Never") return { done: false, failed: true, stop: [], start: [] };
+      restart(at, unknownStop(last, "Init container"));
+    } else if (last.state === "exited") {
+      if (isSidecar(container)) start.push(at);
+      else if (last.exitCode === 0) finished(at);
+      else if (shouldStart(pod, container, runtime)) start.push(at);
+      else return { done: false, failed: true, stop: [], start: [] };
+    } else if (isSidecar(container)) {
+      const started = container.startupProbe ? probes.of("startup", last.id) : true;
+      if (started === false) restart(at, probeFailed(container, last, "startup"));
+      else if (started) {
+        finished(at);
+        const why =
+          changed(container, last) ??
+          probeFailed(container, last, probes.of("liveness", last.id) === false ? "liveness" : undefined) ??
+          (needsRestart?.(container, last) ? resizeStop(container, last) : undefined);
+        if (why) restart(at, why);
       }
-    } else if (last.state === "running") {
-      // Wait for it.
-    } else if (last.state === "exited" && last.exitCode === 0) {
-      finished();
-    } else if (last.state === "created") {
-      start.push(at);
-    } else {
-      if (
-        restartPolicyOf(pod, container) === "Never" &&
-        !(last.state === "exited" && shouldStart(pod, container, runtime))
-      )
-        return { done: false, failed: true, stop: [], start: [] };
-      if (last.state === "unknown") stop.push(unknownStop(last, "Init container"));
-      start.push(at);
     }
     passed = true;
   }
@@ -185,23 +210,27 @@ function planInit(pod: PodView, runtime: PodRuntime, probes: ProbeResults): Init
   return { done, failed: false, stop, start: order.map((at) => specs[at]!.name) }; // at is in range
 }
 
-/** Without looking at probes: did initialization end at some point? */
-function initDone(pod: PodView, runtime: PodRuntime): boolean {
-  const last = pod.spec?.initContainers?.at(-1);
-  if (!last) return true;
-  const status = newestContainer(runtime, last.name);
-  return status !== undefined && (isSidecar(last) || (status.state === "exited" && status.exitCode === 0));
-}
+const changed = (container: ContainerSpec, last: RuntimeContainer): ContainerStop | undefined =>
+  last.hash === containerHash(container)
+    ? undefined
+    : { container: last, reason: "Changed", message: `Container ${container.name} definition changed` };
 
-function whyStop(container: ContainerSpec, last: RuntimeContainer, probes: ProbeResults): ContainerStop | undefined {
-  if (last.hash !== containerHash(container))
-    return { container: last, reason: "Changed", message: `Container ${container.name} definition changed` };
-  if (probes.of("liveness", last.id) === false)
-    return { container: last, reason: "LivenessProbe", message: `Container ${container.name} failed liveness probe` };
-  if (probes.of("startup", last.id) === false)
-    return { container: last, reason: "StartupProbe", message: `Container ${container.name} failed startup probe` };
-  return undefined;
-}
+const probeFailed = (
+  { name }: ContainerSpec,
+  container: RuntimeContainer,
+  type: "liveness" | "startup" | undefined,
+): ContainerStop | undefined =>
+  type && {
+    container,
+    reason: type === "liveness" ? "LivenessProbe" : "StartupProbe",
+    message: `Container ${name} failed ${type} probe`,
+  };
+
+const resizeStop = ({ name }: ContainerSpec, container: RuntimeContainer): ContainerStop => ({
+  container,
+  reason: "Resize",
+  message: `Container ${name} resize requires restart`,
+});
 
 const unknownStop = (container: RuntimeContainer, what: string): ContainerStop => ({
   container,

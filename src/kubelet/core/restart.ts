@@ -1,4 +1,4 @@
-/** Whether a container that isn't running should be: restart policy of the container, else of the pod. */
+/** Whether a container that isn't running should be: its restart rules, else its own policy, else the pod's. */
 import { type ContainerSpec, newestContainer, type PodRuntime, type PodView } from "./types.ts";
 
 /** Policy that counts for one container. */
@@ -15,16 +15,16 @@ export function shouldStart(pod: PodView, container: ContainerSpec, runtime: Pod
   return isRestarted(pod, container, last.exitCode);
 }
 
-/** Whether it runs again after this end: its rules say so first, then its policy, then the pod's. */
+/** Whether it runs again after this end. Rules need a policy of the container beside them. */
 export function isRestarted(pod: PodView, container: ContainerSpec, exitCode: number): boolean {
-  const rule = matchingRule(container, exitCode);
-  if (rule) return rule === "Restart";
+  const rule = container.restartPolicy === undefined ? undefined : matchingRule(container, exitCode);
+  if (rule === "Restart" || rule === "RestartAllContainers") return true;
   const policy = restartPolicyOf(pod, container);
   return policy !== "Never" && (policy === "Always" || exitCode !== 0);
 }
 
 /** The action of the first restart rule that matches this exit code. */
-function matchingRule(container: ContainerSpec, exitCode: number): string | undefined {
+export function matchingRule(container: ContainerSpec, exitCode: number): string | undefined {
   for (const { action, exitCodes } of container.restartPolicyRules ?? []) {
     const listed = exitCodes?.values?.includes(exitCode) ?? false;
     if (exitCodes && listed === (exitCodes.operator === "In")) return action;

@@ -36,7 +36,7 @@ test("phase and conditions: by policy and how containers ended", () => {
     ["OnFailure", { a: exited(1) }, ["Running", "True", "False ContainersNotReady"]],
     ["OnFailure", { a: exited(0) }, ["Succeeded", "True PodCompleted", "False PodCompleted"]],
     ["Never", { a: exited(0) }, ["Succeeded", "True PodCompleted", "False PodCompleted"]],
-    ["Never", { a: exited(3) }, ["Failed", "True", "False ContainersNotReady"]],
+    ["Never", { a: exited(3) }, ["Failed", "True", "False PodFailed"]],
   ];
   for (const [restartPolicy, containers, expected] of cases) {
     const pod = podOf({ containers: ["a"], spec: { restartPolicy } });
@@ -46,7 +46,7 @@ test("phase and conditions: by policy and how containers ended", () => {
   assert.deepEqual(view(pod, { runtime: runtimeOf(pod, { containers: { i: exited(4) } }) }), [
     "Failed",
     "False ContainersNotInitialized",
-    "False ContainersNotReady",
+    "False PodFailed",
   ]);
 });
 
@@ -204,6 +204,8 @@ test("kernel resources: shares, quota, memory, huge pages, OOM score", () => {
     cpuPeriodUs: 100_000,
     cpuQuotaUs: 0,
     memoryLimitBytes: 0,
+    hugepages: [{ pageSize: "2MB", limit: 4_194_304 }],
+    unified: {},
   });
 });
 

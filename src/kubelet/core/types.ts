@@ -31,6 +31,16 @@ export interface RuntimeContainer {
   /** Of the spec that it was made from (see `container-hash.ts`). */
   readonly hash: string;
   readonly logPath: string;
+  /** Whom it runs as; only newer runtimes tell. */
+  readonly user?: { readonly uid: number; readonly gid: number; readonly supplementalGroups: readonly number[] };
+  /** What it may use; only newer runtimes tell. 0: they don't say. */
+  readonly resources?: {
+    readonly cpuRequestMilli: number;
+    readonly cpuLimitMilli: number;
+    readonly memoryLimitBytes: number;
+  };
+  /** What asks it to stop; only newer runtimes tell. */
+  readonly stopSignal?: string;
 }
 
 export interface RuntimeSandbox {
