@@ -5,13 +5,11 @@
 import { access, mkdir } from "node:fs/promises";
 import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
-import { defaultConfiguration } from "./config/configuration.ts";
+import { quantityValue } from "#machinery";
 import { cdiFolders, knowsCdi } from "./devices/cdi.ts";
 import { createDeviceManager, type DeviceManager, hasDevices } from "./devices/device-manager.ts";
 import { createHost, type KubeletHost } from "./host.ts";
-import { pinnedImages } from "./image/import.ts";
-import { createImageGc, type ImageGc } from "./images/image-gc.ts";
-import { createImageManager } from "./images/image-manager.ts";
+import { createNodeImages } from "./images/node-images.ts";
 import { watchImageFolder } from "./images/watch-folder.ts";
 import { rotateLog } from "./logs/rotate.ts";
 import { defaultRouteAddress } from "./network/node-address.ts";
@@ -19,12 +17,20 @@ import { createCgroups } from "./node/cgroups.ts";
 import { readDisk, readMachine, readMemory, readProcesses } from "./node/machine.ts";
 import { createNodeAgent, type NodeAgent } from "./node/node-agent.ts";
 import { allocatableOf, nodeStatus } from "./node/node-status.ts";
-import { cgroupRootOf, defaults, type KubeletDependencies, type KubeletOptions, resolvConfPaths } from "./options.ts";
+import {
+  cgroupRootOf,
+  configurationOf,
+  type KubeletDependencies,
+  type KubeletOptions,
+  resolvConfPaths,
+} from "./options.ts";
 import { type PodContext, recordEvent } from "./pods/context.ts";
 import { createUserRanges } from "./pods/user-namespaces.ts";
 import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
 import { createProber } from "./probes/prober.ts";
 import { createObserver } from "./runtime/observe.ts";
+import { createNodeResources } from "./resources/node-resources.ts";
+import { createResizes } from "./resources/resizes.ts";
 import { watchRuntime } from "./runtime/watch.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { type NodeRuntime, nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
@@ -45,15 +51,13 @@ export interface Kubelet {
   stats(): NodeStats;
 }
 
-const logLookMs = 10_000;
-const imageGcMs = 5 * 60_000;
 const networkLookMs = 50;
 /** Upstream's period. */
 const devicesLookMs = 60_000;
 
 export function createKubelet(options: KubeletOptions, { client, clock, log }: KubeletDependencies): Kubelet {
   const { nodeName } = options;
-  const config = { ...defaultConfiguration(), ...options.config };
+  const config = configurationOf(options);
   const folders = nodeFolders(options);
   const readiness = Promise.withResolvers<void>();
   // Whoever runs the node hears of a failure from run().
@@ -66,10 +70,10 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     await mkdir(folders.logs, { recursive: true, mode: 0o755 });
     const [machine, cgroups, resolvConf] = await Promise.all([
       readMachine(),
-      createCgroups({ root: cgroupRootOf(options), log }),
-      options.resolvConf ?? firstPresent(resolvConfPaths),
+      createCgroups({ root: cgroupRootOf(options), log, config }),
+      firstPresent(resolvConfPaths(config.resolvConf)),
     ]);
-    const managesNetwork = options.managesNetwork ?? options.containerRuntimeEndpoint === undefined;
+    const managesNetwork = options.managesNetwork ?? config.containerRuntimeEndpoint === "";
     if (managesNetwork && options.podCidrs?.length) await setUpPodNetwork(options, options.podCidrs);
     const [runtime, addresses] = await Promise.all([setUpRuntime(options, log), nodeAddresses(options)]);
     const { cri } = runtime;
@@ -82,7 +86,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const nodes = informers.of("v1/nodes", { fieldSelector: `metadata.name=${nodeName}` });
     const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log });
     const observer = createObserver(cri, clock);
-    const maxPods = options.maxPods ?? defaults.maxPods;
+    const { maxPods } = config;
     const allocatable = allocatableOf({ machine, maxPods, disk: await readDisk(folders.kubelet) });
 
     let manager: PodManager | undefined;
@@ -105,6 +109,22 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           if (uids === "all" ? hasDevices(worker.pod()) : new Set(uids).has(worker.uid)) worker.sourcesChanged();
       },
     });
+    const { images, gc: imageGc } = await createNodeImages({
+      runtime,
+      client,
+      config,
+      credentialProvider: options.imageCredentialProvider,
+      folder: folders.kubelet,
+      pods: () => [...(manager?.workers() ?? [])].map((worker) => worker.pod()),
+      event: (type, reason, message) =>
+        recorder.event(
+          { apiVersion: "v1", kind: "Node", metadata: { name: nodeName, uid: nodeName } },
+          { type, reason, message },
+        ),
+      clock,
+      log,
+    });
+    const resources = await createNodeResources({ config, machine, cgroups, allocatable: () => allocatable });
     const context: PodContext = {
       config,
       client,
@@ -114,7 +134,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       cri,
       runtimeName: runtime.name,
       observer,
-      images: createImageManager({ cri, clock }),
+      images,
       volumes: createVolumeManager({
         client,
         layout,
@@ -131,15 +151,17 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       devices,
       cdiFolders: knowsCdi(runtime) ? undefined : (options.cdiDirs ?? cdiFolders),
       cgroups,
+      resources,
+      resizes: createResizes({ folder: folders.kubelet, clock, recorder, config, facts: resources.facts }),
       userRanges: createUserRanges({ layout, idsPerPod: config.userNamespaces?.idsPerPod, maxPods }),
       layout,
       services,
       node: {
         name: nodeName,
-        clusterDomain: options.clusterDomain,
-        clusterDns: options.clusterDns,
+        clusterDomain: config.clusterDomain,
+        clusterDns: config.clusterDNS,
         resolvConf,
-        allowedSysctls: options.allowedUnsafeSysctls ?? [],
+        allowedSysctls: config.allowedUnsafeSysctls,
         memoryBytes: machine.memoryBytes,
         abilities: runtime.abilities,
         hostIPs: () => addresses,
@@ -164,7 +186,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         nodeName,
         machine,
         labels: options.labels ?? {},
-        taints: options.taints ?? [],
+        taints: config.registerWithTaints,
         annotations: { [localPathFolderAnnotation]: folders.localPath },
       },
       shown: () => nodes.get(nodeName)?.status,
@@ -182,7 +204,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           maxPods,
           kubeletVersion: options.version,
           runtimeVersion: `${runtime.name}://${runtime.version}`,
-          port: options.port ?? 0,
+          port: config.enableServer ? config.port : 0,
           disk,
           memoryAvailableBytes: availableBytes,
           processes,
@@ -197,22 +219,10 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const stopRemovals = followRemovals(nodes, { client, folder: folders.localPath, log });
     const stopped = new AbortController();
     const life = AbortSignal.any([signal, stopped.signal]);
-    const imageGc = createImageGc({
-      cri,
-      clock,
-      log,
-      pinned: async () => (runtime.store ? pinnedImages(runtime.store.pinnedFile) : new Set<string>()),
-      event: (type, reason, message) =>
-        recorder.event(
-          { apiVersion: "v1", kind: "Node", metadata: { name: nodeName, uid: nodeName } },
-          { type, reason, message },
-        ),
-    });
-
     const work = [
       informers.run(life),
       agent.run(life),
-      keepImagesInBounds(imageGc, life),
+      imageGc.run(life),
       rotateLogs(podManager, life),
       devices.run(life),
       takeBackDevices(devices, podManager, life),
@@ -284,6 +294,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       stopped.abort();
       await Promise.allSettled(work);
       await podManager.close();
+      await context.resizes.close();
       objects.close();
       stopRemovals();
       await recorder.close();
@@ -313,10 +324,10 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
   }
 
   async function rotateLogs(pods: PodManager, signal: AbortSignal): Promise<void> {
-    const bytesMax = options.containerLogBytesMax ?? defaults.containerLogBytesMax;
-    const filesMax = options.containerLogFilesMax ?? defaults.containerLogFilesMax;
+    const bytesMax = quantityValue(config.containerLogMaxSize);
+    const filesMax = config.containerLogMaxFiles;
     while (!signal.aborted) {
-      await delay(clock, logLookMs, signal);
+      await delay(clock, config.containerLogMonitorInterval, signal);
       for (const worker of pods.workers())
         for (const { id, state, logPath } of worker.runtime().containers) {
           if (state !== "running" || !logPath || signal.aborted) continue;
@@ -335,14 +346,6 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     while (!signal.aborted) {
       await delay(clock, devicesLookMs, signal);
       if (host && !signal.aborted) await devices.reconcile(new Set([...pods.workers()].map(({ uid }) => uid)));
-    }
-  }
-
-  async function keepImagesInBounds(gc: ImageGc, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await delay(clock, imageGcMs, signal);
-      if (!signal.aborted)
-        await gc.collect().catch((error: unknown) => log.warn("image garbage collection failed", { error }));
     }
   }
 

@@ -43,3 +43,16 @@ export function withDefaultTag(image: string): string {
   const reference = parseImageReference(image);
   return reference.tag || reference.digest ? image : `${image}:latest`;
 }
+
+/** The repository as registries know it, with its domain: `busybox:1` is of `docker.io/library/busybox`. Throws as `parseImageReference`. */
+export function imageRepository(image: string): string {
+  const { repository } = parseImageReference(image);
+  const [first = "", ...rest] = repository.split("/");
+  const hasDomain = rest.length > 0 && (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
+  if (hasDomain && first !== "index.docker.io" && first !== "docker.io") return repository;
+  const path = hasDomain ? rest.join("/") : repository;
+  return `docker.io/${path.includes("/") ? path : `library/${path}`}`;
+}
+
+/** As written, without tag and digest. Throws as `parseImageReference`. */
+export const withoutTag = (image: string): string => parseImageReference(image).repository;

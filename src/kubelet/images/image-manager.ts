@@ -1,27 +1,31 @@
 /**
- * Makes sure that a container's image is here, by its pull policy. Pulls of the same image with the same credentials are shared, a few
- * run at a time, and one that fails is not tried again before its back-off is over.
+ * Makes sure that a container's image is here, by its pull policy, and that the pod may use it (pull-records.ts). Pulls of the same image
+ * with the same credentials are shared, a pull that fails is not tried again before its back-off is over.
  */
-import type { Clock } from "#base";
+import { type Clock, printDuration } from "#base";
 import { goQuote } from "#machinery";
-import { withDefaultTag } from "../core/image-reference.ts";
+import { imageRepository, withDefaultTag } from "../core/image-reference.ts";
 import type { ContainerSpec, PodView } from "../core/types.ts";
 import type { ImageUser } from "../core/users.ts";
 import { wording } from "../core/wording.ts";
 import { type CriClient, CriError } from "../cri/client.ts";
-import type { AuthConfig, PodSandboxConfig } from "../cri/types.d.ts";
-import { printDuration } from "#base";
-import { credentialsFor, type PullSecret } from "./credentials.ts";
+import type { PodSandboxConfig } from "../cri/types.d.ts";
+import type { PluginPod } from "./credential-plugins.ts";
+import { lookUp, type PullSecret, ringOfSecrets, type SourcedConfig, type TrackedCredential } from "./keyring.ts";
+import { createPullQueue, type PullQueueOptions } from "./pull-queue.ts";
+import type { PullRecords } from "./pull-records.ts";
 
+/** Why there is no image: `reason` becomes the container's waiting reason, one of these or an unreadable secret's error. */
 export type ImageProblemReason =
   | "ErrImagePull"
   | "ImagePullBackOff"
   | "ErrImageNeverPull"
   | "InvalidImageName"
   | "ImageInspectError"
-  | "RegistryUnavailable";
+  | "RegistryUnavailable"
+  | "SignatureValidationFailed"
+  | (string & {});
 
-/** Why there is no image: `reason` becomes the container's waiting reason. */
 export class ImageError extends Error {
   override name = "ImageError";
   readonly reason: ImageProblemReason;
@@ -56,8 +60,15 @@ export interface ImageManager {
   forget(podUid: string): void;
 }
 
-/** Registries and disks are shared: more at once makes none faster. */
-const pullsMax = 4;
+export interface ImageManagerOptions extends PullQueueOptions {
+  readonly cri: CriClient;
+  readonly clock: Clock;
+  readonly records: PullRecords;
+  /** Passwords of the node itself: files, and programs that are asked. */
+  readonly nodeRing: () => Promise<readonly SourcedConfig[]>;
+  readonly pluginRing?: ((image: string, pod: PluginPod) => Promise<readonly SourcedConfig[]>) | undefined;
+}
+
 const backoffInitialMs = 10_000;
 const backoffMsMax = 300_000;
 /** How long a container shows ErrImagePull before it shows ImagePullBackOff. */
@@ -69,11 +80,17 @@ interface Backoff {
   readonly why: string;
 }
 
-export function createImageManager({ cri, clock }: { cri: CriClient; clock: Clock }): ImageManager {
+interface Pulled {
+  readonly imageRef: string;
+  readonly credential: TrackedCredential | undefined;
+  readonly tookMs: number;
+}
+
+export function createImageManager(options: ImageManagerOptions): ImageManager {
+  const { cri, clock, records } = options;
   const backoffs = new Map<string, Map<string, Backoff>>();
-  const pulls = new Map<string, Promise<string>>();
-  const waiting: (() => void)[] = [];
-  let running = 0;
+  const pulls = new Map<string, Promise<Pulled>>();
+  const inTurn = createPullQueue(options, clock);
 
   async function inspect(image: string): Promise<(PresentImage & { bytes: number }) | undefined> {
     const { image: found } = await cri.image.imageStatus({ image: { image } });
@@ -85,46 +102,118 @@ export function createImageManager({ cri, clock }: { cri: CriClient; clock: Cloc
     };
   }
 
-  async function limited<T>(work: () => Promise<T>): Promise<T> {
-    if (running >= pullsMax) await new Promise<void>((resolve) => waiting.push(resolve));
-    running++;
+  async function credentialsFor(image: string, { pod, secrets }: EnsureImage): Promise<TrackedCredential[]> {
+    const name = imageRepository(image);
+    const { namespace = "", name: podName = "", uid = "" } = pod.metadata;
+    const serviceAccount = pod.spec?.serviceAccountName ?? "";
+    let ofSecrets: SourcedConfig[];
     try {
-      return await work();
-    } finally {
-      running--;
-      waiting.shift()?.();
+      ofSecrets = ringOfSecrets(secrets);
+    } catch (error) {
+      const { message } = error as Error; // ringOfSecrets throws Errors
+      throw new ImageError(message, message, clock.now() + backoffInitialMs);
     }
+    const plugins = options.pluginRing?.(name, { namespace, name: podName, uid, serviceAccount });
+    const rings = [ofSecrets, await options.nodeRing(), (await plugins) ?? []];
+    return rings.flatMap((ring) => lookUp(ring, name));
   }
 
-  /** Tries each credential that fits, or none; rejects with what the registry said last. */
-  async function pull(image: string, auths: readonly AuthConfig[], sandboxConfig: PodSandboxConfig): Promise<string> {
-    let last: unknown;
-    for (const auth of auths.length > 0 ? auths : [undefined]) {
+  /** Tries each credential that fits, or none; rejects with what the registry said. */
+  async function pull(image: string, credentials: readonly TrackedCredential[], sandboxConfig: PodSandboxConfig) {
+    const problems: string[] = [];
+    const startedAt = clock.now();
+    for (const credential of credentials.length > 0 ? credentials : [undefined]) {
+      const auth = credential && { auth: { username: credential.username, password: credential.password } };
       try {
-        const { imageRef } = await cri.image.pullImage({ image: { image }, ...(auth ? { auth } : {}), sandboxConfig });
-        return imageRef;
+        const { imageRef } = await cri.image.pullImage({ image: { image }, ...auth, sandboxConfig });
+        return { imageRef, credential, tookMs: clock.now() - startedAt };
       } catch (error) {
-        last = error;
+        problems.push(printPullError(error));
       }
     }
-    throw last;
+    const different = [...new Set(problems)];
+    throw new Error(different.length === 1 ? different[0] : `[${different.join(", ")}]`);
   }
 
-  function sharedPull(image: string, auths: readonly AuthConfig[], sandbox: PodSandboxConfig): Promise<string> {
-    const key = JSON.stringify([image, auths]);
+  function sharedPull(
+    image: string,
+    credentials: readonly TrackedCredential[],
+    sandbox: PodSandboxConfig,
+  ): Promise<Pulled> {
+    const key = JSON.stringify([image, credentials.map(({ hash, source }) => [hash, source])]);
     let shared = pulls.get(key);
     if (!shared) {
-      shared = limited(() => pull(image, auths, sandbox)).finally(() => pulls.delete(key));
+      shared = inTurn(() => pull(image, credentials, sandbox)).finally(() => pulls.delete(key));
       pulls.set(key, shared);
     }
     return shared;
   }
 
+  /** One try, with its record, whoever waits for it. */
+  async function recordedPull(
+    written: string,
+    image: string,
+    { credentials, sandbox }: { credentials: readonly TrackedCredential[]; sandbox: PodSandboxConfig },
+  ): Promise<Pulled> {
+    await records.begin(written);
+    try {
+      const pulled = await sharedPull(image, credentials, sandbox);
+      await records.pulled(written, pulled.imageRef, pulled.credential);
+      return pulled;
+    } catch (error) {
+      await records.failed(written);
+      throw error;
+    }
+  }
+
+  /** What the last failure was, unless it is so long ago that it doesn't count. */
+  function backoffOf(uid: string, image: string): Backoff | undefined {
+    const backoff = backoffs.get(uid)?.get(image);
+    return backoff && clock.now() - backoff.at <= 2 * backoffMsMax ? backoff : undefined;
+  }
+
+  async function pullNow(request: EnsureImage, image: string): Promise<PresentImage> {
+    const { pod, container, sandbox, signal, event } = request;
+    const written = container.image ?? "";
+    const uid = pod.metadata.uid ?? "";
+    const credentials = await credentialsFor(image, request);
+    const backoff = backoffOf(uid, image);
+    const now = clock.now();
+    if (backoff && now < backoff.at + backoff.delayMs) {
+      event("Normal", "BackOff", wording.backOffPull(written));
+      const message = `${wording.backOffPull(written)}: ${backoff.why}`;
+      throw new ImageError("ImagePullBackOff", message, backoff.at + backoff.delayMs);
+    }
+    event("Normal", "Pulling", wording.pulling(written));
+    let pulled: Pulled;
+    try {
+      pulled = await Promise.race([recordedPull(written, image, { credentials, sandbox }), aborted(signal)]);
+    } catch (error) {
+      signal.throwIfAborted();
+      const why = error instanceof Error ? error.message : String(error);
+      event("Warning", "Failed", wording.pullFailed(written, why));
+      const { reason, message } = pullProblem(written, why);
+      const delayMs = backoff ? Math.min(backoffMsMax, backoff.delayMs * 2) : backoffInitialMs;
+      const ofPod = backoffs.get(uid) ?? new Map<string, Backoff>();
+      ofPod.set(image, { delayMs, at: clock.now(), why: `${reason}: ${message}` });
+      backoffs.set(uid, ofPod);
+      throw new ImageError(reason, message, clock.now() + showErrorMs);
+    }
+    const found = await inspect(image);
+    if (!found) {
+      const message = `${written} was pulled but the runtime doesn't have it`;
+      throw new ImageError("ErrImagePull", message, clock.now() + backoffInitialMs);
+    }
+    const waited = printDuration(clock.now() - now);
+    event("Normal", "Pulled", wording.pulled(written, printDuration(pulled.tookMs), waited, found.bytes));
+    return found;
+  }
+
   return {
-    async ensure({ pod, container, secrets, sandbox, signal, event }) {
+    async ensure(request) {
+      const { container, event } = request;
       const written = container.image ?? "";
       const policy = container.imagePullPolicy ?? "IfNotPresent";
-      const uid = pod.metadata.uid ?? "";
       let image: string;
       try {
         image = withDefaultTag(written);
@@ -133,57 +222,35 @@ export function createImageManager({ cri, clock }: { cri: CriClient; clock: Cloc
         event("Warning", "InspectFailed", message);
         throw new ImageError("InvalidImageName", message);
       }
+      if (policy === "Always") return pullNow(request, image);
       const present = await inspect(image).catch((error: unknown) => {
         const message = `Failed to inspect image ${goQuote(written)}: ${printRuntimeError(error)}`;
         event("Warning", "InspectFailed", message);
         throw new ImageError("ImageInspectError", message);
       });
-      if (policy === "Never" || (policy === "IfNotPresent" && present)) {
-        if (present) {
-          event("Normal", "Pulled", wording.pullPresent(written));
-          return present;
-        }
-        event("Warning", "ErrImageNeverPull", wording.neverPull(written));
-        throw new ImageError("ErrImageNeverPull", wording.neverPull(written));
+      if (present && !(await records.mustPull(written, present.id, () => credentialsFor(image, request)))) {
+        event("Normal", "Pulled", wording.pullPresent(written));
+        return present;
       }
-
-      const backoff = backoffs.get(uid)?.get(image);
-      const now = clock.now();
-      if (backoff && now < backoff.at + backoff.delayMs) {
-        event("Normal", "BackOff", wording.backOffPull(written));
-        throw new ImageError(
-          "ImagePullBackOff",
-          `${wording.backOffPull(written)}: ErrImagePull: ${backoff.why}`,
-          backoff.at + backoff.delayMs,
-        );
-      }
-      event("Normal", "Pulling", wording.pulling(written));
-      try {
-        await Promise.race([sharedPull(image, credentialsFor(image, secrets), sandbox), aborted(signal)]);
-      } catch (error) {
-        signal.throwIfAborted();
-        const why = printRuntimeError(error);
-        event("Warning", "Failed", wording.pullFailed(written, why));
-        const delayMs = backoff ? Math.min(backoffMsMax, backoff.delayMs * 2) : backoffInitialMs;
-        const ofPod = backoffs.get(uid) ?? new Map<string, Backoff>();
-        ofPod.set(image, { delayMs, at: clock.now(), why });
-        backoffs.set(uid, ofPod);
-        throw new ImageError("ErrImagePull", why, clock.now() + showErrorMs);
-      }
-      const pulled = await inspect(image);
-      if (!pulled)
-        throw new ImageError(
-          "ErrImagePull",
-          `${written} was pulled but the runtime doesn't have it`,
-          clock.now() + backoffInitialMs,
-        );
-      backoffs.get(uid)?.delete(image);
-      const took = printDuration(clock.now() - now);
-      event("Normal", "Pulled", wording.pulled(written, took, took, pulled.bytes));
-      return pulled;
+      if (policy !== "Never") return pullNow(request, image);
+      // That somebody else's image is here is nobody's business.
+      event("Warning", "ErrImageNeverPull", wording.neverPull(written));
+      throw new ImageError("ErrImageNeverPull", wording.neverPull(written));
     },
     forget: (podUid) => void backoffs.delete(podUid),
   };
+}
+
+const knownProblems = {
+  RegistryUnavailable: "the registry is unavailable",
+  SignatureValidationFailed: "the signature validation failed",
+} as const;
+
+function pullProblem(image: string, why: string): { reason: ImageProblemReason; message: string } {
+  for (const [reason, text] of Object.entries(knownProblems))
+    if (why.startsWith(reason))
+      return { reason, message: `image pull failed for ${image} because ${text}${why.slice(reason.length)}` };
+  return { reason: "ErrImagePull", message: why };
 }
 
 /** As Go prints a gRPC error. */
@@ -196,6 +263,10 @@ export function printRuntimeError(error: unknown): string {
     .join("");
   return `rpc error: code = ${name === "Cancelled" ? "Canceled" : name} desc = ${error.details}`;
 }
+
+/** Upstream leaves out what an unknown code doesn't tell. */
+const printPullError = (error: unknown): string =>
+  error instanceof CriError && error.code === "UNKNOWN" ? error.details : printRuntimeError(error);
 
 function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
