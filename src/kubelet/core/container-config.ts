@@ -1,9 +1,8 @@
 /** The request for one container. */
-import type { ContainerConfig, Mount, Signal } from "../cri/types.d.ts";
+import type { ContainerConfig, LinuxContainerResources, Mount, Signal } from "../cri/types.d.ts";
 import { containerHash } from "./container-hash.ts";
 import { expandCommand } from "./env.ts";
 import { containerAnnotations, containerLabels } from "./labels.ts";
-import { containerResources, hugepageLimits, oomScoreAdj } from "./resources.ts";
 import { containerSecurity, type SecurityInput } from "./security-context.ts";
 import type { ContainerSpec, PodView } from "./types.ts";
 import type { ImageUser } from "./users.ts";
@@ -15,7 +14,7 @@ export interface ContainerInput extends SecurityInput {
   readonly imageUser: ImageUser;
   readonly variables: ReadonlyMap<string, string>;
   readonly mounts: readonly Mount[];
-  readonly machineMemoryBytes: number;
+  readonly resources: LinuxContainerResources;
   /** Relative to the sandbox's log directory. */
   readonly logPath: string;
   /** Container whose processes a debug container sees. */
@@ -25,8 +24,6 @@ export interface ContainerInput extends SecurityInput {
 export function containerConfig(pod: PodView, container: ContainerSpec, input: ContainerInput): ContainerConfig {
   const { restartCount } = input;
   const { command, args } = expandCommand(container, input.variables);
-  const resources = containerResources(container);
-  const huge = hugepageLimits(container);
   const signal = container.lifecycle?.stopSignal;
   return {
     metadata: { name: container.name, attempt: restartCount },
@@ -44,14 +41,7 @@ export function containerConfig(pod: PodView, container: ContainerSpec, input: C
     tty: container.tty ?? false,
     ...(signal ? { stopSignal: signal as Signal } : {}), // validated by the API server
     linux: {
-      resources: {
-        cpuShares: resources.cpuShares,
-        cpuPeriod: resources.cpuPeriodUs,
-        cpuQuota: resources.cpuQuotaUs,
-        memoryLimitInBytes: resources.memoryLimitBytes,
-        oomScoreAdj: oomScoreAdj(pod, container, input.machineMemoryBytes),
-        ...(huge.length > 0 ? { hugepageLimits: huge } : {}),
-      },
+      resources: input.resources,
       securityContext: containerSecurity(pod, container, input),
     },
   };

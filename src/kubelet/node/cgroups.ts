@@ -3,18 +3,38 @@
  * inside. Machines differ: one v1 mount per controller, v2, or both with everything in v1. Where a tree can't be made the node says so once
  * and lets the runtime put containers where it likes; limits of containers work all the same.
  */
-import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "#base";
 import { podQos } from "../core/qos.ts";
-import { cpuShares, type KernelResources, podCgroupResources, podTotals } from "../core/resources.ts";
+import { defaultConfiguration, type KubeletConfiguration } from "../config/configuration.ts";
+import {
+  cpuShares,
+  hasMemoryQos,
+  type HugepageLimit,
+  kernelPageSize,
+  podCgroupResources,
+  podTotals,
+  sharesOf,
+  weightOf,
+} from "../core/resources.ts";
 import type { PodView } from "../core/types.ts";
 
 export interface PodCgroups {
-  /** Before the first pod. */
-  prepare(): Promise<void>;
-  /** Makes the pod's group; answers what the runtime is told, "" when there is none. */
-  setUp(pod: PodView): Promise<string>;
+  /** Before the first pod; `limits`: of all pods together. */
+  prepare(limits?: GroupValues): Promise<void>;
+  /** Makes the pod's group; answers what the runtime is told, "" when there is none. `isUnlimited`: cpus of its own make a quota pointless. */
+  setUp(pod: PodView, isUnlimited?: boolean): Promise<string>;
+  /** What the pod's group has now; undefined when there is none. */
+  values(
+    pod: PodView,
+  ): Promise<Required<Pick<GroupValues, "cpuShares" | "cpuQuotaUs" | "cpuPeriodUs" | "memoryLimitBytes">> | undefined>;
+  /** Writes what is named. Rejects with what the kernel said. */
+  change(pod: PodView, values: GroupValues): Promise<void>;
+  /** Bytes in use, of the pod or of one of its containers. */
+  memoryUsage(pod: PodView, containerId?: string): Promise<number | undefined>;
+  /** Limits a group that is there already: those of the system and of this program. Rejects when it isn't. */
+  enforce(group: string, values: GroupValues): Promise<void>;
   /** No error when it is gone; processes in it are the caller's business. */
   remove(podUid: string): Promise<void>;
   /** Pods that have a group. */
@@ -25,10 +45,27 @@ export interface PodCgroups {
   close(): Promise<void>;
   /** What this machine has. */
   readonly hierarchy: CgroupHierarchy | undefined;
+  /** Of huge pages, as the kernel names them. */
+  readonly pageSizes: readonly string[];
   /** Above all pods, inside the hierarchy. */
   readonly root: string;
   /** Of a pod, inside the hierarchy; undefined when there is no tree. */
   groupOf(pod: PodView): string | undefined;
+}
+
+/** What is written to a group; what is missing stays as it is. */
+export interface GroupValues {
+  readonly cpuShares?: number;
+  readonly cpuPeriodUs?: number;
+  /** -1: no limit. */
+  readonly cpuQuotaUs?: number;
+  /** -1: no limit. */
+  readonly memoryLimitBytes?: number;
+  readonly pidsMax?: number;
+  /** Page sizes that aren't named may not be used. */
+  readonly hugepages?: readonly HugepageLimit[];
+  /** Files of v2 and what they get. */
+  readonly unified?: Readonly<Record<string, string>>;
 }
 
 export interface CgroupHierarchy {
@@ -63,13 +100,22 @@ export async function findHierarchy(mountInfo = "/proc/self/mountinfo"): Promise
   return { version: 2, mounts: new Map(controllers.filter(Boolean).map((name) => [name, unified])), all: [...all] };
 }
 
+async function readPageSizes(folder = "/sys/kernel/mm/hugepages"): Promise<string[]> {
+  return (await readdir(folder).catch(missing)).flatMap((name) => {
+    const kilobytes = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1] ?? 0);
+    return kilobytes > 0 ? [kernelPageSize(kilobytes * 1024)] : [];
+  });
+}
+
 export async function createCgroups(options: {
   /** Absolute path of the tree inside the hierarchy: `/kubepods`. */
   root: string;
   log: Logger;
   hierarchy?: CgroupHierarchy | undefined;
+  config?: Readonly<KubeletConfiguration>;
 }): Promise<PodCgroups> {
-  const { root, log } = options;
+  const { root, log, config = defaultConfiguration() } = options;
+  const pageSizes = await readPageSizes();
   const hierarchy = options.hierarchy ?? (await findHierarchy());
   let usable = hierarchy !== undefined && hierarchy.mounts.size > 0;
   const mounts = [...new Set(hierarchy?.mounts.values() ?? [])];
@@ -91,12 +137,10 @@ export async function createCgroups(options: {
   }
 
   /** Of v1 only the controllers that hold values of ours; the runtime makes the others as it needs them. */
+  const controllers = ["cpu", "memory", "hugetlb", "pids"];
   function places(group: string): string[] {
-    if (hierarchy?.version === 2) return mounts.map((mount) => join(mount, group));
-    return ["cpu", "memory"].flatMap((name) => {
-      const mount = hierarchy?.mounts.get(name);
-      return mount ? [join(mount, group)] : [];
-    });
+    const found = controllers.flatMap((name) => hierarchy?.mounts.get(name) ?? []);
+    return [...new Set(hierarchy?.version === 2 ? mounts : found)].map((mount) => join(mount, group));
   }
 
   async function make(group: string): Promise<void> {
@@ -116,60 +160,100 @@ export async function createCgroups(options: {
     }
   }
 
-  async function apply(
-    group: string,
-    { cpuShares: shares, cpuPeriodUs, cpuQuotaUs, memoryLimitBytes }: KernelResources,
-  ): Promise<void> {
-    if (hierarchy?.version === 2) {
-      const [at = ""] = places(group);
-      await writeFile(join(at, "cpu.weight"), String(weightOf(shares)));
-      await writeFile(join(at, "cpu.max"), `${cpuQuotaUs || "max"} ${cpuPeriodUs}`);
-      if (memoryLimitBytes > 0) await writeFile(join(at, "memory.max"), String(memoryLimitBytes));
-      return;
+  async function write(group: string, values: GroupValues): Promise<void> {
+    for (const [controller, file, value] of filesOf(values, { version: hierarchy?.version ?? 1, pageSizes })) {
+      const mount = hierarchy?.mounts.get(controller);
+      if (mount) await writeFile(join(mount, group, file), value);
     }
-    const cpu = hierarchy?.mounts.get("cpu");
-    const memory = hierarchy?.mounts.get("memory");
-    if (cpu) {
-      await writeFile(join(cpu, group, "cpu.shares"), String(shares));
-      if (cpuQuotaUs > 0) {
-        await writeFile(join(cpu, group, "cpu.cfs_period_us"), String(cpuPeriodUs));
-        await writeFile(join(cpu, group, "cpu.cfs_quota_us"), String(cpuQuotaUs));
-      }
-    }
-    if (memory && memoryLimitBytes > 0)
-      await writeFile(join(memory, group, "memory.limit_in_bytes"), String(memoryLimitBytes));
   }
 
-  async function setShares(group: string, shares: number): Promise<void> {
-    if (hierarchy?.version === 2) await writeFile(join(places(group)[0] ?? "", "cpu.weight"), String(weightOf(shares)));
-    else {
-      const cpu = hierarchy?.mounts.get("cpu");
-      if (cpu) await writeFile(join(cpu, group, "cpu.shares"), String(shares));
-    }
+  async function read(group: string, controller: string, file: string): Promise<string | undefined> {
+    const mount = hierarchy?.mounts.get(controller);
+    return mount && (await readFile(join(mount, group, file), "utf8").catch(() => undefined))?.trim();
+  }
+
+  /** Memory that the kernel doesn't take from pods that asked for it: parents must cover their children. */
+  async function protectMemory(pods: readonly PodView[]): Promise<void> {
+    const asked = { Guaranteed: 0, Burstable: 0, BestEffort: 0 };
+    if (config.memoryReservationPolicy === "TieredReservation")
+      for (const pod of pods) asked[podQos(pod)] += podTotals(pod, "requests").memory.total;
+    await write(root, { unified: { "memory.min": String(asked.Guaranteed + asked.Burstable) } });
+    await write(join(root, "burstable"), { unified: { "memory.low": String(asked.Burstable) } });
   }
 
   return {
-    async prepare() {
+    async prepare(limits = {}) {
       if (!usable) return log.warn("this machine has no cgroups that pods could be put in");
       try {
         for (const name of ["", ...classes]) await make(join(root, name));
-        await setShares(join(root, "besteffort"), cpuShares(0));
+        await write(root, limits);
+        const unbounded = pageSizes.map((pageSize) => ({ pageSize, limit: 2 ** 62 }));
+        for (const name of classes) await write(join(root, name), { hugepages: unbounded });
+        await write(join(root, "besteffort"), { cpuShares: cpuShares(0) });
       } catch (error) {
         giveUp(error);
       }
     },
 
-    async setUp(pod) {
+    async setUp(pod, isUnlimited = false) {
       if (!usable) return "";
       const group = groupOf(pod);
+      const { cpuQuotaUs, memoryLimitBytes, ...rest } = podCgroupResources(pod, { config, ...versionOf(hierarchy) });
       try {
         await make(group);
-        await apply(group, podCgroupResources(pod));
+        await write(group, {
+          ...rest,
+          ...(isUnlimited ? { cpuQuotaUs: -1 } : cpuQuotaUs === 0 ? {} : { cpuQuotaUs }),
+          ...(memoryLimitBytes > 0 ? { memoryLimitBytes } : {}),
+          ...(config.podPidsLimit > 0 ? { pidsMax: config.podPidsLimit } : {}),
+        });
         return group;
       } catch (error) {
         giveUp(error);
         return "";
       }
+    },
+
+    async values(pod) {
+      const group = groupOf(pod);
+      const isV2 = hierarchy?.version === 2;
+      if (!usable) return undefined;
+      const [memory, shares, max, period] = await Promise.all(
+        isV2
+          ? [read(group, "memory", "memory.max"), read(group, "cpu", "cpu.weight"), read(group, "cpu", "cpu.max")]
+          : [
+              read(group, "memory", "memory.limit_in_bytes"),
+              read(group, "cpu", "cpu.shares"),
+              read(group, "cpu", "cpu.cfs_quota_us"),
+              read(group, "cpu", "cpu.cfs_period_us"),
+            ],
+      );
+      if (memory === undefined || shares === undefined || max === undefined) return undefined;
+      const [quota = "max", v2Period = "100000"] = max.split(" ");
+      const limit = Number(memory);
+      return {
+        cpuShares: isV2 ? sharesOf(Number(shares)) : Number(shares),
+        cpuQuotaUs: quota === "max" ? -1 : Number(quota),
+        cpuPeriodUs: Number(period ?? v2Period),
+        // What v1 says when there is no limit: all that pages can count.
+        memoryLimitBytes: memory === "max" || limit > 2 ** 62 ? -1 : limit,
+      };
+    },
+
+    change: (pod, values) => (usable ? write(groupOf(pod), values) : Promise.resolve()),
+
+    async memoryUsage(pod, containerId = "") {
+      const file = hierarchy?.version === 2 ? "memory.current" : "memory.usage_in_bytes";
+      const text = usable ? await read(join(groupOf(pod), containerId), "memory", file) : undefined;
+      return text === undefined ? undefined : Number(text);
+    },
+
+    async enforce(group, values) {
+      for (const [controller] of filesOf(values, { version: hierarchy?.version ?? 1, pageSizes })) {
+        const mount = hierarchy?.mounts.get(controller);
+        if (mount) await access(join(mount, group));
+      }
+      await write(group, values);
     },
 
     async remove(podUid) {
@@ -191,7 +275,8 @@ export async function createCgroups(options: {
       if (!usable) return;
       let milli = 0;
       for (const pod of pods) if (podQos(pod) === "Burstable") milli += podTotals(pod, "requests").cpu.total;
-      await setShares(join(root, "burstable"), cpuShares(milli)).catch(giveUp);
+      await write(join(root, "burstable"), { cpuShares: cpuShares(milli) }).catch(giveUp);
+      if (hasMemoryQos({ config, ...versionOf(hierarchy) })) await protectMemory(pods).catch(giveUp);
     },
 
     async close() {
@@ -199,13 +284,41 @@ export async function createCgroups(options: {
     },
 
     hierarchy,
+    pageSizes,
     root,
     groupOf: (pod) => (usable ? groupOf(pod) : undefined),
   };
 }
 
-/** v2 has weights from 1 to 10000 where v1 has shares from 2 to 262144. */
-export const weightOf = (shares: number): number => 1 + Math.floor(((shares - 2) * 9999) / 262_142);
+const versionOf = (hierarchy: CgroupHierarchy | undefined) => ({ cgroupVersion: hierarchy?.version ?? 1 }) as const;
+
+/** By controller: the files of a group and what is written to them, in an order that the kernel takes. */
+function* filesOf(
+  values: GroupValues,
+  { version, pageSizes }: { version: 1 | 2; pageSizes: readonly string[] },
+): Iterable<readonly [controller: string, file: string, value: string]> {
+  const { cpuShares: shares, cpuPeriodUs, cpuQuotaUs, memoryLimitBytes, pidsMax, hugepages, unified = {} } = values;
+  const isV2 = version === 2;
+  if (shares !== undefined)
+    yield isV2 ? ["cpu", "cpu.weight", String(weightOf(shares))] : ["cpu", "cpu.shares", String(shares)];
+  if (isV2 && cpuQuotaUs !== undefined)
+    yield ["cpu", "cpu.max", `${cpuQuotaUs < 0 ? "max" : cpuQuotaUs} ${cpuPeriodUs ?? 100_000}`];
+  if (!isV2 && cpuQuotaUs !== undefined) {
+    if (cpuPeriodUs !== undefined) yield ["cpu", "cpu.cfs_period_us", String(cpuPeriodUs)];
+    yield ["cpu", "cpu.cfs_quota_us", String(cpuQuotaUs)];
+  }
+  if (memoryLimitBytes !== undefined)
+    yield isV2
+      ? ["memory", "memory.max", memoryLimitBytes < 0 ? "max" : String(memoryLimitBytes)]
+      : ["memory", "memory.limit_in_bytes", String(memoryLimitBytes)];
+  if (pidsMax !== undefined) yield ["pids", "pids.max", String(pidsMax)];
+  if (hugepages !== undefined)
+    for (const pageSize of pageSizes) {
+      const limit = hugepages.find((each) => each.pageSize === pageSize)?.limit ?? 0;
+      yield ["hugetlb", `hugetlb.${pageSize}.${isV2 ? "max" : "limit_in_bytes"}`, String(limit)];
+    }
+  if (isV2) for (const [file, value] of Object.entries(unified)) yield [file.split(".")[0] ?? "", file, value];
+}
 
 /** Groups are directories that hold only groups; the files in them are the kernel's. Deepest first. */
 async function removeTree(path: string): Promise<void> {

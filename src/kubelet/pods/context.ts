@@ -10,6 +10,8 @@ import type { ImageManager } from "../images/image-manager.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
 import type { Prober } from "../probes/prober.ts";
 import type { RuntimeAbilities } from "../runtime/abilities.ts";
+import type { NodeResources } from "../resources/node-resources.ts";
+import type { Resizes } from "../resources/resizes.ts";
 import type { RuntimeObserver } from "../runtime/observe.ts";
 import type { NodeLayout } from "../volumes/layout.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
@@ -32,6 +34,8 @@ export interface PodContext {
   readonly tokens: TokenSource;
   readonly prober: Prober;
   readonly cgroups: PodCgroups;
+  readonly resources: NodeResources;
+  readonly resizes: Resizes;
   readonly layout: NodeLayout;
   readonly devices: DeviceManager;
   /** Ids of pods that have a user namespace of their own. */

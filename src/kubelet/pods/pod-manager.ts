@@ -55,7 +55,7 @@ export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged 
   ): Refusal | undefined {
     const others = [...workers.values()]
       .filter((worker) => worker.uid !== pod.metadata.uid && worker.stage() !== "ended" && worker.admitted())
-      .map((worker) => worker.pod())
+      .map((worker) => context.resizes.held(worker.pod()))
       .filter(({ status }) => !isTerminalPhase(status?.phase));
     return refusal(pod, { others, node, maxPods, name: context.node.name, allocatable: context.node.allocatable() });
   }
@@ -82,6 +82,7 @@ export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged 
       readNode,
       onGone(gone) {
         workers.delete(gone);
+        context.resizes.forget(gone);
         changed();
       },
     });
@@ -133,6 +134,12 @@ export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged 
       });
     return pod?.metadata.uid === uid && pod.spec?.nodeName === context.node.name;
   }
+
+  context.resizes.attach({
+    podOf: (uid) => workers.get(uid)?.wanted(),
+    refuse: (pod) => refuse(pod),
+    onChange: (uid) => workers.get(uid)?.regranted(),
+  });
 
   return {
     async start() {

@@ -13,6 +13,7 @@ import {
   type PodView,
   printPod,
 } from "../core/types.ts";
+import type { ResizePlan } from "../core/resize.ts";
 import { wording } from "../core/wording.ts";
 import type { PodSandboxConfig } from "../cri/types.d.ts";
 import { printRuntimeError } from "../images/image-manager.ts";
@@ -59,6 +60,7 @@ const problemRetryMs = 10_000;
 /** Problems that something outside of the container may end. */
 const waitsForOthers = new Set(["CreateContainerConfigError", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff"]);
 const volumeRetry = { initialMs: 500, maxMs: 122_000 };
+const resizeRetry = { initialMs: 1000, maxMs: 10_000 };
 const sandboxRetry = { initialMs: 1000, maxMs: 60_000 };
 /** After this long without volumes the pod says which ones are missing, as upstream does. */
 const volumesLateMs = 123_000;
@@ -77,9 +79,33 @@ export function createRunner(context: PodContext): PodRunner {
   let volumesNotBefore = 0;
   let deviceFailures = 0;
   let devicesNotBefore = 0;
+  let resizeFailures = 0;
+  let resizeNotBefore = 0;
   let sandboxFailures = 0;
   let sandboxNotBefore = 0;
   let sandboxConfig: { attempt: number; config: PodSandboxConfig } | undefined;
+
+  const planNow = (pod: PodView, runtime: PodRuntime): PodPlan => {
+    const { restart } = context.resizes.plan(pod, runtime);
+    return planPod(pod, runtime, prober.results, { needsRestart: ({ name }) => restart.has(name) });
+  };
+
+  /** Answers when to try again. */
+  async function resize(pod: PodView, plan: ResizePlan, sandboxId: string | undefined): Promise<number | undefined> {
+    if (plan.isDone || !sandboxId) return undefined;
+    if (clock.now() < resizeNotBefore) return resizeNotBefore;
+    try {
+      const { carryOutResize } = await import("../resources/carry-out-resize.ts");
+      await carryOutResize(context, pod, { plan, sandboxId });
+      resizeFailures = 0;
+      return undefined;
+    } catch (error) {
+      context.resizes.failed(pod, printRuntimeError(error));
+      resizeFailures++;
+      resizeNotBefore = clock.now() + backoffMs(resizeFailures, resizeRetry);
+      return resizeNotBefore;
+    }
+  }
 
   async function setUpVolumes(pod: PodView, runtime: PodRuntime): Promise<boolean> {
     if (volumes && volumesFor === pod.spec) return true;
@@ -149,6 +175,7 @@ export function createRunner(context: PodContext): PodRunner {
       const { podSandboxId } = await cri.runtime.runPodSandbox({ config, runtimeHandler }, { signal });
       context.observer.note(podSandboxId, pod.metadata.uid ?? "");
       sandboxFailures = 0;
+      void context.resizes.toldPod(pod);
       return podSandboxId;
     } catch (error) {
       signal.throwIfAborted();
@@ -218,7 +245,9 @@ export function createRunner(context: PodContext): PodRunner {
     const start = async (name: string): Promise<boolean> => {
       const container = containerByName(pod, name);
       if (!container) return true;
-      const time = waitFor(pod, container, where.runtime);
+      // One that was stopped for its new size has not failed.
+      const isResized = plan.stop.some((stop) => stop.reason === "Resize" && stop.container.name === name);
+      const time = isResized ? undefined : waitFor(pod, container, where.runtime);
       if (time !== undefined) {
         later(time);
         return false;
@@ -272,14 +301,7 @@ export function createRunner(context: PodContext): PodRunner {
       for (const [name, { reason }] of problems) if (waitsForOthers.has(reason)) notBefore.delete(name);
     },
     wantsMore(pod, runtime) {
-      const {
-        stopPod: stopAll,
-        createSandbox: create,
-        stop,
-        startInit,
-        start,
-        startEphemeral,
-      } = planPod(pod, runtime, prober.results);
+      const { stopPod: stopAll, createSandbox: create, stop, startInit, start, startEphemeral } = planNow(pod, runtime);
       if (stopAll || stop.length > 0) return true;
       if (create) return clock.now() >= Math.max(sandboxNotBefore, devicesNotBefore);
       return [...startEphemeral, ...startInit, ...start].some((name) => !isHeld(name));
@@ -288,7 +310,8 @@ export function createRunner(context: PodContext): PodRunner {
     async advance(input) {
       const { pod, signal, onSandbox } = input;
       let { runtime } = input;
-      let plan = planPod(pod, runtime, prober.results);
+      const resizePlan = context.resizes.plan(pod, runtime);
+      let plan = planNow(pod, runtime);
       const podIP = runtime.sandboxes[0]?.ips[0] ?? "";
       const nothing = { changed: false, stopPod: false, idle: false, wakeAt: undefined };
       if (plan.createSandbox?.replaces && runtime.sandboxes.length > 0)
@@ -297,7 +320,7 @@ export function createRunner(context: PodContext): PodRunner {
         if (!plan.createSandbox) return { changed: true, stopPod: true, idle: true, wakeAt: undefined };
         await stopPod(context, pod, { runtime, podIP, signal });
         runtime = await context.observer.pod(runtime.uid, runtime);
-        plan = planPod(pod, runtime, prober.results);
+        plan = planNow(pod, runtime);
       }
       let changed = plan.stop.length > 0;
       await Promise.all(
@@ -322,10 +345,12 @@ export function createRunner(context: PodContext): PodRunner {
         // The runs that were stopped are what back-off counts from.
         runtime = await context.observer.pod(runtime.uid, runtime);
       }
+      const resizeAt = await resize(pod, resizePlan, plan.sandboxId);
+      changed ||= !resizePlan.isDone && resizeAt === undefined;
       if (!plan.createSandbox && plan.startEphemeral.length + plan.startInit.length + plan.start.length === 0) {
         // Containers that were here before this process: from now on their files follow their sources again.
         if (!volumes && plan.sandboxId) await setUpVolumes(pod, runtime);
-        return { ...nothing, changed };
+        return { ...nothing, changed, wakeAt: resizeAt };
       }
 
       let sandboxId = plan.sandboxId;

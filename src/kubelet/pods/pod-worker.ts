@@ -12,6 +12,7 @@ import { type DeepReadonly, isStatusError, timeMs } from "#machinery";
 import { isAboutNode, type Refusal } from "../core/admission.ts";
 import type { PodVerdict } from "../core/pod-status.ts";
 import { podStatus, refusedStatus } from "../core/pod-status.ts";
+import { podAmounts, podResourcesStatus, resourcesStatus } from "../core/resize.ts";
 import { isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { wording } from "../core/wording.ts";
 import { hasDevices } from "../devices/device-manager.ts";
@@ -42,6 +43,10 @@ export interface PodWorker {
   onLook(listener: () => void): () => void;
   /** The API shows this now. */
   update(pod: PodView): void;
+  /** As the API shows it, whatever it was granted; undefined once it ends. */
+  wanted(): PodView | undefined;
+  /** It was granted other resources, or told why not. */
+  regranted(): void;
   /** The API doesn't have it any more; this was the last of it. */
   removed(last: PodView): void;
   /** The runtime has news; `ended`: this container is known to have ended. */
@@ -81,7 +86,9 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   const endedContainers = new Set<string>();
   const lookListeners = new Set<() => void>();
 
-  let pod = first;
+  /** As the API shows it; the pod that is worked with has the resources that it was granted. */
+  let wanted = first;
+  let pod = context.resizes.granted(first);
   let runtime = options.runtime;
   let stage: PodStage = "running";
   let reported: PodStatus | undefined;
@@ -116,8 +123,20 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       now: clock.now(),
       ended: stage === "ended",
       verdict,
+      resizeConditions: context.resizes.conditions(uid),
+      resourcesOf: (spec, run) => {
+        const known = reported ?? pod.status;
+        const old = [...(known?.initContainerStatuses ?? []), ...(known?.containerStatuses ?? [])];
+        return resourcesStatus(spec, run, {
+          old: old.find(({ name }) => name === spec.name),
+          actuated: context.resizes.actuated(uid)?.ContainerResources[spec.name],
+        });
+      },
     });
     reported = { ...made, containerStatuses: context.devices.withHealth(pod, made.containerStatuses ?? []) };
+    if (context.resizes.plan(pod, runtime).isDone)
+      Object.assign(reported, podResourcesStatus(pod, made.phase === "Running"));
+    else Object.assign(reported, { resources: pod.status?.resources, allocatedResources: podAmounts(pod, "requests") });
     // Once it is told that the pod ended, its devices go to others: drivers take them back before.
     const holdsDevices = stage !== "ended" && hasDevices(pod) && !isTerminalPhase(pod.status?.phase);
     writer.write(holdsDevices && isTerminalPhase(reported.phase) ? { ...reported, phase: "Running" } : reported);
@@ -159,6 +178,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     if (stale || endedContainers.size > 0) await look();
     if (!admitted && !(await admit())) return;
     if (mustEnd()) return beginStopping();
+    context.resizes.look(pod, runtime);
     report();
     if (isTerminalPhase(reported?.phase)) return beginStopping();
     const result = await runner.advance({
@@ -172,6 +192,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       },
     });
     if (result.changed) await look();
+    context.resizes.look(pod, runtime);
     report();
     if (result.stopPod) return isTerminalPhase(reported?.phase) || result.idle ? beginStopping() : waker.wake();
     if (result.wakeAt !== undefined) waker.wakeAt(result.wakeAt);
@@ -190,7 +211,10 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     if (refused && isAboutNode(refused)) refused = options.refuse(pod, await options.readNode());
     // In the same turn as the check, so that two pods can't take one place.
     admitted = true;
-    if (!refused) return true;
+    if (!refused) {
+      context.resizes.admitted(wanted);
+      return true;
+    }
     recordEvent(context, pod, { type: "Warning", ...refused });
     reported = refusedStatus(pod, { ...refused, now: clock.now() });
     writer.write(reported);
@@ -287,6 +311,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     if (at !== undefined && stage === "running") cancelRefresh = clock.after(Math.max(1000, at - clock.now()), refresh);
   }
 
+  if (admitted) context.resizes.admitted(first);
   context.objects.setNeeds(uid, podReferences(pod));
   waker.wake();
 
@@ -294,6 +319,11 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     uid,
     pod: () => pod,
     stage: () => stage,
+    wanted: () => (stage === "running" && admitted && !isTerminalPhase(wanted.status?.phase) ? wanted : undefined),
+    regranted() {
+      pod = context.resizes.granted(wanted);
+      waker.wake();
+    },
     admitted: () => admitted,
     runtime: () => runtime,
     status: () => reported,
@@ -302,10 +332,12 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       return () => void lookListeners.delete(listener);
     },
     update(next) {
-      const before = pod;
+      const before = wanted;
       const sameSpec = same(before.spec, next.spec);
       // One object for one spec, so that others see by identity whether it changed.
-      pod = sameSpec && before.spec ? { ...next, spec: before.spec } : next;
+      wanted = sameSpec && before.spec ? { ...next, spec: before.spec } : next;
+      pod = context.resizes.granted(wanted);
+      if (!sameSpec && stage === "running" && admitted) context.resizes.requested(wanted);
       writer.seen(next);
       const deleted = Boolean(next.metadata.deletionTimestamp);
       const urgent = deleted && next.metadata.deletionGracePeriodSeconds !== before.metadata.deletionGracePeriodSeconds;

@@ -82,6 +82,7 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
         sandboxConfig: input.sandbox,
       });
       context.observer.note(containerId, pod.metadata.uid ?? "");
+      void context.resizes.told(pod, container);
       created = { id: containerId, logPath: config.logPath ?? "" };
     } catch (error) {
       if (!(error instanceof CriError)) throw error;
@@ -94,7 +95,7 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
     event("Warning", "Failed", `Error: ${message}`);
     return problem("CreateContainerConfigError", message);
   }
-  event("Normal", "Created", wording.created(container.name));
+  event("Normal", "Created", wording.created());
 
   signal.throwIfAborted();
   try {
@@ -105,16 +106,24 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
     event("Warning", "Failed", `Error: ${message}`);
     return problem("RunContainerError", message);
   }
-  event("Normal", "Started", wording.started(container.name));
+  event("Normal", "Started", wording.started());
   await linkLog(context, pod, { container, ...created });
 
   const postStart = container.lifecycle?.postStart;
   if (!postStart) return { started: true, containerId: created.id };
   const podIP = input.podIPs[0] ?? "";
-  const failed = await runHook(postStart, { ...context, pod, container, containerId: created.id, podIP, signal });
+  const failed = await runHook(postStart, {
+    ...context,
+    pod,
+    container,
+    containerId: created.id,
+    podIP,
+    signal,
+    event,
+  });
   signal.throwIfAborted();
   if (failed === undefined) return { started: true, containerId: created.id };
-  event("Warning", "FailedPostStartHook", failed);
+  event("Warning", "FailedPostStartHook", wording.postStartFailed());
   const current = newestContainer(await context.observer.pod(input.runtime.uid, input.runtime), container.name);
   if (current) await stopContainer(context, pod, { container: current, message: "FailedPostStartHook", podIP, signal });
   return problem("PostStartHookError", failed);
@@ -163,7 +172,7 @@ async function configure(context: PodContext, pod: PodView, input: StartInput & 
       variables,
       hostsPath: input.hostsPath,
     }),
-    machineMemoryBytes: node.memoryBytes,
+    resources: context.resources.linux(pod, container),
     logPath: `${container.name}/${restartCount}.log`,
     seccompRoot: layout.seccomp,
     seccompDefault: context.config.seccompDefault,

@@ -1,6 +1,7 @@
 /** The patch that turns one pod status into another. */
 import type { PodStatus } from "#api";
 import { isKubeletCondition } from "../core/conditions.ts";
+import { isResizeCondition } from "../core/resize.ts";
 import type { PodStatusView } from "../core/types.ts";
 
 /** Fields that this node writes; a field that is no longer there has to be removed. */
@@ -18,10 +19,14 @@ const owned = [
   "ephemeralContainerStatuses",
   "qosClass",
   "observedGeneration",
+  "resources",
+  "allocatedResources",
 ] as const satisfies readonly (keyof PodStatus)[];
 
 /** Strategic merge lists that are replaced as a whole. */
 const replaced = new Set<string>(["podIPs", "hostIPs"]);
+/** Merged name by name: what is gone has to be said. */
+const merged = new Set<string>(["resources", "allocatedResources"]);
 
 /** Said once, when the node ends a pod. */
 const disruption = "DisruptionTarget";
@@ -33,6 +38,7 @@ export function statusPatch(from: PodStatusView, to: PodStatusView, uid: string)
     const value = to[field];
     if (same(from[field], value)) continue;
     if (value === undefined) status[field] = null;
+    else if (merged.has(field)) status[field] = mapPatch(from[field], value);
     else status[field] = replaced.has(field) && Array.isArray(value) ? [{ $patch: "replace" }, ...value] : value;
   }
   // Merged by type. What others write is theirs to change: the wanted status may show it as it was.
@@ -43,8 +49,23 @@ export function statusPatch(from: PodStatusView, to: PodStatusView, uid: string)
     const gone = Object.keys(before ?? {}).filter((key) => !(key in condition));
     return [{ ...condition, ...Object.fromEntries(gone.map((key) => [key, null])) }];
   });
-  if (conditions.length > 0) status.conditions = conditions;
+  const ended = (from.conditions ?? []).filter(
+    ({ type }) => isResizeCondition(type) && !to.conditions?.some((condition) => condition.type === type),
+  );
+  const patches = [...conditions, ...ended.map(({ type }) => ({ $patch: "delete", type }))];
+  if (patches.length > 0) status.conditions = patches;
   return Object.keys(status).length > 0 ? { metadata: { uid }, status } : undefined;
+}
+
+/** JSON merge patch of a map of texts or of such maps. */
+function mapPatch(from: unknown, to: unknown): unknown {
+  if (typeof to !== "object" || to === null) return to;
+  const before = (typeof from === "object" && from !== null ? from : {}) as Record<string, unknown>; // an object
+  const gone = Object.keys(before).filter((name) => !(name in to));
+  return {
+    ...Object.fromEntries(gone.map((name) => [name, null])),
+    ...Object.fromEntries(Object.entries(to).map(([name, value]) => [name, mapPatch(before[name], value)])),
+  };
 }
 
 /** Equal as JSON: absent, null and empty are the same. */

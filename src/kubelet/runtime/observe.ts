@@ -4,8 +4,16 @@
  */
 import type { CriClient } from "../cri/client.ts";
 import { CriError } from "../cri/client.ts";
-import type { Container, ContainerState, ContainerStatus, Decoded, PodSandbox } from "../cri/types.d.ts";
+import type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  Decoded,
+  LinuxContainerResources,
+  PodSandbox,
+} from "../cri/types.d.ts";
 import { annotation, label } from "../core/labels.ts";
+import { milliOfQuota, milliOfShares } from "../core/resources.ts";
 import type { PodRuntime, RuntimeContainer, RuntimeSandbox, RuntimeState } from "../core/types.ts";
 import { terminationMessage } from "./termination-message.ts";
 
@@ -18,6 +26,8 @@ export interface RuntimeObserver {
   podOf(id: string): string | undefined;
   /** A sandbox or container was made for this pod: it may end before anybody looks. */
   note(id: string, uid: string): void;
+  /** Something else than this container's state changed: its details are asked for again. */
+  forget(id: string): void;
 }
 
 const states: Readonly<Record<ContainerState, RuntimeState>> = {
@@ -125,6 +135,10 @@ export function createObserver({ runtime }: CriClient, { now }: { now: () => num
     all: async () => [...(await observe()).values()],
     podOf: (id) => (containers.get(id) ?? sandboxes.get(id))?.uid ?? noted.get(id),
     note: (id, uid) => void noted.set(id, uid),
+    forget(id) {
+      const known = containers.get(id);
+      if (known) containers.set(id, { ...known, state: "" });
+    },
   };
 }
 
@@ -157,7 +171,20 @@ async function readStatus(status: Decoded<ContainerStatus>, sandboxId: string): 
     restartCount: Number(status.annotations[annotation.restartCount] ?? status.metadata?.attempt ?? 0),
     hash: status.annotations[annotation.hash] ?? "",
     logPath: status.logPath,
+    ...(status.user?.linux ? { user: status.user.linux } : {}),
+    ...(status.stopSignal && status.stopSignal !== "RUNTIME_DEFAULT" ? { stopSignal: status.stopSignal } : {}),
+    ...limitsOf(status.resources?.linux),
   };
+}
+
+/** Undefined as long as the runtime tells nothing (containerd before 1.7). */
+function limitsOf(linux: Decoded<LinuxContainerResources> | undefined) {
+  if (!linux) return {};
+  const { cpuShares, cpuQuota, cpuPeriod, memoryLimitInBytes } = linux;
+  const cpuLimitMilli = milliOfQuota(cpuQuota, cpuPeriod);
+  const cpuRequestMilli = milliOfShares(cpuShares);
+  if (!cpuLimitMilli && !cpuRequestMilli && memoryLimitInBytes <= 0) return {};
+  return { resources: { cpuRequestMilli, cpuLimitMilli, memoryLimitBytes: Math.max(0, memoryLimitInBytes) } };
 }
 
 const nanoToMs = (nano: number): number => (nano > 0 ? Math.floor(nano / 1e6) : 0);
