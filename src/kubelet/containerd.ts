@@ -116,7 +116,7 @@ async function answers(socket: string): Promise<boolean> {
 }
 
 /** The process that the pid file names, if it is a containerd with our configuration. */
-async function runningPid(directory: string): Promise<number | undefined> {
+export async function runningPid(directory: string): Promise<number | undefined> {
   const at = containerdLayout(directory);
   const pid = Number(await readFile(at.pidFile, "utf8").catch(() => ""));
   if (!pid) return undefined;

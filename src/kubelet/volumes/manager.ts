@@ -52,6 +52,8 @@ export interface VolumeManager {
   setUp(pod: PodView, context: DownwardContext): Promise<ReadonlyMap<string, MountedVolume>>;
   /** Rewrites what follows other objects; answers when that was possible for all. */
   refresh(pod: PodView, context: DownwardContext): Promise<void>;
+  /** Set up for this pod by now. */
+  mounted(podUid: string): ReadonlyMap<string, MountedVolume>;
   /** Unmounts and deletes the volumes; what containers wrote elsewhere stays. */
   tearDown(podUid: string): Promise<void>;
   /** Deletes the pod's folder, after its volumes. */
@@ -192,6 +194,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     return turn;
   }
 
+  const ready = new Map<string, ReadonlyMap<string, MountedVolume>>();
   const manager: VolumeManager = {
     async setUp(pod, context) {
       const volumes = usedVolumes(pod);
@@ -208,8 +211,10 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
         }),
       );
       if (failures.length > 0) throw new VolumeError(failures);
+      ready.set(pod.metadata.uid ?? "", mounted);
       return mounted;
     },
+    mounted: (podUid) => ready.get(podUid) ?? new Map(),
 
     async refresh(pod, context) {
       const failures: { volume: string; message: string }[] = [];
@@ -223,6 +228,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     },
 
     async tearDown(podUid) {
+      ready.delete(podUid);
       const { volumes, subPaths, memory } = layout.pod(podUid);
       if ((await mountsUnder(subPaths)).length > 0) await clear(subPaths);
       for (const source of await list(volumes)) {
