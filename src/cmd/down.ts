@@ -44,7 +44,7 @@ export const command = defineCommand({
           {
             rootDir: layout.node(node.name),
             keepImages: !values.purge,
-            ...(node.runtimeEndpoint ? { containerRuntimeEndpoint: node.runtimeEndpoint } : {}),
+            ...(node.kubelet ? { config: node.kubelet } : {}),
           },
           log,
         ),

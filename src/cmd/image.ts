@@ -91,7 +91,7 @@ async function store(layout: ReturnType<typeof dataLayout>) {
       `no node in ${layout.root}: images are loaded into a running cluster (\`sampan up\`), or put archives into ${layout.images} before`,
     );
   const folders = nodeFolders({ rootDir: layout.node(node.name) });
-  const endpoint = node.runtimeEndpoint ?? path.join(folders.containerd, "containerd.sock");
+  const endpoint = node.kubelet?.containerRuntimeEndpoint ?? path.join(folders.containerd, "containerd.sock");
   if (!existsSync(endpoint.replace(/^unix:\/\//, "")))
     throw new CommandError(`no container runtime at ${endpoint}: start the cluster with \`sampan up\` first`);
   return { endpoint, pinnedFile: folders.pinned };

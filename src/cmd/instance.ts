@@ -1,9 +1,16 @@
 /** The `up` that works with a data folder, found again by its pid file: for a second `up`, `down` and `status`. */
 import { readFileSync } from "node:fs";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import type { KubeletConfiguration } from "#kubelet";
 import { CommandError } from "./command.ts";
 import { processWithFile } from "./machine.ts";
 import type { dataLayout } from "./settings.ts";
+
+const places = ["containerRuntimeEndpoint", "podLogsDir", "cgroupRoot"] as const;
+
+/** What `down` must know. */
+export const placesOf = (configuration: KubeletConfiguration) =>
+  Object.fromEntries(places.filter((field) => configuration[field]).map((field) => [field, configuration[field]]));
 
 export interface Instance {
   readonly pid: number;
@@ -12,8 +19,8 @@ export interface Instance {
   readonly port: number;
   readonly nodeName: string;
   readonly bridge: string;
-  /** CRI socket given from outside; then the runtime isn't ours. */
-  readonly runtimeEndpoint?: string;
+  /** What the node was told about places outside of the data folder. */
+  readonly kubelet?: Partial<Pick<KubeletConfiguration, (typeof places)[number]>>;
 }
 
 export async function writeInstance(file: string, instance: Omit<Instance, "pid" | "startTime">): Promise<void> {

@@ -4,6 +4,8 @@ import { hostname } from "node:os";
 import { type FlagSpecs, realClock } from "#base";
 import { createKubelet } from "#kubelet";
 import { CommandError, defineCommand } from "./command.ts";
+import { text } from "./flag-spec.ts";
+import { fieldFlags, kubeletFlags, readKubeletFlags, readNodeLabels } from "./kubelet-flags.ts";
 import { serveNode } from "./node-server.ts";
 import { partFlags, runPart } from "./part.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
@@ -12,68 +14,72 @@ import { kubernetesVersion } from "./version.ts";
 
 const flags = {
   ...partFlags,
+  config: text(
+    "FILE",
+    "A KubeletConfiguration; or a YAML file with flags as keys (default /etc/sampan/config.yaml when it is there); or, as long ago, a folder of static pods.",
+  ),
+  ...(fieldFlags as object), // read by their fields
+  ...kubeletFlags,
   "data-dir": placeFlags["data-dir"],
+  "root-dir": text("PATH", "Where this node keeps its files (default: in the data folder)."),
   "node-name": placeFlags["node-name"],
-  "node-ip": placeFlags["node-ip"],
-  "container-runtime-endpoint": placeFlags["container-runtime-endpoint"],
-  "cluster-dns": { type: "strings", default: ["10.96.0.10"], value: "IP", help: "Resolvers that pods are given." },
-  "cluster-domain": placeFlags["cluster-domain"],
+  "hostname-override": text("NAME", "Upstream's name of --node-name."),
+  "node-ip": text("IP[,IP]", "Addresses of this node (default: that of the default route)."),
+  "image-credential-provider-config": text("FILE", "Programs that know passwords of registries, or a folder of files."),
+  "image-credential-provider-bin-dir": text("PATH", "Where these programs are."),
   runtime: placeFlags.runtime,
   ...nodesFlags,
-  port: { type: "int", default: 10250, min: 1, max: 65535, value: "PORT", help: "Port of the node's HTTPS server." },
-  "tls-cert-file": {
-    type: "string",
-    value: "FILE",
-    help: "Certificate of that server; without it the server is not started.",
-  },
-  "tls-private-key-file": { type: "string", value: "FILE", help: "Its key." },
-  "client-ca-file": { type: "string", value: "FILE", help: "Authority of the certificates that callers show." },
 } as const satisfies FlagSpecs;
 
 export const command = defineCommand({
   summary: "Run a kubelet alone",
   flags,
   async run(invocation) {
-    const { flags: values } = invocation;
-    const nodeName = values["node-name"] ?? hostname().toLowerCase();
-    const layout = dataLayout(values["data-dir"]);
-    const endpoint = values["container-runtime-endpoint"];
-    const [certificate, key, clientCa] = [
-      values["tls-cert-file"],
-      values["tls-private-key-file"],
-      values["client-ca-file"],
-    ];
-    const withServer = certificate !== undefined && key !== undefined && clientCa !== undefined;
-    if (!withServer && (certificate ?? key ?? clientCa) !== undefined)
-      throw new CommandError("--tls-cert-file, --tls-private-key-file and --client-ca-file go together");
+    const { flags: values, err } = invocation;
     if (readNodesFlags(values))
       return runPart(
         "kubelet",
         invocation,
         async ({ client, log, signal }) => (await startSimulated(values, { client, log }, signal)).done,
       );
+    const nodeName = (values["hostname-override"] ?? values["node-name"] ?? hostname()).trim().toLowerCase();
+    const layout = dataLayout(values["data-dir"]);
+    const labels = readNodeLabels(values["node-labels"]);
+    const config = await readKubeletFlags(values, {
+      clusterDNS: ["10.96.0.10"],
+      flags: Object.keys(fieldFlags),
+      warn: (message) => err(`sampan kubelet: ${message}\n`),
+    });
+    const { port, tlsCertFile, tlsPrivateKeyFile } = config;
+    const { clientCAFile } = config.authentication.x509;
+    const withServer = config.enableServer && [tlsCertFile, tlsPrivateKeyFile, clientCAFile].every(Boolean);
+    if (!withServer && [tlsCertFile, tlsPrivateKeyFile, clientCAFile].some(Boolean))
+      throw new CommandError("--tls-cert-file, --tls-private-key-file and --client-ca-file go together");
+    const [providers, binDir] = [
+      values["image-credential-provider-config"],
+      values["image-credential-provider-bin-dir"],
+    ];
     return runPart("kubelet", invocation, ({ client, log, signal }) => {
       const kubelet = createKubelet(
         {
           nodeName,
-          rootDir: layout.node(nodeName),
+          rootDir: values["root-dir"] ?? layout.node(nodeName),
           version: kubernetesVersion,
-          clusterDns: values["cluster-dns"],
-          clusterDomain: values["cluster-domain"],
           imagesDir: layout.images,
-          port: withServer ? values.port : 0,
-          ...(values["node-ip"] ? { nodeIPs: [values["node-ip"]] } : {}),
-          ...(endpoint ? { containerRuntimeEndpoint: endpoint } : {}),
+          labels,
+          config: { ...config, enableServer: withServer },
+          ...(values["node-ip"] ? { nodeIPs: values["node-ip"].split(",") } : {}),
+          ...(providers && binDir ? { imageCredentialProvider: { configFile: providers, binDir } } : {}),
         },
         { client, clock: realClock, log },
       );
       if (!withServer) return kubelet.run(signal);
       const tls = async () => ({
-        certificate: await readFile(certificate, "utf8"),
-        key: await readFile(key, "utf8"),
-        clientCa: await readFile(clientCa, "utf8"),
+        certificate: await readFile(tlsCertFile, "utf8"),
+        key: await readFile(tlsPrivateKeyFile, "utf8"),
+        clientCa: await readFile(clientCAFile, "utf8"),
       });
-      const server = serveNode({ kubelet, nodeName, port: values.port, tls, client, clock: realClock, log }, signal);
+      const server = serveNode({ kubelet, nodeName, port, tls, client, clock: realClock, log }, signal);
       return [kubelet.run(signal), server];
     });
   },

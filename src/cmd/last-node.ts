@@ -6,7 +6,7 @@ import type { dataLayout } from "./settings.ts";
 
 export interface KnownNode {
   readonly name: string;
-  readonly runtimeEndpoint?: string;
+  readonly kubelet?: Instance["kubelet"];
 }
 
 /** `instance`: what the pid file says, if it can be read. */
@@ -23,6 +23,6 @@ export async function lastNode(
   }
   return names.map((name) => ({
     name,
-    ...(instance?.nodeName === name && instance.runtimeEndpoint ? { runtimeEndpoint: instance.runtimeEndpoint } : {}),
+    ...(instance?.nodeName === name && instance.kubelet ? { kubelet: instance.kubelet } : {}),
   }));
 }

@@ -36,9 +36,8 @@ const dnsPort = 53;
 
 export function startNode(options: NodeOptions, signal: AbortSignal): RunningNode {
   const { clock, log, client, tls } = options;
-  const port = options.kubelet.port ?? kubeletPort;
-  const kubeletOptions = { ...options.kubelet, port };
-  const kubelet = createKubelet(kubeletOptions, { client: client.kubelet, clock, log: log.with({ part: "kubelet" }) });
+  const { port = kubeletPort } = options.kubelet.config ?? {};
+  const kubelet = createKubelet(options.kubelet, { client: client.kubelet, clock, log: log.with({ part: "kubelet" }) });
   const proxyInformers = createInformers(client.proxy, { clock, log });
   const proxy = createProxy({
     informers: proxyInformers,
@@ -54,7 +53,7 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
     parts: {
       kubelet: kubelet.run(signal),
       "kubelet's server": serveNode(
-        { kubelet, nodeName: kubeletOptions.nodeName, port, tls, client: client.kubelet, clock, log },
+        { kubelet, nodeName: options.kubelet.nodeName, port, tls, client: client.kubelet, clock, log },
         signal,
       ),
       proxy: proxy.run(signal),

@@ -3,6 +3,7 @@ import { writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { describeFlags, FlagError, type FlagSpecs, parseFlags } from "#base";
 import { type Command, CommandError } from "./command.ts";
+import { kubeletFileFlags } from "./kubelet-file-flags.ts";
 import { schedulerFileFlags } from "./scheduler-file-flags.ts";
 import { placeFlags } from "./settings.ts";
 
@@ -68,7 +69,11 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    if (!asked && (error as NodeJS.ErrnoException).code === "ENOENT") return {}; // fs throws errno errors only
+    const { code } = error as NodeJS.ErrnoException; // fs throws errno errors only
+    if (!asked && code === "ENOENT") return {};
+    // What a kubelet of long ago was told by this flag.
+    if (code === "EISDIR" && "kubelet-config" in specs)
+      return { file: { path, values: { "pod-manifest-path": path } } };
     throw new CommandError(`cannot read the configuration file ${path}: ${(error as Error).message}`);
   }
   const { parse } = await import("yaml");
@@ -82,9 +87,11 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
   if (content === null) return {};
   if (typeof content !== "object" || Array.isArray(content))
     throw new FlagError(`${path}: want a map of flags, have something else`);
-  const ofScheduler = "scheduler-config" in specs && schedulerFileFlags(path, content);
-  if (ofScheduler) {
-    const known = Object.entries(ofScheduler).filter(([flag]) => flag in specs);
+  const other =
+    ("scheduler-config" in specs && schedulerFileFlags(path, content)) ||
+    ("kubelet-config" in specs && kubeletFileFlags(path, content));
+  if (other) {
+    const known = Object.entries(other).filter(([flag]) => flag in specs);
     return { file: { path, values: Object.fromEntries(known) } };
   }
   // One file serves all commands: what other commands know is theirs.

@@ -6,6 +6,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
 import type { Node, NodeUsage } from "#api";
 import type { SimulatedUsage } from "#apiserver";
+import type { KubeletConfiguration } from "#kubelet";
 import type { DeepReadonly } from "#machinery";
 import { assess, printFindings } from "#cli";
 import { createInformers } from "#client";
@@ -15,7 +16,8 @@ import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { provideClusterInfo } from "./cluster-info.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
-import { isRunning, readInstance, storeHolder, writeInstance } from "./instance.ts";
+import { isRunning, placesOf, readInstance, storeHolder, writeInstance } from "./instance.ts";
+import { kubeletFlags, readKubeletFlags, readNodeLabels } from "./kubelet-flags.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { startLoops } from "./loops.ts";
 import { provideLocalPathClass } from "./local-path-class.ts";
@@ -37,6 +39,7 @@ const flags = {
   ...apiFlags,
   ...controllerFlags,
   ...schedulerFlags,
+  ...kubeletFlags,
   detach: { type: "bool", short: "d", help: "Go on in the background once the cluster is ready." },
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
@@ -67,6 +70,9 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   const apiOptions = await readApiFlags(values, log);
   const controllers = await readControllerFlags(values, { clock: realClock, log, signal: life });
   const scheduler = await readSchedulerFile(values["scheduler-config"]);
+  const dnsAddress = addressIn(ipv4Range(values["service-cidr"]), dnsOffset);
+  const config = await readKubeletFlags(values, { clusterDNS: [dnsAddress], warn: (message) => log.warn(message) });
+  readNodeLabels(values["node-labels"]);
   await refuseSecond(layout);
   if (!isSimulated) await preflight(values);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
@@ -80,12 +86,11 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       nodeAddress: values["node-ip"],
     }));
   const address = network ? network.nodeAddress : (values["node-ip"] ?? ownAddress());
-  const endpoint = values["container-runtime-endpoint"];
   await writeInstance(layout.pidFile, {
     port: values["secure-port"],
     nodeName,
     bridge: bridgeName,
-    ...(endpoint ? { runtimeEndpoint: endpoint } : {}),
+    kubelet: placesOf(config),
   });
   const parts = new Parts(stop);
   let plane: ControlPlane | undefined;
@@ -115,7 +120,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     await provideClusterInfo(admin, { server: `https://${address}:${plane.port}`, authority });
     startLoops(plane, { values, log, options: controllers, scheduler }, { parts, signal: life });
     nodes = network
-      ? startRealNode(nodeOptions(plane, { values, network, nodeName, log }), parts, life)
+      ? startRealNode(nodeOptions(plane, { values, network, nodeName, config, dnsAddress, log }), parts, life)
       : await startSimulatedParts(plane, { values, log }, parts, life);
     const { names, ready } = nodes;
     const where = network ? `${network.nodeAddress}, pods ${network.podCidr}` : `simulated, pods ${clusterCidr}`;
@@ -180,13 +185,17 @@ async function startSimulatedParts(
 
 const waitReady = (progress: Progress, ready: Promise<void>) => progress.waitFor("waiting for the node", ready);
 
-function nodeOptions(
-  plane: ControlPlane,
-  { values, network, nodeName, log }: { values: Values; network: NodeNetwork; nodeName: string; log: Logger },
-) {
+interface NodeSettings {
+  readonly values: Values;
+  readonly network: NodeNetwork;
+  readonly nodeName: string;
+  readonly config: KubeletConfiguration;
+  readonly dnsAddress: string;
+  readonly log: Logger;
+}
+
+function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, dnsAddress, log }: NodeSettings) {
   const layout = dataLayout(values["data-dir"]);
-  const dnsAddress = addressIn(ipv4Range(values["service-cidr"]), dnsOffset);
-  const endpoint = values["container-runtime-endpoint"];
   return {
     kubelet: {
       nodeName,
@@ -194,11 +203,10 @@ function nodeOptions(
       version: kubernetesVersion,
       nodeIPs: [network.nodeAddress],
       podCidrs: [network.podCidr],
-      clusterDns: [dnsAddress],
-      clusterDomain: values["cluster-domain"],
       bridge: network.bridge,
       imagesDir: layout.images,
-      ...(endpoint ? { containerRuntimeEndpoint: endpoint } : {}),
+      config,
+      labels: readNodeLabels(values["node-labels"]),
     },
     tls: () => kubeletTls(plane.pki, { nodeName, addresses: [network.nodeAddress] }),
     network,

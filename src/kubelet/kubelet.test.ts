@@ -126,8 +126,7 @@ else
       version: "v1.36.0",
       nodeIPs: ["10.244.0.1"],
       podCidrs: ["10.244.0.0/24"],
-      clusterDns: ["10.96.0.10"],
-      clusterDomain: "cluster.local",
+      config: { clusterDNS: ["10.96.0.10"], clusterDomain: "cluster.local", enableServer: false },
     };
     t.after(async () => {
       await removeNode(options, log);

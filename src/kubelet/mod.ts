@@ -1,4 +1,8 @@
 export { stopContainerd } from "./containerd.ts";
+export type { KubeletConfiguration } from "./config/configuration.ts";
+export { applyFlags, configurationFlags, isBooleanFlag } from "./config/flags.ts";
+export { checkNodeLabels } from "./config/node-labels.ts";
+export { printConfiguration, readConfiguration } from "./config/read.ts";
 export { CriError } from "./cri/client.ts";
 export { type ContainerLog, HostError, type HostedPod, type KubeletHost, logContainerId } from "./host.ts";
 export { type ImageStore, importImage, pinnedImages } from "./image/import.ts";

@@ -13,8 +13,7 @@ import { nodeFolders } from "./runtime-setup.ts";
 import { nodeLayout } from "./volumes/layout.ts";
 import { mountsUnder, unmount } from "./volumes/mount-table.ts";
 
-export interface RemoveNodeOptions
-  extends Pick<KubeletOptions, "rootDir" | "logDir" | "cgroupRoot" | "containerRuntimeEndpoint" | "cniBinDir"> {
+export interface RemoveNodeOptions extends Pick<KubeletOptions, "rootDir" | "config" | "cniBinDir"> {
   /** Images (and containerd's content) stay for the next time. */
   readonly keepImages?: boolean;
 }
@@ -40,7 +39,8 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
       failures.push(error);
     }
   };
-  const own = options.containerRuntimeEndpoint === undefined;
+  const endpoint = options.config?.containerRuntimeEndpoint;
+  const own = !endpoint;
   const removeAllPods = async () => {
     // Nothing was ever started here, or all is gone already.
     if (own && !(await exists(containerdLayout(folders.containerd).config))) return;
@@ -52,7 +52,7 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
         sandboxImage: pauseImage,
         log,
       });
-    const cri = await connectCri(options.containerRuntimeEndpoint ?? containerdLayout(folders.containerd).socket, {
+    const cri = await connectCri(endpoint || containerdLayout(folders.containerd).socket, {
       timeoutMs: answerMs,
     });
     try {

@@ -6,16 +6,17 @@ import { connectCri, type CriClient } from "./cri/client.ts";
 import type { StatusResponse } from "./cri/types.d.ts";
 import { ensurePauseImage, pauseImage } from "./image/pause.ts";
 import { findCniPlugins, writeCniConfig } from "./network/cni.ts";
-import { defaults, type KubeletOptions } from "./options.ts";
+import { defaults, type KubeletOptions, podLogsOf } from "./options.ts";
 import { abilitiesOf, type RuntimeAbilities } from "./runtime/abilities.ts";
 
 /** Folders of one node. */
-export function nodeFolders({ rootDir, logDir }: Pick<KubeletOptions, "rootDir" | "logDir">) {
+export function nodeFolders(options: Pick<KubeletOptions, "rootDir" | "config">) {
+  const { rootDir } = options;
   return {
     kubelet: join(rootDir, "kubelet"),
     /** Data of persistent volumes: stays when the node goes. */
     localPath: resolve(rootDir, "local-path"),
-    logs: logDir ?? join(rootDir, "logs", "pods"),
+    logs: podLogsOf(options),
     containerd: join(rootDir, "containerd"),
     cniConf: join(rootDir, "cni", "conf"),
     cniData: join(rootDir, "cni", "data"),
@@ -44,7 +45,7 @@ export interface NodeRuntime {
 
 export async function setUpRuntime(options: KubeletOptions, log: Logger): Promise<NodeRuntime> {
   const folders = nodeFolders(options);
-  const given = options.containerRuntimeEndpoint;
+  const given = options.config?.containerRuntimeEndpoint;
   let containerd: Containerd | undefined;
   let keeping: Promise<void> | undefined;
   let stopped = false;
@@ -58,7 +59,7 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
     });
   };
   if (!given) containerd = await start();
-  const endpoint = given ?? containerdLayout(folders.containerd).socket;
+  const endpoint = given || containerdLayout(folders.containerd).socket;
   const cri = await connectCri(endpoint);
   const store = given ? undefined : { endpoint, pinnedFile: folders.pinned };
   if (store) await ensurePauseImage(cri, store, folders.images);

@@ -18,6 +18,8 @@ export type Shape =
   | "bool?"
   | "int"
   | "int?"
+  | "int64?"
+  | "number?"
   | "duration"
   | "duration?"
   | "bytes"
@@ -37,8 +39,8 @@ export interface ObjectShape<F extends ShapeFields = ShapeFields> {
   readonly fields: F;
 }
 
-/** A pointer to a struct, which may be absent. */
-export interface OptionalShape<S extends ObjectShape = ObjectShape> {
+/** A pointer to a struct, or a list or map, whose absence is something else than its being empty. */
+export interface OptionalShape<S extends Shape = Shape> {
   readonly optional: S;
 }
 
@@ -57,7 +59,7 @@ export type ShapeValue<S> = S extends "string" | "bytes"
         ? boolean | undefined
         : S extends "int" | "duration"
           ? number
-          : S extends "int?" | "duration?"
+          : S extends "int?" | "int64?" | "number?" | "duration?"
             ? number | undefined
             : S extends readonly [infer I]
               ? readonly ShapeValue<I>[]
@@ -184,6 +186,10 @@ function schemaOf(shape: Shape): ValueSchema {
     case "int":
     case "int?":
       return { kind: "integer", bits: 32 };
+    case "int64?":
+      return { kind: "integer", bits: 64 };
+    case "number?":
+      return { kind: "number" };
     case "bytes":
       return { kind: "bytes" };
     case "any":
@@ -204,7 +210,7 @@ function withoutHead(shape: ObjectShape): TypeSchema {
 /** The value with Go's zero values where nothing is given. Throws DecodeError about durations. */
 function fill(value: unknown, shape: Shape): unknown {
   if (typeof shape === "object") {
-    if ("optional" in shape) return value === undefined ? undefined : fill(value, shape.optional);
+    if ("optional" in shape) return value === undefined || value === null ? undefined : fill(value, shape.optional);
     if ("mapOf" in shape)
       return Object.fromEntries(
         Object.entries((value as Json | undefined) ?? {}).map(([key, each]) => [key, fill(each, shape.mapOf)]), // checked to be a map

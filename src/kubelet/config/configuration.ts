@@ -8,6 +8,7 @@ export interface KubeletConfiguration {
   enableServer: boolean;
   /** Folder of static pods, or a single file. */
   staticPodPath: string;
+  /** "": a folder of this node's own (upstream: /var/log/pods), which the node fills in. */
   podLogsDir: string;
   syncFrequency: number;
   fileCheckFrequency: number;
@@ -104,7 +105,7 @@ export interface KubeletConfiguration {
   iptablesDropBit: number;
   featureGates: Record<string, boolean>;
   failSwapOn: boolean;
-  memorySwap: { swapBehavior?: string };
+  memorySwap: { swapBehavior: string };
   containerLogMaxSize: string;
   containerLogMaxFiles: number;
   containerLogMaxWorkers: number;
@@ -134,7 +135,7 @@ export interface KubeletConfiguration {
   seccompDefault: boolean;
   memoryThrottlingFactor: number;
   memoryReservationPolicy: string;
-  registerWithTaints: { key: string; value?: string; effect: string }[];
+  registerWithTaints: { key: string; value?: string; effect: string; timeAdded?: string }[];
   registerNode: boolean;
   tracing: Record<string, unknown> | undefined;
   localStorageCapacityIsolation: boolean;
@@ -142,11 +143,11 @@ export interface KubeletConfiguration {
   containerRuntimeEndpoint: string;
   imageServiceEndpoint: string;
   failCgroupV1: boolean;
-  userNamespaces: { idsPerPod?: number } | undefined;
+  userNamespaces: { idsPerPod?: number | undefined } | undefined;
 }
 
 export interface KubeletAuthentication {
-  x509: { clientCAFile?: string };
+  x509: { clientCAFile: string };
   webhook: { enabled: boolean; cacheTTL: number };
   anonymous: { enabled: boolean };
 }
@@ -159,11 +160,19 @@ export interface KubeletAuthorization {
 const second = 1000;
 const minute = 60 * second;
 
+export const defaultEvictionHard = (): Record<string, string> => ({
+  "memory.available": "100Mi",
+  "nodefs.available": "10%",
+  "nodefs.inodesFree": "5%",
+  "imagefs.available": "15%",
+  "imagefs.inodesFree": "5%",
+});
+
 /** Upstream's, with the exceptions that the fields tell. A fresh object each time. */
 export const defaultConfiguration = (): KubeletConfiguration => ({
   enableServer: true,
   staticPodPath: "",
-  podLogsDir: "/var/log/pods",
+  podLogsDir: "",
   syncFrequency: minute,
   fileCheckFrequency: 20 * second,
   httpCheckFrequency: 20 * second,
@@ -180,7 +189,7 @@ export const defaultConfiguration = (): KubeletConfiguration => ({
   rotateCertificates: false,
   serverTLSBootstrap: false,
   authentication: {
-    x509: {},
+    x509: { clientCAFile: "" },
     webhook: { enabled: true, cacheTTL: 2 * minute },
     anonymous: { enabled: false },
   },
@@ -240,13 +249,7 @@ export const defaultConfiguration = (): KubeletConfiguration => ({
   kubeAPIBurst: 100,
   serializeImagePulls: true,
   maxParallelImagePulls: undefined,
-  evictionHard: {
-    "memory.available": "100Mi",
-    "nodefs.available": "10%",
-    "nodefs.inodesFree": "5%",
-    "imagefs.available": "15%",
-    "imagefs.inodesFree": "5%",
-  },
+  evictionHard: defaultEvictionHard(),
   evictionSoft: {},
   evictionSoftGracePeriod: {},
   evictionPressureTransitionPeriod: 5 * minute,
@@ -261,7 +264,7 @@ export const defaultConfiguration = (): KubeletConfiguration => ({
   iptablesDropBit: 15,
   featureGates: {},
   failSwapOn: true,
-  memorySwap: {},
+  memorySwap: { swapBehavior: "" },
   containerLogMaxSize: "10Mi",
   containerLogMaxFiles: 5,
   containerLogMaxWorkers: 1,
@@ -278,7 +281,12 @@ export const defaultConfiguration = (): KubeletConfiguration => ({
   volumePluginDir: "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/",
   providerID: "",
   kernelMemcgNotification: false,
-  logging: { format: "text", flushFrequency: "5s", verbosity: 0 },
+  logging: {
+    format: "text",
+    flushFrequency: "5s",
+    verbosity: 0,
+    options: { text: { infoBufferSize: "0" }, json: { infoBufferSize: "0" } },
+  },
   enableSystemLogHandler: true,
   enableSystemLogQuery: false,
   shutdownGracePeriod: 0,
