@@ -24,6 +24,20 @@ export {
 } from "./metric.ts";
 export { metricContentTypes, metricFormatOf, printMetrics } from "./metric-text.ts";
 export { collectProcess } from "./process-metric.ts";
+export {
+  accessArguments,
+  accessProblem,
+  type CephAccess,
+  cephKeyOf,
+  imageArguments,
+  ProgramError,
+  type RbdImage,
+  rbd,
+  rbdInfo,
+  rbdWatchers,
+  runProgram,
+  wrongWord,
+} from "./rbd.ts";
 export { lingerMs, splice } from "./splice.ts";
 export { atOnce, inTurns } from "./turns.ts";
 export { printHead, requestUpgrade, type UpgradeAnswer, type UpgradeRequest } from "./upgrade.ts";
