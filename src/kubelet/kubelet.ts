@@ -7,6 +7,7 @@ import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
 import { quantityValue } from "#machinery";
 import { cdiFolders, knowsCdi } from "./devices/cdi.ts";
+import { unitsOf } from "./core/quantity.ts";
 import { createDeviceManager, type DeviceManager, hasDevices } from "./devices/device-manager.ts";
 import { createHost, type KubeletHost } from "./host.ts";
 import { createNodeImages } from "./images/node-images.ts";
@@ -34,6 +35,7 @@ import { createResizes } from "./resources/resizes.ts";
 import { watchRuntime } from "./runtime/watch.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { type NodeRuntime, nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
+import { createImageVolumes } from "./volumes/image-volumes.ts";
 import { nodeLayout } from "./volumes/layout.ts";
 import { followRemovals } from "./volumes/local-path.ts";
 import { createVolumeManager } from "./volumes/manager.ts";
@@ -125,6 +127,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       log,
     });
     const resources = await createNodeResources({ config, machine, cgroups, allocatable: () => allocatable });
+    const imageVolumes = createImageVolumes({ images, cri, runtime, layout });
     const context: PodContext = {
       config,
       client,
@@ -141,10 +144,14 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         localFolder: folders.localPath,
         objects,
         tokens,
-        memoryBytes: machine.memoryBytes,
+        memoryBytes: unitsOf(allocatable.memory),
+        images: imageVolumes,
         plugin: () => undefined,
+        clock,
         log,
+        event: (pod, event) => recordEvent({ recorder }, pod, event),
       }),
+      imageVolumes,
       objects,
       tokens,
       prober,

@@ -1,4 +1,5 @@
 /** The variables of a container, in upstream's order of precedence: services, envFrom, env. */
+import { goQuote } from "#machinery";
 import { type DownwardContext, fieldValue, resourceValue } from "./downward.ts";
 import { expand } from "./expansion.ts";
 import type { ContainerSpec, PodView } from "./types.ts";
@@ -8,24 +9,20 @@ export interface EnvSources {
   configMap(name: string): Readonly<Record<string, string>> | undefined;
   /** Decoded values. */
   secret(name: string): Readonly<Record<string, string>> | undefined;
+  /** What a file of the pod's volumes sets a key to; "": nothing. Throws when it can't be read. */
+  file(reference: FileKey): { readonly value: string; readonly path: string };
 }
+
+export type FileKey = NonNullable<EnvSource["fileKeyRef"]>;
 
 export interface EnvInput extends DownwardContext {
   readonly services: ReadonlyMap<string, string>;
   readonly sources: EnvSources;
 }
 
-export interface ContainerEnv {
-  readonly variables: ReadonlyMap<string, string>;
-  /** Keys of envFrom sources that can't be names, for an event. */
-  readonly skipped: readonly { readonly source: string; readonly keys: readonly string[] }[];
-}
-
 /** Throws when a source that isn't optional is missing; the message is what people see. */
-export function containerEnv(pod: PodView, container: ContainerSpec, input: EnvInput): ContainerEnv {
-  const { namespace } = pod.metadata;
+export function containerEnv(pod: PodView, container: ContainerSpec, input: EnvInput): Map<string, string> {
   const own = new Map<string, string>();
-  const skipped: { source: string; keys: string[] }[] = [];
   for (const { prefix = "", configMapRef, secretRef } of container.envFrom ?? []) {
     const reference = configMapRef ?? secretRef;
     if (!reference) continue;
@@ -35,21 +32,17 @@ export function containerEnv(pod: PodView, container: ContainerSpec, input: EnvI
       if (reference.optional) continue;
       throw new Error(`${configMapRef ? "configmap" : "secret"} ${JSON.stringify(name)} not found`);
     }
-    const bad: string[] = [];
-    for (const [key, value] of Object.entries(values)) {
-      if (isVariableName(prefix + key)) own.set(prefix + key, value);
-      else bad.push(key);
-    }
-    if (bad.length > 0)
-      skipped.push({ source: `${configMapRef ? "configMap" : "secret"} ${namespace}/${name}`, keys: bad.sort() });
+    // Any key will do: upstream asks no more what a shell would take as a name.
+    for (const [key, value] of Object.entries(values)) own.set(prefix + key, value);
   }
   const lookUp = (name: string) => own.get(name) ?? input.services.get(name);
   for (const { name, value, valueFrom } of container.env ?? []) {
-    const found = valueFrom ? valueOfSource(pod, container, { valueFrom, input }) : expand(value ?? "", lookUp);
+    const found =
+      value || !valueFrom ? expand(value ?? "", lookUp) : valueOfSource(pod, container, { valueFrom, input });
     if (found !== undefined) own.set(name, found);
   }
   for (const [name, value] of input.services) if (!own.has(name)) own.set(name, value);
-  return { variables: own, skipped };
+  return own;
 }
 
 type EnvSource = NonNullable<NonNullable<ContainerSpec["env"]>[number]["valueFrom"]>;
@@ -60,9 +53,14 @@ function valueOfSource(
   container: ContainerSpec,
   { valueFrom, input }: { valueFrom: EnvSource; input: EnvInput },
 ): string | undefined {
-  const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef } = valueFrom;
+  const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef, fileKeyRef } = valueFrom;
   if (fieldRef) return fieldValue(pod, fieldRef.fieldPath, input);
   if (resourceFieldRef) return resourceValue(pod, resourceFieldRef, { container, allocatable: input.allocatable });
+  if (fileKeyRef) {
+    const { value, path } = input.sources.file(fileKeyRef);
+    if (value || fileKeyRef.optional) return value || undefined;
+    throw new Error(`environment variable key ${goQuote(fileKeyRef.key)} not found in file ${goQuote(path)}`);
+  }
   const reference = configMapKeyRef ?? secretKeyRef;
   if (!reference) return "";
   const [kind, plural] = configMapKeyRef ? ["ConfigMap", "configmap"] : ["Secret", "secret"];
@@ -76,9 +74,6 @@ function valueOfSource(
   if (value !== undefined || reference.optional) return value;
   throw new Error(`couldn't find key ${reference.key} in ${kind} ${pod.metadata.namespace}/${name}`);
 }
-
-/** Any printable ASCII but `=` (upstream since 1.34; earlier only letters, digits, `-`, `_` and `.`). */
-const isVariableName = (name: string): boolean => /^[\x20-\x3c\x3e-\x7e]+$/.test(name);
 
 /** Command and arguments with the container's variables filled in. */
 export function expandCommand(

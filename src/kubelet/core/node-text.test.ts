@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { dnsConfig, parseResolvConf } from "./dns-config.ts";
 import { fieldValue, resourceValue } from "./downward.ts";
 import { containerEnv, expandCommand } from "./env.ts";
+import { readEnvFile } from "./env-file.ts";
 import { expand } from "./expansion.ts";
 import { hostsFile, podNames } from "./hosts-file.ts";
 import { parseImageReference, withDefaultTag } from "./image-reference.ts";
@@ -15,6 +16,10 @@ const context = { podIPs: ["10.0.0.2"], hostIPs: ["192.168.0.1"], allocatable: {
 const sources = {
   configMap: (name: string) => (name === "cfg" ? { alpha: "one", "beta.txt": "two" } : undefined),
   secret: (name: string) => (name === "sec" ? { pass: "p w" } : undefined),
+  file: ({ key, path }: { key: string; path: string }) => ({
+    value: readEnvFile("# first\n  A='x # y' # z\nB='1\n2'\nC= 'no'\n", key),
+    path: `/v/${path}`,
+  }),
 };
 
 test("expansion: names in round brackets, doubled dollars, unknown names stay", () => {
@@ -41,7 +46,7 @@ test("env: order, expansion, sources and what is missing", () => {
   const pod = podOf({ containers: ["a"] });
   const make = (env: object[], envFrom: object[] = []) =>
     containerEnv(pod, { name: "a", env, envFrom } as never, { ...context, services: new Map([["S", "s"]]), sources }); // short specs
-  const { variables } = make([
+  const variables = make([
     { name: "A", value: "a" },
     { name: "B", value: "b-$(A)-$(S)" },
     { name: "C", value: "$(D)" },
@@ -50,7 +55,7 @@ test("env: order, expansion, sources and what is missing", () => {
   ]);
   assert.deepEqual(Object.fromEntries(variables), { A: "a", B: "b-a-s", C: "$(D)", D: "one", S: "s" });
   assert.deepEqual(
-    [...make([], [{ prefix: "P_", configMapRef: { name: "cfg" } }]).variables.keys()],
+    [...make([], [{ prefix: "P_", configMapRef: { name: "cfg" } }]).keys()],
     ["P_alpha", "P_beta.txt", "S"],
   );
   const missing = (source: object) => () => make([{ name: "X", valueFrom: source }]);
@@ -63,6 +68,28 @@ test("env: order, expansion, sources and what is missing", () => {
   });
   const { command, args } = expandCommand({ name: "a", command: ["x", "$(A)"], args: ["$(B)"] }, variables);
   assert.deepEqual([command, args], [["x", "a"], ["b-a-s"]]);
+});
+
+test("env: keys of files in volumes", () => {
+  const pod = podOf({ containers: ["a"] });
+  const of = (key: string, optional?: boolean) => {
+    const fileKeyRef = { volumeName: "v", path: "f", key, optional };
+    const container = { name: "a", env: [{ name: "X", valueFrom: { fileKeyRef } }] };
+    return containerEnv(pod, container as never, { ...context, services: new Map(), sources }).get("X"); // a short spec
+  };
+  assert.deepEqual([of("A"), of("B"), of("Z", true)], ["x # y", "1\n2", undefined]);
+  for (const key of ["C", "Z"])
+    assert.throws(() => of(key), { message: `environment variable key "${key}" not found in file "/v/f"` });
+  const bad: [string, string][] = [
+    ["A", "at line 1: missing '='"],
+    ["\n='x'", "at line 2: empty variable name"],
+    ["A ='x'", "at line 1: whitespace before '=' is not allowed"],
+    ['A="x"', "at line 1: value must be enclosed in single quotes"],
+    ["A='x' y", "at line 1: unexpected content after closing quote"],
+    ["\nA='x\ny\n", "starting at line 2: unclosed single quote"],
+  ];
+  for (const [text, why] of bad)
+    assert.throws(() => readEnvFile(text, "K"), { message: `invalid environment variable format ${why}` }, text);
 });
 
 test("services: variables and links", () => {

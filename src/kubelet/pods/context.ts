@@ -13,6 +13,7 @@ import type { RuntimeAbilities } from "../runtime/abilities.ts";
 import type { NodeResources } from "../resources/node-resources.ts";
 import type { Resizes } from "../resources/resizes.ts";
 import type { RuntimeObserver } from "../runtime/observe.ts";
+import type { ImageVolumes } from "../volumes/image-volumes.ts";
 import type { NodeLayout } from "../volumes/layout.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
 import type { ObjectCache } from "../volumes/object-cache.ts";
@@ -30,6 +31,7 @@ export interface PodContext {
   readonly observer: RuntimeObserver;
   readonly images: ImageManager;
   readonly volumes: VolumeManager;
+  readonly imageVolumes: ImageVolumes;
   readonly objects: ObjectCache;
   readonly tokens: TokenSource;
   readonly prober: Prober;

@@ -20,9 +20,12 @@ import { CriError } from "../cri/client.ts";
 import type { PodSandboxConfig } from "../cri/types.d.ts";
 import { ImageError, type PresentImage } from "../images/image-manager.ts";
 import { containerMounts } from "../volumes/container-mounts.ts";
+import { hasImages, type MountedImage } from "../volumes/image-volumes.ts";
 import type { MountedVolume } from "../volumes/manager.ts";
 import { type PodContext, recordEvent } from "./context.ts";
+import { readEnvSources } from "./env-values.ts";
 import { runHook } from "./hooks.ts";
+import { podCan } from "./runtime-class.ts";
 import { stopContainer } from "./stop.ts";
 
 export interface StartInput {
@@ -60,9 +63,15 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
   });
 
   let image: PresentImage;
+  let imageVolumes: ReadonlyMap<string, MountedImage> = new Map();
   try {
     const secrets = await pullSecrets(context, pod);
-    image = await context.images.ensure({ pod, container, secrets, sandbox: input.sandbox, signal, event });
+    const request = { pod, container, secrets, sandbox: input.sandbox, signal };
+    if (hasImages(pod)) {
+      const ofPod: typeof event = (type, reason, message) => recordEvent(context, pod, { type, reason, message });
+      imageVolumes = await context.imageVolumes.ensure({ ...request, event: ofPod });
+    }
+    image = await context.images.ensure({ ...request, event });
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
     event("Warning", "Failed", `Error: ${error.reason}`);
@@ -71,7 +80,7 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
 
   let created: { id: string; logPath: string };
   try {
-    const config = await configure(context, pod, { ...input, image });
+    const config = await configure(context, pod, { ...input, image, imageVolumes });
     signal.throwIfAborted();
     try {
       // Creating and starting are waited for, also when the pod is to end: a call given up half-way leaves a container that the
@@ -130,24 +139,22 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
 }
 
 /** Rejects with the message of a CreateContainerConfigError. */
-async function configure(context: PodContext, pod: PodView, input: StartInput & { image: PresentImage }) {
+async function configure(
+  context: PodContext,
+  pod: PodView,
+  input: StartInput & { image: PresentImage; imageVolumes: ReadonlyMap<string, MountedImage> },
+) {
   const { container, runtime, image } = input;
   const { node, layout } = context;
   const { name = "", namespace = "", uid = "" } = pod.metadata;
-  const values = await readValues(context, container, namespace);
-  const { variables, skipped } = containerEnv(pod, container, {
+  const sources = await readEnvSources(context, { pod, container, volumes: input.volumes });
+  const variables = containerEnv(pod, container, {
     podIPs: input.podIPs,
     hostIPs: node.hostIPs(),
     allocatable: node.allocatable(),
     services: serviceEnv(servicesFor(pod, context.services.list())),
-    sources: values,
+    sources,
   });
-  for (const { source, keys } of skipped)
-    recordEvent(context, pod, {
-      type: "Warning",
-      reason: "InvalidEnvironmentVariableNames",
-      message: `Keys [${keys.join(", ")}] from the EnvFrom ${source} were skipped since they are considered invalid environment variable names.`,
-    });
   checkNonRoot(pod, container, image.user);
 
   const last = newestContainer(runtime, container.name);
@@ -171,6 +178,11 @@ async function configure(context: PodContext, pod: PodView, input: StartInput & 
       volumes: input.volumes,
       variables,
       hostsPath: input.hostsPath,
+      images: input.imageVolumes,
+      canRecursiveReadOnly:
+        (container.volumeMounts ?? []).some((mount) => mount.recursiveReadOnly !== undefined) &&
+        (await podCan(context, pod, "recursiveReadOnlyMounts")),
+      log: context.log,
     }),
     resources: context.resources.linux(pod, container),
     logPath: `${container.name}/${restartCount}.log`,
@@ -184,35 +196,6 @@ async function configure(context: PodContext, pod: PodView, input: StartInput & 
     ? (await import("../devices/cdi.ts")).applyCdi(config, devices, context.cdiFolders)
     : { ...config, cDIDevices: devices.map((name) => ({ name })) };
 }
-
-/** Reads all ConfigMaps and Secrets that a container's variables name. */
-async function readValues({ objects }: PodContext, container: ContainerSpec, namespace: string) {
-  const configMaps = new Map<string, Readonly<Record<string, string>> | undefined>();
-  const secrets = new Map<string, Readonly<Record<string, string>> | undefined>();
-  const names = { configMaps: new Set<string>(), secrets: new Set<string>() };
-  for (const { configMapRef, secretRef } of container.envFrom ?? []) {
-    if (configMapRef?.name) names.configMaps.add(configMapRef.name);
-    if (secretRef?.name) names.secrets.add(secretRef.name);
-  }
-  for (const { valueFrom } of container.env ?? []) {
-    if (valueFrom?.configMapKeyRef?.name) names.configMaps.add(valueFrom.configMapKeyRef.name);
-    if (valueFrom?.secretKeyRef?.name) names.secrets.add(valueFrom.secretKeyRef.name);
-  }
-  await Promise.all([
-    ...[...names.configMaps].map(async (name) => {
-      const object = await objects.configMap({ namespace, name });
-      configMaps.set(name, object && (object.data ?? {}));
-    }),
-    ...[...names.secrets].map(async (name) => {
-      const secret = await objects.secret({ namespace, name });
-      secrets.set(name, secret && decode(secret.data ?? {}));
-    }),
-  ]);
-  return { configMap: (name: string) => configMaps.get(name), secret: (name: string) => secrets.get(name) };
-}
-
-const decode = (data: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text, "base64").toString()]));
 
 /** Pull secrets that are there; a missing one is only missed if the registry wants it. */
 async function pullSecrets(context: PodContext, pod: PodView) {

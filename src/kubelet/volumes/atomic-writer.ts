@@ -6,6 +6,7 @@
 import {
   chmod,
   chown,
+  lchown,
   lstat,
   mkdir,
   readdir,
@@ -32,27 +33,37 @@ export type Payload = ReadonlyMap<string, PayloadFile>;
 
 const dataLink = "..data";
 
-/** Answers whether anything changed. */
-export async function writePayload(directory: string, payload: Payload): Promise<boolean> {
+/** Answers whether anything changed. `own`: gives the files to whom they belong, before anybody sees them. */
+export async function writePayload(
+  directory: string,
+  payload: Payload,
+  own: () => Promise<void> = async () => undefined,
+): Promise<boolean> {
   const link = join(directory, dataLink);
   const current = await readlink(link).catch(orMissing);
   if (current !== undefined && (await sameFiles(join(directory, current), payload))) return false;
 
   const next = join(directory, `${stamp(Date.now())}.${Math.floor(Math.random() * 1e9)}`);
-  await mkdir(next, { mode: 0o755 });
+  await mkdir(next);
+  await chmod(next, 0o755);
   for (const [path, { bytes, mode, uid }] of payload) {
     const file = join(next, path);
-    await mkdir(dirname(file), { recursive: true, mode: 0o755 });
+    await mkdir(dirname(file), { recursive: true });
     await writeFile(file, bytes, { mode });
     // The umask must not decide who reads.
     await chmod(file, mode);
     if (uid !== undefined) await chown(file, uid, -1);
   }
+  await own();
   await swapLink(directory, next.slice(directory.length + 1));
 
-  const visible = new Set([...payload.keys()].map((path) => path.split("/")[0] ?? path));
+  const visible = new Map([...payload].map(([path, { uid }]) => [path.split("/")[0] ?? path, uid]));
   const present = await readdir(directory);
-  for (const name of visible) if (!present.includes(name)) await symlink(join(dataLink, name), join(directory, name));
+  for (const [name, uid] of visible) {
+    if (present.includes(name)) continue;
+    await symlink(join(dataLink, name), join(directory, name));
+    if (uid !== undefined) await lchown(join(directory, name), uid, -1);
+  }
   for (const name of present) {
     const path = join(directory, name);
     const stale = name.startsWith("..")

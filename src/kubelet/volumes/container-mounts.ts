@@ -1,12 +1,14 @@
 /** A container's mounts: its volumes, the hosts file and the file for its last words. */
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Logger } from "#base";
 import type { Mount, MountPropagation } from "../cri/types.d.ts";
 import { expandOrThrow } from "../core/expansion.ts";
-import type { ContainerSpec, PodView } from "../core/types.ts";
+import { type ContainerSpec, type PodView, printPod } from "../core/types.ts";
+import type { MountedImage } from "./image-volumes.ts";
 import type { NodeLayout } from "./layout.ts";
 import type { MountedVolume } from "./manager.ts";
-import { mountSubPath } from "./sub-path.ts";
+import { mountSubPath, type SubPathError } from "./sub-path.ts";
 
 export interface ContainerMountsInput {
   readonly layout: NodeLayout;
@@ -14,6 +16,11 @@ export interface ContainerMountsInput {
   readonly variables: ReadonlyMap<string, string>;
   /** The pod's hosts file; "" when it has none. */
   readonly hostsPath: string;
+  /** By volume. */
+  readonly images: ReadonlyMap<string, MountedImage>;
+  /** The runtime can make what is mounted below a mount read-only, too. */
+  readonly canRecursiveReadOnly: boolean;
+  readonly log: Logger;
 }
 
 const propagations: Readonly<Record<string, MountPropagation>> = {
@@ -39,23 +46,33 @@ export async function containerMounts(
     const subPath = mount.subPathExpr
       ? expandOrThrow(mount.subPathExpr, (name) => variables.get(name))
       : (mount.subPath ?? "");
-    let hostPath = volume.path;
+    const image = input.images.get(mount.name);
+    let hostPath = image ? ("path" in image ? image.path : "") : volume.path;
     if (subPath) {
       if (subPath.startsWith("/")) throw new Error(`error SubPath \`${subPath}\` must not be an absolute path`);
       if (subPath.split("/").includes(".."))
         throw new Error(`unable to provision SubPath \`${subPath}\`: must not contain '..'`);
-      hostPath = at.subPath(mount.name, container.name, index);
-      await mountSubPath(volume.path, subPath, hostPath).catch((error: Error) => {
-        throw new Error(
-          `failed to prepare subPath for volumeMount ${JSON.stringify(mount.name)} of container ${JSON.stringify(container.name)}: ${error.message}`,
-        );
-      });
+      if (hostPath) {
+        const target = at.subPath(mount.name, container.name, index);
+        await mountSubPath(hostPath, subPath, target).catch((error: SubPathError) => {
+          const where = `for volumeMount ${JSON.stringify(mount.name)} of container ${JSON.stringify(container.name)}`;
+          input.log.error("a part of a volume can't be mounted", { pod: printPod(pod), subPath, error });
+          throw new Error(
+            error.step === "create"
+              ? `failed to create subPath directory ${where}`
+              : `failed to prepare subPath ${where}`,
+          );
+        });
+        hostPath = target;
+      }
     }
     mounts.push({
       containerPath: absolute(mount.mountPath),
       hostPath,
       readonly: mount.readOnly === true || volume.readOnly,
       propagation: propagations[mount.mountPropagation ?? ""] ?? "PROPAGATION_PRIVATE",
+      ...(isRecursiveReadOnly(mount, input.canRecursiveReadOnly) ? { recursiveReadOnly: true } : {}),
+      ...(image && "image" in image ? { image: image.image, ...(subPath ? { imageSubPath: subPath } : {}) } : {}),
     });
   }
   if (hostsPath && !mounts.some(({ containerPath }) => containerPath === "/etc/hosts"))
@@ -66,6 +83,22 @@ export async function containerMounts(
       hostPath: await terminationFile(at.container(container.name)),
     });
   return mounts;
+}
+
+type VolumeMount = NonNullable<ContainerSpec["volumeMounts"]>[number];
+
+/** Throws when it was asked for and can't be. */
+function isRecursiveReadOnly(mount: VolumeMount, can: boolean): boolean {
+  const { recursiveReadOnly: mode = "Disabled", mountPropagation: propagation = "None" } = mount;
+  if (mode === "Disabled") return false;
+  const problem =
+    (!mount.readOnly && "it is not read-only") ||
+    (propagation !== "None" && `it is not compatible with propagation ${JSON.stringify(propagation)}`) ||
+    (mode === "Enabled" && !can && "it is not supported by the runtime");
+  if (!problem) return can;
+  throw new Error(
+    `failed to resolve recursive read-only mode: volume ${JSON.stringify(mount.name)} requested recursive read-only mode, but ${problem}`,
+  );
 }
 
 /** An empty file that every user may write; each run of a container has one of its own. */

@@ -9,14 +9,14 @@ export async function checkHostPath(path: string, type: string | undefined): Pro
     case "":
       return;
     case "DirectoryOrCreate":
-      if (!about) await mkdir(path, { recursive: true, mode: 0o755 });
+      if (!about) await mkdir(path, { recursive: true, mode: 0o755 }).catch(goError);
       else if (!about.isDirectory()) throw fail("directory");
       return;
     case "Directory":
       if (!about?.isDirectory()) throw fail("directory");
       return;
     case "FileOrCreate":
-      if (!about) await (await open(path, "a", 0o644)).close();
+      if (!about) await (await open(path, "a", 0o644).catch(goError)).close();
       else if (!about.isFile()) throw fail("file");
       return;
     case "File":
@@ -34,4 +34,10 @@ export async function checkHostPath(path: string, type: string | undefined): Pro
     default:
       throw new Error(`${type} is an invalid volume type`);
   }
+}
+
+/** As Go prints what the system refuses: `open /x/y: no such file or directory`. */
+function goError({ syscall, path, message }: NodeJS.ErrnoException): never {
+  const [, why] = /^\w+: ([^,]*)/.exec(message) ?? [];
+  throw new Error(`${syscall} ${path}: ${why ?? message}`);
 }

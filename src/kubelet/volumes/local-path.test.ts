@@ -11,7 +11,7 @@ import {
   type PersistentVolumeClaim,
   type Pod,
 } from "#api";
-import { silentLogger } from "#base";
+import { realClock, silentLogger } from "#base";
 import { createClient, createInformers } from "#client";
 import { FakeTransport } from "#testing";
 import { claimedVolume, folderOf } from "./claims.ts";
@@ -106,6 +106,9 @@ test("volume manager: the first pod of a local volume says whose group it is", a
   const start = () =>
     createVolumeManager({
       plugin: () => undefined,
+      images: { tearDown: async () => undefined, close: () => undefined },
+      clock: realClock,
+      event: () => undefined,
       client: createClient(transport),
       layout: nodeLayout({ root, logs: join(root, "logs") }),
       localFolder: join(root, "local"),

@@ -3,9 +3,9 @@
  * Setting up is idempotent and keeps no state of its own beyond what is on disk, so it works the same after a restart of the node.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
-import type { Logger } from "#base";
+import { chmod, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { dirname, normalize } from "node:path";
+import type { Clock, Logger } from "#base";
 import type { Client } from "#client";
 import type { DownwardContext } from "../core/downward.ts";
 import { allContainers, type PodView } from "../core/types.ts";
@@ -13,10 +13,11 @@ import { writePayload } from "./atomic-writer.ts";
 import { ClaimError, claimedVolume, folderOf } from "./claims.ts";
 import { setUpEmptyDir } from "./empty-dir.ts";
 import { checkHostPath } from "./host-path.ts";
+import type { ImageVolumes } from "./image-volumes.ts";
 import type { NodeLayout } from "./layout.ts";
-import { mountFileSystem, mountsUnder, unmount } from "./mount-table.ts";
+import { mountMemory, mountsUnder, unmount } from "./mount-table.ts";
 import { configMapData, type ObjectCache, secretData } from "./object-cache.ts";
-import { setGroup } from "./ownership.ts";
+import { type GroupOptions, setGroup } from "./ownership.ts";
 import { type VolumeView, volumePayload } from "./payload.ts";
 import type { FindVolumePlugin, PluginVolume, VolumePlugin } from "./plugin.ts";
 import type { TokenSource } from "./tokens.ts";
@@ -73,11 +74,15 @@ export interface VolumeManagerOptions {
   readonly localFolder: string;
   readonly objects: ObjectCache;
   readonly tokens: TokenSource;
-  /** Of the machine, the bound of volumes in memory. */
+  /** For all pods together, the bound of volumes in memory. */
   readonly memoryBytes: number;
+  readonly images: Pick<ImageVolumes, "tearDown" | "close">;
   /** For every source that isn't a folder or files. */
   readonly plugin: FindVolumePlugin;
+  readonly clock: Clock;
   readonly log: Logger;
+  /** Of a pod: something takes long. */
+  event(pod: PodView, event: { type: "Warning"; reason: string; message: string }): void;
 }
 
 export function createVolumeManager(options: VolumeManagerOptions): VolumeManager {
@@ -94,11 +99,13 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       await checkHostPath(volume.hostPath.path, volume.hostPath.type);
       return { path: volume.hostPath.path, readOnly: false };
     }
+    // Its files come with the container that mounts it, when the image is here.
+    if (volume.image) return { path: "", readOnly: true };
     if (volume.emptyDir) {
       const path = at.volume("empty-dir", volume.name);
       const isNew = await setUpEmptyDir(pod, volume.emptyDir, { path, memoryBytes });
       if (group !== undefined && (isNew || !existsSync(grouped))) {
-        await setGroup(path, { gid: group, readOnly: false, onlyIfNeeded });
+        await setGroup(path, { gid: group, readOnly: false, late: late(pod, path) });
         await mkdir(grouped, { recursive: true });
       }
       return { path, readOnly: false };
@@ -111,10 +118,28 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     // Those who came first keep the group that they set.
     const warning = isShared ? await otherGroup(mounted.path, group, name) : undefined;
     if (!isShared && !mounted.readOnly && !existsSync(grouped))
-      await setGroup(mounted.path, { gid: group, readOnly: false, onlyIfNeeded });
+      await setGroup(mounted.path, {
+        gid: group,
+        readOnly: false,
+        onlyIfNeeded,
+        late: late(pod, at.volume("local-volume", name)),
+      });
     await mkdir(grouped, { recursive: true });
     return { ...mounted, warning };
   }
+
+  /** Says that giving many files to a group takes its time; `path`: where upstream has the volume. */
+  const late = (pod: PodView, path: string): GroupOptions["late"] => ({
+    clock: options.clock,
+    tell(files) {
+      const place = path.slice(Math.max(0, path.indexOf(pod.metadata.uid ?? "")));
+      const message =
+        files === undefined
+          ? `Setting volume ownership for ${place} is taking longer than expected, consider using OnRootMismatch - https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods`
+          : `Setting volume ownership for ${place}, processed ${files} files.`;
+      options.event(pod, { type: "Warning", reason: "VolumePermissionChangeInProgress", message });
+    },
+  });
 
   /** A claim's volume, or one that a plugin makes. `name` is that of the persistent volume, if there is one. */
   async function setUpSource(pod: PodView, volume: VolumeView): Promise<PluginVolume & { name: string }> {
@@ -174,11 +199,13 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       token: (request) => tokens.token(pod, request),
     });
     if (!payload) return undefined;
-    await mkdir(path, { recursive: true, mode: 0o755 });
+    // As upstream's: an emptyDir on a disk, or a tmpfs of its own.
+    if (await mkdir(path, { recursive: true })) await chmod(path, volume.configMap ? 0o777 : 0o1777);
     await makeNestedMountPoints(path, pod, volume.name);
-    const changed = await writePayload(path, payload);
-    const group = pod.spec?.securityContext?.fsGroup;
-    if (changed && group !== undefined) await setGroup(path, { gid: group, readOnly: true });
+    const gid = pod.spec?.securityContext?.fsGroup;
+    await writePayload(path, payload, async () => {
+      if (gid !== undefined) await setGroup(path, { gid, readOnly: true });
+    });
     return path;
   }
 
@@ -231,6 +258,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       ready.delete(podUid);
       const { volumes, subPaths, memory } = layout.pod(podUid);
       if ((await mountsUnder(subPaths)).length > 0) await clear(subPaths);
+      await options.images.tearDown(podUid);
       for (const source of await list(volumes)) {
         const plugin = await options.plugin(source.replace(/^kubernetes\.io~/, ""));
         await plugin?.tearDown(podUid);
@@ -246,12 +274,13 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       await mkdir(layout.pods, { recursive: true, mode: 0o750 });
       await mkdir(layout.memory, { recursive: true, mode: 0o750 });
       if ((await mountsUnder(layout.memory)).includes(layout.memory)) return;
-      await mountFileSystem("tmpfs", layout.memory, ["mode=0750"]).catch((error: unknown) =>
+      await mountMemory(layout.memory, ["mode=0750"]).catch((error: unknown) =>
         log.warn("secrets and tokens are kept on disk, since no tmpfs can be mounted", { path: layout.memory, error }),
       );
     },
 
     async close() {
+      options.images.close();
       for (const plugin of plugins) await plugin.close();
       await clear(dirname(layout.pods));
     },
@@ -305,12 +334,18 @@ function filesPath(layout: NodeLayout, pod: PodView, volume: VolumeView): string
 /** A volume mounted inside this one needs a directory to be mounted on, and this one is read-only later. */
 async function makeNestedMountPoints(path: string, pod: PodView, name: string): Promise<void> {
   for (const { volumeMounts = [] } of allContainers(pod)) {
-    const outer = volumeMounts
-      .filter((mount) => mount.name === name && !mount.subPath)
-      .map(({ mountPath }) => mountPath);
-    for (const { mountPath } of volumeMounts)
-      for (const parent of outer)
-        if (mountPath.startsWith(`${parent}/`))
-          await mkdir(`${path}/${mountPath.slice(parent.length + 1)}`, { recursive: true, mode: 0o755 });
+    const cleaned = ({ mountPath }: { mountPath: string }) => normalize(mountPath).replace(/(?<=.)\/$/, "");
+    const points = volumeMounts.map(cleaned).sort();
+    for (const outer of volumeMounts.filter((mount) => mount.name === name && !mount.subPath).map(cleaned)) {
+      // A container must not make folders of the machine.
+      if (outer.startsWith("../")) throw new Error(`invalid container mount point ${outer}`);
+      const made: string[] = [];
+      for (const point of points) {
+        // What is inside of another one is that one's matter.
+        if (!point.startsWith(`${outer}/`) || made.some((inner) => point.startsWith(`${inner}/`))) continue;
+        made.push(point);
+        await mkdir(`${path}/${point.slice(outer.length + 1)}`, { recursive: true, mode: 0o755 });
+      }
+    }
   }
 }

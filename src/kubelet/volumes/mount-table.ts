@@ -6,12 +6,24 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-export async function mountFileSystem(
-  type: "tmpfs" | "hugetlbfs",
-  target: string,
-  options: readonly string[],
-): Promise<void> {
-  await call("mount", ["-t", type, ...(options.length > 0 ? ["-o", options.join(",")] : []), type, target]);
+export async function mountFileSystem(type: string, target: string, options: readonly string[]): Promise<void> {
+  await mountSource({ type, source: type, target, options });
+}
+
+export interface MountRequest {
+  readonly type: string;
+  readonly source: string;
+  readonly target: string;
+  readonly options: readonly string[];
+}
+
+export async function mountSource({ type, source, target, options }: MountRequest): Promise<void> {
+  await call("mount", ["-t", type, ...(options.length > 0 ? ["-o", options.join(",")] : []), source, target]);
+}
+
+/** Memory that is never swapped out, where the kernel can (6.4). */
+export async function mountMemory(target: string, options: readonly string[]): Promise<void> {
+  await mountFileSystem("tmpfs", target, [...options, "noswap"]).catch(() => mountFileSystem("tmpfs", target, options));
 }
 
 /** `source` is taken as it is: `/proc/<pid>/fd/<n>` must not be read as the path it had when it was opened. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { ConfigMap, PodSecurityContext } from "#api";
-import { silentLogger } from "#base";
+import { realClock, silentLogger } from "#base";
 import type { Client } from "#client";
 import { podOf } from "../core/testing.ts";
 import { type Payload, writePayload } from "./atomic-writer.ts";
@@ -117,6 +117,9 @@ test("tokens: for the one user of all containers, else for the group, else for e
 const managerIn = (root: string, configMap?: () => Promise<ConfigMap>) =>
   createVolumeManager({
     plugin: () => undefined,
+    images: { tearDown: async () => undefined, close: () => undefined },
+    clock: realClock,
+    event: () => undefined,
     client: {} as Client, // not asked for these volumes
     layout: nodeLayout({ root, logs: join(root, "logs") }),
     localFolder: join(root, "local"),
