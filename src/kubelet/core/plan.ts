@@ -54,14 +54,17 @@ export interface PlanOptions {
 export function planPod(pod: PodView, runtime: PodRuntime, probes: ProbeResults, options: PlanOptions = {}): PodPlan {
   const { sandbox, wrong, attempt, replaces } = currentSandbox(pod, runtime);
   const nothing = { stop: [], reset: [], startEphemeral: [], startInit: [], start: [] };
-  if (options.restartAll)
+  if (options.restartAll && sandbox && !wrong)
     return {
       ...nothing,
-      stopPod: !sandbox || wrong,
+      stopPod: false,
       createSandbox: undefined,
-      sandboxId: sandbox?.id,
+      sandboxId: sandbox.id,
       reset: containersToReset(pod, runtime),
     };
+  // Whether the pod is over is asked when its containers have been reset.
+  if (options.restartAll)
+    return { ...nothing, stopPod: sandbox !== undefined, createSandbox: { attempt, replaces }, sandboxId: undefined };
   if (!sandbox || wrong) return planNewSandbox(pod, runtime, { attempt, replaces });
 
   const startEphemeral = ephemeralContainers(pod)

@@ -26,6 +26,12 @@ export const initialProbeState = (type: ProbeType): ProbeState => ({
   done: false,
 });
 
+/** What was known of a container that an earlier node started: it isn't asked to prove again what it has shown. */
+export const adoptedProbeState = (type: ProbeType, { isReady }: { isReady: boolean }): ProbeState => ({
+  ...initialProbeState(type),
+  ...(type === "startup" ? { verdict: true, done: true } : type === "readiness" ? { verdict: isReady } : {}),
+});
+
 export function afterAnswer(
   state: ProbeState,
   ok: boolean,
@@ -38,9 +44,9 @@ export function afterAnswer(
   return { verdict: ok, last: ok, run: endsIt ? 0 : run, done: endsIt };
 }
 
-/** When the first probe is due. */
-export const firstProbeAt = (startedAt: number, spec: ProbeSpec): number =>
-  startedAt + (spec.initialDelaySeconds ?? 0) * 1000;
+/** When the first probe is due; a clock that was put back makes nobody wait longer. */
+export const firstProbeAt = (startedAt: number, spec: ProbeSpec, now = startedAt): number =>
+  Math.min(startedAt, now) + (spec.initialDelaySeconds ?? 0) * 1000;
 
 export const periodMs = (spec: ProbeSpec): number => (spec.periodSeconds ?? 10) * 1000;
 export const timeoutMs = (spec: ProbeSpec): number => (spec.timeoutSeconds ?? 1) * 1000;

@@ -16,7 +16,15 @@ export async function cleanUpVolumes(context: PodContext, uid: string): Promise<
 
 /** Everything else: containers, sandboxes, logs, the pod's folder. */
 export async function cleanUpRuntime(context: PodContext, pod: PodView, runtime: PodRuntime): Promise<void> {
-  const { cri, layout, volumes } = context;
+  const { uid = "" } = pod.metadata;
+  await removeRuns(context, pod, runtime);
+  await context.volumes.remove(uid);
+  await context.cgroups.remove(uid);
+}
+
+/** What a pod that has ended still has on disk: containers, sandboxes, logs. */
+export async function removeRuns(context: PodContext, pod: PodView, runtime: PodRuntime): Promise<void> {
+  const { cri, layout } = context;
   const { name = "", namespace = "", uid = "" } = pod.metadata;
   for (const { id } of runtime.containers) await cri.runtime.removeContainer({ containerId: id }).catch(ignoreGone);
   for (const { id } of runtime.sandboxes) await cri.runtime.removePodSandbox({ podSandboxId: id }).catch(ignoreGone);
@@ -25,8 +33,6 @@ export async function cleanUpRuntime(context: PodContext, pod: PodView, runtime:
     runtime.containers.map(({ id }) => id),
   );
   await rm(layout.podLogs({ namespace, name, uid }), { recursive: true, force: true });
-  await volumes.remove(uid);
-  await context.cgroups.remove(uid);
 }
 
 /** Keeps, of each container, the newest run and the one before (its last state and logs); sandboxes that no kept run is in go too. */
@@ -63,6 +69,6 @@ async function removeLogLinks({ layout }: PodContext, ids: readonly string[]): P
       await rm(join(layout.containerLogs, name), { force: true });
 }
 
-function ignoreGone(error: unknown): void {
+export function ignoreGone(error: unknown): void {
   if (!(error instanceof CriError && error.code === "NOT_FOUND")) throw error;
 }

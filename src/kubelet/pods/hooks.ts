@@ -6,8 +6,7 @@ import { type DeepReadonly, goQuote } from "#machinery";
 import { type ContainerSpec, type PodView, printPod } from "../core/types.ts";
 import type { CriClient } from "../cri/client.ts";
 import { execInContainer } from "../probes/exec.ts";
-import { get } from "../probes/http.ts";
-import { joinHostPort, printSocketError } from "../probes/outcome.ts";
+import { callHttp, HttpError, httpUrl } from "../probes/http.ts";
 import { resolvePort } from "../probes/run-probe.ts";
 
 export interface HookTarget {
@@ -18,64 +17,75 @@ export interface HookTarget {
   readonly containerId: string;
   readonly podIP: string;
   readonly signal: AbortSignal;
+  event(type: "Normal" | "Warning", reason: string, message: string): void;
 }
 
-const answerMsMax = 30_000;
-
-/** Undefined when it went well, else the text of the event. */
+/** Undefined when it went well, else what a container's status says; events don't repeat it, since it may hold secrets. */
 export async function runHook(
   handler: DeepReadonly<LifecycleHandler>,
   target: HookTarget,
 ): Promise<string | undefined> {
   const { container, pod, signal, clock } = target;
-  const about = `for Container ${goQuote(container.name)} in Pod ${goQuote(printPod(pod))} failed - error`;
+  const failed = (what: string, why: string) =>
+    `${what} for Container ${goQuote(container.name)} in Pod ${goQuote(printPod(pod))} failed - error: ${why}`;
   if (handler.exec) {
     const command = handler.exec.command ?? [];
-    const outcome = await execInContainer(target.cri, {
-      containerId: target.containerId,
-      command,
-      timeoutMs: 0,
-      signal,
-    });
+    const { cri, containerId } = target;
+    const outcome = await execInContainer(cri, { containerId, command, timeoutMs: 0, signal });
     if (outcome.kind === "exited" && outcome.exitCode === 0) return undefined;
     const [error, output] =
       outcome.kind === "exited"
-        ? [`command '${command.join(" ")}' exited with ${outcome.exitCode}: ${outcome.output}`, outcome.output]
+        ? [`command '${command.join(" ")}' exited with ${outcome.exitCode}: ${outcome.errors}`, outcome.output]
         : [outcome.message, ""];
-    return `Exec lifecycle hook ([${command.join(" ")}]) ${about}: ${error}, message: ${goQuote(output)}`;
+    return failed(`Exec lifecycle hook ([${command.join(" ")}])`, `${error}, message: ${goQuote(output)}`);
   }
   if (handler.httpGet) {
-    const failed = await callHttp(handler.httpGet, target);
-    return failed === undefined
-      ? undefined
-      : `HTTP lifecycle hook (${handler.httpGet.path ?? ""}) ${about}: ${failed}, message: ${goQuote("")}`;
+    const error = await tellHttp(handler.httpGet, target);
+    return error === undefined ? undefined : failed(`HTTP lifecycle hook (${handler.httpGet.path ?? ""})`, error);
   }
   if (handler.sleep) {
-    await delay(clock, handler.sleep.seconds * 1000, signal);
-    return undefined;
+    const { seconds } = handler.sleep;
+    await delay(clock, seconds * 1000, signal);
+    return signal.aborted
+      ? failed(`Sleep lifecycle hook (${seconds})`, "container terminated before sleep hook finished")
+      : undefined;
   }
-  return "Cannot run handler: invalid handler";
+  return `Cannot run handler: invalid handler: ${printHandler(handler)}`;
 }
 
-/** Any answer is well: a hook only tells. */
-async function callHttp(
+/** Any answer is well: a hook only tells. Who speaks HTTP where HTTPS was said is told so, without credentials. */
+async function tellHttp(
   { scheme = "HTTP", host, port, path = "", httpHeaders = [] }: NonNullable<DeepReadonly<LifecycleHandler>["httpGet"]>,
-  { container, podIP, signal }: HookTarget,
+  { container, podIP, signal, event }: HookTarget,
 ): Promise<string | undefined> {
-  const target = host || podIP;
   try {
-    const number = port === "" ? 80 : resolvePort(port, container);
-    const url = new URL(
-      `${scheme.toLowerCase()}://${joinHostPort(target, number)}${path.startsWith("/") ? "" : "/"}${path}`,
-    );
+    const url = httpUrl({ scheme, host: host || podIP, port: resolvePort(port, container), path });
+    const options = { headers: httpHeaders, signal, purpose: "lifecycle" } as const;
     try {
-      await get(url, { headers: httpHeaders, signal: AbortSignal.any([signal, AbortSignal.timeout(answerMsMax)]) });
-      return undefined;
+      await callHttp(url, options);
     } catch (error) {
-      // From the socket, or the time was up.
-      return `Get ${goQuote(url.href)}: ${printSocketError(error as NodeJS.ErrnoException, joinHostPort(target, number))}`;
+      if (!(error instanceof HttpError && error.isPlainAnswer)) throw error;
+      const plain = new URL(`http:${url.href.slice(url.protocol.length)}`);
+      plain.port = url.port || "443";
+      const headers = httpHeaders.filter(({ name }) => name.toLowerCase() !== "authorization");
+      if (await callHttp(plain, { ...options, headers }).catch(() => undefined))
+        event(
+          "Warning",
+          "LifecycleHTTPFallback",
+          `request to HTTPS lifecycle hook ${url.hostname}:${plain.port} got HTTP response, retry with HTTP succeeded`,
+        );
+      else throw error;
     }
+    return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+}
+
+/** As Go prints it; only a handler that nobody runs is. */
+function printHandler({ tcpSocket }: DeepReadonly<LifecycleHandler>): string {
+  const { port = 0, host = "" } = tcpSocket ?? {};
+  const printed = typeof port === "number" ? `{0 ${port} }` : `{1 0 ${port}}`;
+  const socket = tcpSocket ? `&TCPSocketAction{Port:${printed},Host:${host},}` : "nil";
+  return `&LifecycleHandler{Exec:nil,HTTPGet:nil,TCPSocket:${socket},Sleep:nil,}`;
 }

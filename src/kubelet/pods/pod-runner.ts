@@ -4,12 +4,15 @@ import { backoffMs, printDuration } from "#base";
 import type { StartProblem } from "../core/container-status.ts";
 import { type CrashBackoff, decideRestart } from "../core/crash-backoff.ts";
 import { type PodPlan, planPod } from "../core/plan.ts";
+import { isRestartingAll } from "../core/restart-all.ts";
 import {
   containerByName,
   type ContainerStatusView,
   type ContainerSpec,
   isHostNetwork,
+  isSidecar,
   type PodRuntime,
+  type PodStatusView,
   type PodView,
   printPod,
 } from "../core/types.ts";
@@ -18,6 +21,7 @@ import { wording } from "../core/wording.ts";
 import type { PodSandboxConfig } from "../cri/types.d.ts";
 import { printRuntimeError } from "../images/image-manager.ts";
 import { type MountedVolume, VolumeError, type VolumeFailure } from "../volumes/manager.ts";
+import { ignoreGone } from "./clean-up.ts";
 import { type PodContext, recordEvent } from "./context.ts";
 import { runtimeHandlerOf } from "./runtime-class.ts";
 import { prepareSandbox, writeHostsFile } from "./sandbox.ts";
@@ -47,7 +51,7 @@ export interface PodRunner {
   readonly problems: Map<string, StartProblem>;
   advance(input: AdvanceInput): Promise<AdvanceResult>;
   /** Is there something to do that doesn't have to wait? */
-  wantsMore(pod: PodView, runtime: PodRuntime): boolean;
+  wantsMore(pod: PodView, runtime: PodRuntime, reported: PodStatusView | undefined): boolean;
   hasVolumes(): boolean;
   /** What was missing may be there now: don't wait for the next try. */
   retryNow(): void;
@@ -85,9 +89,12 @@ export function createRunner(context: PodContext): PodRunner {
   let sandboxNotBefore = 0;
   let sandboxConfig: { attempt: number; config: PodSandboxConfig } | undefined;
 
-  const planNow = (pod: PodView, runtime: PodRuntime): PodPlan => {
+  const planNow = (pod: PodView, runtime: PodRuntime, reported: PodStatusView | undefined): PodPlan => {
     const { restart } = context.resizes.plan(pod, runtime);
-    return planPod(pod, runtime, prober.results, { needsRestart: ({ name }) => restart.has(name) });
+    return planPod(pod, runtime, prober.results, {
+      restartAll: isRestartingAll(reported),
+      needsRestart: ({ name }) => restart.has(name),
+    });
   };
 
   /** Answers when to try again. */
@@ -129,13 +136,7 @@ export function createRunner(context: PodContext): PodRunner {
       const names = (some: readonly VolumeFailure[]) => some.map(({ volume }) => volume).join(" ");
       const unprocessed = error.failures.filter(({ isUnprocessed }) => isUnprocessed);
       const isLate = clock.now() - since > volumesLateMs;
-      for (const { volume, message, isUnprocessed } of error.failures)
-        if (!isUnprocessed)
-          recordEvent(context, pod, {
-            type: "Warning",
-            reason: "FailedMount",
-            message: `MountVolume.SetUp failed for volume ${JSON.stringify(volume)} : ${message}`,
-          });
+      for (const { event } of error.failures) if (event) recordEvent(context, pod, { type: "Warning", ...event });
       if (isLate || unprocessed.length > 0) {
         if (isLate) volumesWantedSince = clock.now();
         const why = unprocessed.map(({ message }) => message).join("; ") || "timed out waiting for the condition";
@@ -197,6 +198,15 @@ export function createRunner(context: PodContext): PodRunner {
     recordEvent(context, pod, { type: "Warning", reason: "BackOff", message: wording.backOffRestart(), container });
   }
 
+  /** What was changed starts afresh. */
+  const backoffKey = ({ name, image, resources }: ContainerSpec) => JSON.stringify([name, image, resources]);
+  const decide = (container: ContainerSpec, finishedAt: number) =>
+    decideRestart(backoffs.get(backoffKey(container)), {
+      finishedAt,
+      now: clock.now(),
+      msMax: context.config.crashLoopBackOff.maxContainerRestartPeriod,
+    });
+
   /** Undefined: it may start now; else the time when it may. */
   function waitFor(pod: PodView, container: ContainerSpec, runtime: PodRuntime): number | undefined {
     const now = clock.now();
@@ -204,9 +214,9 @@ export function createRunner(context: PodContext): PodRunner {
     if (now < hold) return hold;
     const last = runtime.containers.find(({ name, state }) => name === container.name && state === "exited");
     if (!last) return undefined;
-    const decision = decideRestart(backoffs.get(container.name), { finishedAt: last.finishedAt, now });
+    const decision = decide(container, last.finishedAt);
     if (!decision.wait) {
-      backoffs.set(container.name, decision.next);
+      backoffs.set(backoffKey(container), decision.next);
       waitTold.delete(container.name);
       return undefined;
     }
@@ -220,6 +230,15 @@ export function createRunner(context: PodContext): PodRunner {
 
   function isHeld(name: string): boolean {
     return (notBefore.get(name) ?? 0) > clock.now() || problems.get(name)?.reason === "CrashLoopBackOff";
+  }
+
+  /** They start over as if they had never been; their logs stay as long as the pod. */
+  async function resetContainers(pod: PodView, { reset }: PodPlan, on: { podIP: string; signal: AbortSignal }) {
+    for (const container of reset) {
+      if (container.state !== "exited")
+        await stopContainer(context, pod, { ...on, container, message: "killing", graceSeconds: 0 });
+      await cri.runtime.removeContainer({ containerId: container.id }).catch(ignoreGone);
+    }
   }
 
   async function startAll(
@@ -274,8 +293,7 @@ export function createRunner(context: PodContext): PodRunner {
       changed ||= ran;
       problems.set(name, { reason: result.reason, message: result.message });
       // Why it failed is shown for a moment longer than it takes to know that it has to wait.
-      const now = clock.now();
-      if (ran && decideRestart(backoffs.get(name), { finishedAt: now, now }).wait) tellBackoff(pod, container);
+      if (ran && decide(container, clock.now()).wait) tellBackoff(pod, container);
       const at = result.retryAt ?? clock.now() + (ran ? startRetryMs : problemRetryMs);
       notBefore.set(name, at);
       later(at);
@@ -284,7 +302,8 @@ export function createRunner(context: PodContext): PodRunner {
     for (const name of plan.startEphemeral) await start(name);
     let initWell = true;
     for (const name of plan.startInit) {
-      if (await start(name)) continue;
+      const container = containerByName(pod, name);
+      if ((await start(name)) || (container && isSidecar(container))) continue;
       initWell = false;
       break;
     }
@@ -300,18 +319,19 @@ export function createRunner(context: PodContext): PodRunner {
       devicesNotBefore = 0;
       for (const [name, { reason }] of problems) if (waitsForOthers.has(reason)) notBefore.delete(name);
     },
-    wantsMore(pod, runtime) {
-      const { stopPod: stopAll, createSandbox: create, stop, startInit, start, startEphemeral } = planNow(pod, runtime);
-      if (stopAll || stop.length > 0) return true;
+    wantsMore(pod, runtime, reported) {
+      const plan = planNow(pod, runtime, reported);
+      const { createSandbox: create, startInit, start, startEphemeral } = plan;
+      if (plan.stopPod || plan.stop.length + plan.reset.length > 0) return true;
       if (create) return clock.now() >= Math.max(sandboxNotBefore, devicesNotBefore);
       return [...startEphemeral, ...startInit, ...start].some((name) => !isHeld(name));
     },
 
     async advance(input) {
-      const { pod, signal, onSandbox } = input;
+      const { pod, reported, signal, onSandbox } = input;
       let { runtime } = input;
       const resizePlan = context.resizes.plan(pod, runtime);
-      let plan = planNow(pod, runtime);
+      let plan = planNow(pod, runtime, reported);
       const podIP = runtime.sandboxes[0]?.ips[0] ?? "";
       const nothing = { changed: false, stopPod: false, idle: false, wakeAt: undefined };
       if (plan.createSandbox?.replaces && runtime.sandboxes.length > 0)
@@ -320,7 +340,11 @@ export function createRunner(context: PodContext): PodRunner {
         if (!plan.createSandbox) return { changed: true, stopPod: true, idle: true, wakeAt: undefined };
         await stopPod(context, pod, { runtime, podIP, signal });
         runtime = await context.observer.pod(runtime.uid, runtime);
-        plan = planNow(pod, runtime);
+        plan = planNow(pod, runtime, reported);
+      }
+      if (plan.reset.length > 0) {
+        await resetContainers(pod, plan, { podIP, signal });
+        return { ...nothing, changed: true };
       }
       let changed = plan.stop.length > 0;
       await Promise.all(

@@ -16,16 +16,17 @@ import { podAmounts, podResourcesStatus, resourcesStatus } from "../core/resize.
 import { isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { wording } from "../core/wording.ts";
 import { hasDevices } from "../devices/device-manager.ts";
+import { evictedReason } from "../eviction/verdicts.ts";
 import { mayTurnOomKilled } from "../runtime/observe.ts";
 import { podReferences } from "../volumes/object-cache.ts";
 import { refuseSecurity } from "./admit-security.ts";
-import { cleanUpRuntime, cleanUpVolumes, pruneRuns } from "./clean-up.ts";
+import { cleanUpRuntime, cleanUpVolumes, pruneRuns, removeRuns } from "./clean-up.ts";
 import { type PodContext, recordEvent } from "./context.ts";
 import { observeSettled } from "./observe-settled.ts";
 import { createRunner } from "./pod-runner.ts";
 import { same } from "./status-patch.ts";
 import { createStatusWriter } from "./status-writer.ts";
-import { stopPod } from "./stop.ts";
+import { endGraceSeconds, stopPod } from "./stop.ts";
 import { createWaker } from "./waker.ts";
 
 export type PodStage = "running" | "stopping" | "ended";
@@ -57,6 +58,10 @@ export interface PodWorker {
   sourcesChanged(): void;
   /** Ends the pod for the node's own reasons. */
   evict(verdict: PodVerdict, options?: { graceSeconds?: number }): void;
+  /** It has ended, and what it had but its containers is taken down. */
+  cleaned(): boolean;
+  /** Frees the disk that a pod which has ended still takes: its containers and logs. */
+  removeRuns(): Promise<void>;
   /** Stops working; containers are left as they are. */
   close(): Promise<void>;
 }
@@ -92,6 +97,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   let runtime = options.runtime;
   let stage: PodStage = "running";
   let reported: PodStatus | undefined;
+  let lastPhase = first.status?.phase ?? "Pending";
   let verdict: PodVerdict | undefined;
   let graceSeconds: number | undefined;
   let stale = false;
@@ -137,9 +143,11 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     if (context.resizes.plan(pod, runtime).isDone)
       Object.assign(reported, podResourcesStatus(pod, made.phase === "Running"));
     else Object.assign(reported, { resources: pod.status?.resources, allocatedResources: podAmounts(pod, "requests") });
-    // Once it is told that the pod ended, its devices go to others: drivers take them back before.
-    const holdsDevices = stage !== "ended" && hasDevices(pod) && !isTerminalPhase(pod.status?.phase);
-    writer.write(holdsDevices && isTerminalPhase(reported.phase) ? { ...reported, phase: "Running" } : reported);
+    // Once it is told that the pod ended, what it has goes to others: nothing of it may run, and drivers take devices back before.
+    const holds = hasDevices(pod) || runtime.containers.some(({ state }) => state === "running");
+    const isEarly = stage !== "ended" && holds && !isTerminalPhase(pod.status?.phase) && isTerminalPhase(made.phase);
+    if (!isTerminalPhase(made.phase)) lastPhase = made.phase ?? lastPhase;
+    writer.write(isEarly ? { ...reported, phase: lastPhase } : reported);
     prober.update(pod, runtime, { podIP: podIP(), stopping: stage !== "running" });
     for (const listener of lookListeners) listener();
   }
@@ -198,7 +206,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     if (result.wakeAt !== undefined) waker.wakeAt(result.wakeAt);
     if (result.changed) {
       // What ended meanwhile is seen now.
-      if (isTerminalPhase(reported?.phase) || runner.wantsMore(pod, runtime)) waker.wake();
+      if (isTerminalPhase(reported?.phase) || runner.wantsMore(pod, runtime, reported)) waker.wake();
       await pruneRuns(context, runtime);
     }
     scheduleRefresh();
@@ -241,7 +249,6 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
 
   function beginStopping(): void {
     stage = "stopping";
-    runner.problems.clear();
   }
 
   async function stepStopping(signal: AbortSignal): Promise<void> {
@@ -255,7 +262,11 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
         runtime,
         podIP: podIP(),
         signal,
-        ...(graceSeconds === undefined ? {} : { graceSeconds }),
+        graceSeconds: endGraceSeconds(pod, graceSeconds),
+      }).catch((error: unknown) => {
+        const message = `error killing pod: ${error instanceof Error ? error.message : String(error)}`;
+        if (!signal.aborted) recordEvent(context, pod, { type: "Warning", reason: "FailedKillPod", message });
+        throw error;
       });
     await look();
     if (runtime.containers.some(({ state }) => state === "running"))
@@ -274,7 +285,10 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     if (!cleaned) {
       await refreshing;
       await Promise.all([cleanUpVolumes(context, uid), writer.flushed()]);
+      // Whoever was sent away for the disk's sake leaves nothing on it.
+      if (reported?.reason === evictedReason) await removeRuns(context, pod, runtime);
       cleaned = true;
+      for (const listener of lookListeners) listener();
     }
     if (pod.metadata.deletionTimestamp && !isRemoved) {
       await writer.flushed();
@@ -377,6 +391,10 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       graceSeconds = seconds;
       interrupt.abort();
       waker.wake();
+    },
+    cleaned: () => cleaned,
+    async removeRuns() {
+      if (cleaned) await removeRuns(context, pod, runtime);
     },
     async close() {
       interrupt.abort();

@@ -104,7 +104,7 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
     event("Warning", "Failed", `Error: ${message}`);
     return problem("CreateContainerConfigError", message);
   }
-  event("Normal", "Created", wording.created());
+  event("Normal", "Created", wording.created(container.name));
 
   signal.throwIfAborted();
   try {
@@ -115,7 +115,7 @@ export async function startContainer(context: PodContext, pod: PodView, input: S
     event("Warning", "Failed", `Error: ${message}`);
     return problem("RunContainerError", message);
   }
-  event("Normal", "Started", wording.started());
+  event("Normal", "Started", wording.started(container.name));
   await linkLog(context, pod, { container, ...created });
 
   const postStart = container.lifecycle?.postStart;
@@ -191,6 +191,10 @@ async function configure(
     users: input.sandbox.linux?.securityContext?.namespaceOptions?.usernsOptions,
     targetId,
   });
+  if (container.volumeDevices?.length) {
+    const { containerDevices } = await import("../volumes/block/container-devices.ts");
+    config.devices = [...(config.devices ?? []), ...containerDevices(container, input.volumes)];
+  }
   if (devices.length === 0) return config;
   return context.cdiFolders
     ? (await import("../devices/cdi.ts")).applyCdi(config, devices, context.cdiFolders)

@@ -1,16 +1,18 @@
 /** Runs a command in a container and waits for it: exec probes and hooks. */
+import { printDuration } from "#base";
+import { goQuote } from "#machinery";
 import { type CriClient, CriError } from "../cri/client.ts";
 
 export type ExecOutcome =
-  | { readonly kind: "exited"; readonly exitCode: number; readonly output: string }
+  | { readonly kind: "exited"; readonly exitCode: number; readonly output: string; readonly errors: string }
   | { readonly kind: "timeout"; readonly message: string }
   /** It could not be run at all. */
   | { readonly kind: "error"; readonly message: string };
 
-/** gRPC must not give up before the runtime does. */
-const graceMs = 10_000;
+/** What the runtime gets to clean up after a command that it gave up; as upstream, the limit of its calls. */
+const cleanUpMs = 120_000;
 
-/** `timeoutMs` 0: as long as it takes. Output is standard output, then standard error. */
+/** `timeoutMs` 0: as long as it takes. `output` is standard output, then standard error. */
 export async function execInContainer(
   cri: CriClient,
   {
@@ -24,17 +26,17 @@ export async function execInContainer(
     const { stdout, stderr, exitCode } = await cri.runtime.execSync(
       { containerId, cmd: [...command], timeout: Math.ceil(timeoutMs / 1000) },
       {
-        timeoutMs: timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs + graceMs,
+        timeoutMs: timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs + cleanUpMs,
         ...(signal ? { signal } : {}),
       },
     );
-    return { kind: "exited", exitCode, output: Buffer.concat([stdout, stderr]).toString() };
+    return { kind: "exited", exitCode, output: Buffer.concat([stdout, stderr]).toString(), errors: stderr.toString() };
   } catch (error) {
     if (!(error instanceof CriError)) throw error;
     return error.code === "DEADLINE_EXCEEDED"
       ? {
           kind: "timeout",
-          message: `command timed out: ${JSON.stringify(command.join(" "))} timed out after ${timeoutMs / 1000}s`,
+          message: `command timed out: ${goQuote(command.join(" "))} timed out after ${printDuration(timeoutMs)}`,
         }
       : { kind: "error", message: `rpc error: code = ${codeName(error.code)} desc = ${error.details}` };
   }

@@ -3,13 +3,23 @@ import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { failure, joinHostPort, type ProbeOutcome, printSocketError, success } from "./outcome.ts";
 
-export interface HttpProbe {
+export interface HttpTarget {
   readonly scheme: string;
   readonly host: string;
   readonly port: number;
   readonly path: string;
+}
+
+export interface HttpProbe extends HttpTarget {
   readonly headers: readonly { readonly name: string; readonly value: string }[];
   readonly timeoutMs: number;
+}
+
+export interface HttpCall {
+  readonly headers: HttpProbe["headers"];
+  readonly signal: AbortSignal;
+  /** Of the user agent. */
+  readonly purpose: "probe" | "lifecycle";
 }
 
 interface Answer {
@@ -18,56 +28,83 @@ interface Answer {
   readonly body: string;
 }
 
-const bodyBytesMax = 10 * 1024;
-const redirectsMax = 10;
-const userAgent = "kube-probe/1.36";
+export class HttpError extends Error {
+  override name = "HttpError";
+  /** Somebody answered, but not with TLS. */
+  readonly isPlainAnswer: boolean;
 
-export async function probeHttp({ scheme, host, port, path, headers, timeoutMs }: HttpProbe): Promise<ProbeOutcome> {
-  const first = new URL(`${scheme.toLowerCase()}://${joinHostPort(host, port)}`);
-  const question = path.indexOf("?");
-  first.pathname = question < 0 ? path : path.slice(0, question);
-  if (question >= 0) first.search = path.slice(question);
-  const signal = AbortSignal.timeout(timeoutMs);
+  constructor(message: string, isPlainAnswer: boolean) {
+    super(message);
+    this.isPlainAnswer = isPlainAnswer;
+  }
+}
+
+const bodyBytesMax = 10 * 1024;
+const requestsMax = 10;
+const redirects = new Set([301, 302, 303, 307, 308]);
+
+export async function probeHttp({ timeoutMs, headers, ...target }: HttpProbe): Promise<ProbeOutcome> {
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const { status, body } = await callHttp(httpUrl(target), { headers, signal, purpose: "probe" });
+    if (status < 200 || status >= 400) return failure(`HTTP probe failed with statuscode: ${status}`);
+    return status < 300
+      ? success(body)
+      : { result: "warning", output: `Probe terminated redirects, Response body: ${body}` };
+  } catch (error) {
+    if (error instanceof HttpError) return failure(error.message);
+    throw error;
+  }
+}
+
+export function httpUrl({ scheme, host, port, path }: HttpTarget): URL {
+  const url = new URL(`${scheme.toLowerCase()}://${joinHostPort(host, port)}`);
+  const [beforeFragment = ""] = path.split("#");
+  const question = beforeFragment.indexOf("?");
+  url.pathname = question < 0 ? beforeFragment : beforeFragment.slice(0, question);
+  if (question >= 0) url.search = beforeFragment.slice(question);
+  return url;
+}
+
+/** The last answer of those that redirects on the same host lead to. Throws HttpError with Go's text. */
+export async function callHttp(first: URL, call: HttpCall): Promise<Answer> {
   let url = first;
-  for (let hop = 0; hop <= redirectsMax; hop++) {
+  for (let requests = 1; ; requests++) {
+    const fail = (why: string, isPlainAnswer = false) =>
+      new HttpError(`Get ${JSON.stringify(printUrl(url))}: ${why}`, isPlainAnswer);
     let answer: Answer;
     try {
-      answer = await get(url, { headers, signal });
+      answer = await get(url, call);
     } catch (error) {
-      const cause = signal.aborted
-        ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-        : printSocketError(error as NodeJS.ErrnoException, withPort(url)); // from the socket
-      return failure(`Get ${JSON.stringify(printUrl(url))}: ${cause}`);
+      if (call.signal.aborted) throw fail("context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+      const { code } = error as NodeJS.ErrnoException; // from the socket
+      if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG")
+        throw fail("http: server gave HTTP response to HTTPS client", true);
+      throw fail(printSocketError(error as NodeJS.ErrnoException, withPort(url))); // likewise
     }
-    if (answer.status >= 300 && answer.status < 400 && answer.location) {
-      const next = new URL(answer.location, url);
-      if (next.hostname !== first.hostname)
-        return { result: "warning", output: `Probe terminated redirects, Response body: ${answer.body}` };
-      url = next;
-      continue;
-    }
-    return answer.status >= 200 && answer.status < 400
-      ? success(answer.body)
-      : failure(`HTTP probe failed with statuscode: ${answer.status}`);
+    if (!redirects.has(answer.status) || !answer.location) return answer;
+    const next = new URL(answer.location, url);
+    if (next.hostname !== first.hostname) return answer;
+    url = next;
+    if (requests >= requestsMax) throw fail(`stopped after ${requestsMax} redirects`);
   }
-  return failure(`Get ${JSON.stringify(printUrl(url))}: stopped after ${redirectsMax} redirects`);
 }
 
 /** As Go writes it: no default port is dropped, because the host was given with one. */
 const withPort = (url: URL): string => `${url.hostname}:${url.port || (url.protocol === "https:" ? "443" : "80")}`;
 const printUrl = (url: URL): string => `${url.protocol}//${withPort(url)}${url.pathname}${url.search}`;
 
-export function get(
-  url: URL,
-  { headers, signal }: { headers: HttpProbe["headers"]; signal: AbortSignal },
-): Promise<Answer> {
-  const sent: Record<string, string | string[]> = { "User-Agent": userAgent, Accept: "*/*" };
+function get(url: URL, { headers, signal, purpose }: HttpCall): Promise<Answer> {
+  const sent: Record<string, string | string[]> = { "User-Agent": `kube-${purpose}/1.36`, Accept: "*/*" };
+  const isGiven = (name: string) => headers.some((header) => header.name.toLowerCase() === name.toLowerCase());
+  for (const name of Object.keys(sent)) if (isGiven(name)) delete sent[name];
   for (const { name, value } of headers) {
-    const known = Object.keys(sent).find((key) => key.toLowerCase() === name.toLowerCase());
-    if (known && /^(user-agent|accept|host)$/i.test(name)) delete sent[known];
     if (value === "" && /^accept$/i.test(name)) continue;
-    const before = sent[name];
-    sent[name] = before === undefined ? value : [before, value].flat();
+    const known = Object.keys(sent).find((key) => key.toLowerCase() === name.toLowerCase());
+    // One host at most goes into a request.
+    if (known && /^host$/i.test(name)) continue;
+    const before = known && sent[known];
+    sent[known ?? name] = before === undefined ? value : [before, value].flat();
   }
   return new Promise((resolve, reject) => {
     const send = url.protocol === "https:" ? httpsRequest : httpRequest;

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "#base";
 import {
+  adoptedProbeState,
   afterAnswer,
   firstProbeAt,
   initialProbeState,
@@ -52,10 +53,13 @@ interface Running {
 const types: readonly ProbeType[] = ["startup", "liveness", "readiness"];
 /** Upstream tries again when the probe itself failed. */
 const attemptsMax = 3;
+/** A container this much older than the node was started by an earlier one. */
+const adoptedAfterMs = 10_000;
 
 export function createProber({ cri, clock, onTurn, event }: ProberOptions): Prober {
   const pods = new Map<string, Map<string, Running>>();
   const byContainer = new Map<string, boolean | undefined>();
+  const bornAt = clock.now();
   const verdictKey = (type: ProbeType, containerId: string) => `${type}/${containerId}`;
 
   function stop(key: string, running: Running, ofPod: Map<string, Running>): void {
@@ -68,12 +72,18 @@ export function createProber({ cri, clock, onTurn, event }: ProberOptions): Prob
   async function probeOnce(container: ContainerSpec, spec: ProbeSpec, running: Running): Promise<boolean | undefined> {
     const name = running.type.charAt(0).toUpperCase() + running.type.slice(1);
     for (let attempt = 1; ; attempt++) {
-      const outcome = await runProbe(spec, { cri, container, containerId: running.containerId, podIP: running.podIP });
+      const outcome = await runProbe(spec, {
+        cri,
+        pod: running.pod,
+        container,
+        containerId: running.containerId,
+        podIP: running.podIP,
+      });
       if (running.stopped) return undefined;
       const tell = (reason: string, message: string) => event(running.pod, container, { reason, message });
       if (outcome.result === "unknown") {
         if (attempt < attemptsMax) continue;
-        tell("Unhealthy", `${name} probe errored: ${outcome.error}`);
+        tell("Unhealthy", `${name} probe errored and resulted in unknown state: ${outcome.error}`);
         return undefined;
       }
       if (outcome.result === "failure") tell("Unhealthy", `${name} probe failed: ${outcome.output}`);
@@ -98,10 +108,19 @@ export function createProber({ cri, clock, onTurn, event }: ProberOptions): Prob
           if (running.state.verdict !== before) onTurn(running.pod.metadata.uid ?? "");
         }
         // A slow probe doesn't shift the rhythm, it skips beats.
-        const next = Math.max(started + periodMs(spec), clock.now());
+        const now = clock.now();
+        const next = Math.min(Math.max(started + periodMs(spec), now), now + periodMs(spec));
         if (!running.state.done) schedule(container, spec, { running, at: next });
       });
     });
+  }
+
+  /** What the API knows of a container that has started: undefined when it doesn't. */
+  function shown({ status }: PodView, containerId: string): { isReady: boolean } | undefined {
+    const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+    const found = statuses.find(({ containerID }) => containerID?.endsWith(`//${containerId}`));
+    if (!found?.started) return undefined;
+    return { isReady: status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false };
   }
 
   function start(
@@ -110,17 +129,21 @@ export function createProber({ cri, clock, onTurn, event }: ProberOptions): Prob
     options: { type: ProbeType; spec: ProbeSpec; containerId: string; startedAt: number; podIP: string },
   ): Running {
     const { type, spec, containerId, startedAt, podIP } = options;
+    const adopted = startedAt < bornAt - adoptedAfterMs ? shown(pod, containerId) : undefined;
+    const now = clock.now();
     const running: Running = {
       type,
       containerId,
       pod,
       podIP,
-      state: initialProbeState(type),
+      state: adopted ? adoptedProbeState(type, adopted) : initialProbeState(type),
       cancel: () => undefined,
       stopped: false,
     };
     byContainer.set(verdictKey(type, containerId), running.state.verdict);
-    schedule(container, spec, { running, at: firstProbeAt(startedAt, spec) });
+    // After a restart of the node not all of its pods are asked at once.
+    const at = adopted?.isReady ? now + Math.random() * periodMs(spec) : firstProbeAt(startedAt, spec, now);
+    if (!running.state.done) schedule(container, spec, { running, at });
     return running;
   }
 

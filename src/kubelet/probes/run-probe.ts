@@ -1,7 +1,8 @@
 /** One probe of a container, whichever kind its spec asks for. */
 import { expandStatic } from "../core/env.ts";
 import { type ProbeSpec, timeoutMs } from "../core/probe-state.ts";
-import type { ContainerSpec } from "../core/types.ts";
+import { goQuote } from "#machinery";
+import { type ContainerSpec, type PodView, printPod } from "../core/types.ts";
 import type { CriClient } from "../cri/client.ts";
 import { execInContainer } from "./exec.ts";
 import { probeHttp } from "./http.ts";
@@ -10,6 +11,7 @@ import { probeTcp } from "./tcp.ts";
 
 export interface ProbeTarget {
   readonly cri: CriClient;
+  readonly pod: PodView;
   readonly container: ContainerSpec;
   readonly containerId: string;
   readonly podIP: string;
@@ -23,7 +25,7 @@ export async function runProbe(spec: ProbeSpec, target: ProbeTarget): Promise<Pr
   try {
     if (spec.exec) return await probeExec(spec, target);
     if (spec.httpGet) {
-      const { scheme = "HTTP", host, port, path = "/", httpHeaders = [] } = spec.httpGet;
+      const { scheme = "HTTP", host, port, path = "", httpHeaders = [] } = spec.httpGet;
       return await probeHttp({
         scheme,
         host: host || podIP,
@@ -48,7 +50,7 @@ export async function runProbe(spec: ProbeSpec, target: ProbeTarget): Promise<Pr
         timeoutMs: timeoutMs(spec),
       });
     }
-    return { result: "unknown", error: `missing probe handler for ${container.name}` };
+    return { result: "unknown", error: `missing probe handler for ${printPod(target.pod)}:${container.name}` };
   } catch (error) {
     return { result: "unknown", error: error instanceof Error ? error.message : String(error) };
   }
@@ -63,12 +65,12 @@ async function probeExec(spec: ProbeSpec, { cri, container, containerId }: Probe
   return outcome.exitCode === 0 ? success(output) : failure(output);
 }
 
-/** A number, or the name of one of the container's ports. */
+/** A number, or the name of one of the container's ports. Throws with Go's text. */
 export function resolvePort(port: number | string, container: ContainerSpec): number {
-  const named = container.ports?.find(({ name }) => name !== undefined && name === port)?.containerPort;
-  const found = named ?? Number(port);
-  if (Number.isInteger(found) && found > 0 && found < 65536) return found;
-  throw new Error(
-    typeof port === "string" && !/^\d+$/.test(port) ? `port ${port} not found` : `invalid port number: ${port}`,
-  );
+  const named = typeof port === "string" ? container.ports?.find(({ name = "" }) => name === port) : undefined;
+  const found = named?.containerPort ?? Number(port);
+  if (typeof port === "string" && !named && !/^[+-]?\d+$/.test(port))
+    throw new Error(`strconv.Atoi: parsing ${goQuote(port)}: invalid syntax`);
+  if (found > 0 && found < 65536) return found;
+  throw new Error(`invalid port number: ${found}`);
 }

@@ -13,6 +13,7 @@ import type { Refusal } from "../core/admission.ts";
 import type { StartProblem } from "../core/container-status.ts";
 import { type CrashBackoff, decideRestart } from "../core/crash-backoff.ts";
 import { planPod } from "../core/plan.ts";
+import { isRestartingAll } from "../core/restart-all.ts";
 import { podStatus, type PodVerdict, refusedStatus } from "../core/pod-status.ts";
 import {
   type ContainerSpec,
@@ -242,7 +243,7 @@ export class SimulatedPod implements ProbeResults {
 
   /** Does what the core's plan says. Answers whether something changed that the next plan depends on. */
   #carryOut(now: number): boolean {
-    const plan = planPod(this.pod, this.runtime, this);
+    const plan = planPod(this.pod, this.runtime, this, { restartAll: isRestartingAll(this.#reported) });
     if (plan.stopPod && !plan.createSandbox) {
       this.#beginStopping();
       return false;
@@ -257,6 +258,13 @@ export class SimulatedPod implements ProbeResults {
         return false;
       }
       this.runtime = withSandbox(this.runtime, this.pod, ips, now);
+      return true;
+    }
+    if (plan.reset.length > 0) {
+      this.runtime = {
+        ...this.runtime,
+        containers: this.runtime.containers.filter((one) => !plan.reset.includes(one)),
+      };
       return true;
     }
     let changed = false;
@@ -333,7 +341,12 @@ export class SimulatedPod implements ProbeResults {
       return true;
     }
     if (problems.get(name)?.reason !== "CrashLoopBackOff")
-      this.#event({ type: "Warning", reason: "BackOff", message: wording.backOffRestart(), container });
+      this.#event({
+        type: "Warning",
+        reason: "BackOff",
+        message: wording.backOffRestart(),
+        container,
+      });
     problems.set(name, {
       reason: "CrashLoopBackOff",
       message: `back-off ${printDuration(decision.delayMs)} restarting failed container=${name} pod=${printPod(this.pod)}`,
