@@ -20,7 +20,7 @@ fi
 # Debian packages: NAME:COMMAND-OR-FILE that shows it is there
 wanted="containerd:containerd runc:runc nftables:nft containernetworking-plugins:/usr/lib/cni/bridge catatonit:catatonit iproute2:ip"
 command -v kubectl >/dev/null 2>&1 || wanted="$wanted kubernetes-client:kubectl"
-[ "${1:-run}" = test ] && wanted="$wanted busybox-static:busybox redis-server:redis-server util-linux:nsenter sqlite3:sqlite3 openssl:openssl"
+[ "${1:-run}" = test ] && wanted="$wanted busybox-static:busybox redis-server:redis-server util-linux:nsenter sqlite3:sqlite3 openssl:openssl docker-registry:docker-registry"
 missing=""
 for each in $wanted; do
   package=${each%%:*} proof=${each#*:}

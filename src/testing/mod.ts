@@ -12,6 +12,14 @@ export {
 export { fillDisk } from "./fill-disk.ts";
 export { leftovers } from "./leftovers.ts";
 export { type Cluster, type ClusterOptions, startCluster } from "./start-cluster.ts";
+export {
+  pushImage,
+  type Registry,
+  type RegistryOptions,
+  registryUser,
+  startRegistry,
+  whyNoRegistry,
+} from "./registry.ts";
 export { scaledClock } from "./scaled-clock.ts";
 export { type ClusterApi, connectApi, type LooseObject } from "./cluster-api.ts";
 export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";
@@ -20,3 +28,6 @@ export type { DeviceDriver } from "./device-driver.ts";
 /** Only who plays a driver needs the node's plugin protocol. */
 export const startDeviceDriver = async (options: import("./device-driver.ts").DeviceDriverOptions) =>
   (await import("./device-driver.ts")).startDeviceDriver(options);
+export type { CsiDriver, CsiDriverOptions, CsiRequest } from "./csi-driver.ts";
+export const startCsiDriver = async (options: import("./csi-driver.ts").CsiDriverOptions) =>
+  (await import("./csi-driver.ts")).startCsiDriver(options);
