@@ -25,6 +25,7 @@ import {
   type KubeletOptions,
   resolvConfPaths,
 } from "./options.ts";
+import type { PodView } from "./core/types.ts";
 import { type PodContext, recordEvent } from "./pods/context.ts";
 import { createUserRanges } from "./pods/user-namespaces.ts";
 import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
@@ -39,6 +40,7 @@ import { createImageVolumes } from "./volumes/image-volumes.ts";
 import { nodeLayout } from "./volumes/layout.ts";
 import { followRemovals } from "./volumes/local-path.ts";
 import { createVolumeManager } from "./volumes/manager.ts";
+import { createVolumePlugins } from "./volumes/plugins.ts";
 import { createObjectCache } from "./volumes/object-cache.ts";
 import { createTokenSource } from "./volumes/tokens.ts";
 
@@ -100,16 +102,35 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       onTurn: (uid) => manager?.byUid(uid)?.probeTurned(),
       event: (pod, container, event) => recordEvent({ recorder }, pod, { type: "Warning", ...event, container }),
     });
+    const stopped = new AbortController();
+    const life = AbortSignal.any([signal, stopped.signal]);
+    const volumePlugins = createVolumePlugins({
+      client,
+      informers,
+      clock,
+      log,
+      nodeName,
+      nodes,
+      folder: folders.kubelet,
+      layout,
+      tokens,
+      syncMs: config.syncFrequency,
+      signal: life,
+      event: (about, type, reason, message) => recorder.event(about, { type, reason, message }),
+      onChange: (uids) => wake((uid) => uids === "all" || new Set(uids).has(uid)),
+      statusChanged: () => agent.changed(),
+    });
+    const wake = (isMeant: (uid: string, pod: PodView) => boolean) => {
+      for (const worker of manager?.workers() ?? []) if (isMeant(worker.uid, worker.pod())) worker.sourcesChanged();
+    };
     const devices = await createDeviceManager({
       client,
       nodeName,
       folder: folders.kubelet,
       clock,
       log,
-      onChange: (uids) => {
-        for (const worker of manager?.workers() ?? [])
-          if (uids === "all" ? hasDevices(worker.pod()) : new Set(uids).has(worker.uid)) worker.sourcesChanged();
-      },
+      handlers: volumePlugins.registrations,
+      onChange: (uids) => wake((uid, pod) => (uids === "all" ? hasDevices(pod) : new Set(uids).has(uid))),
     });
     const { images, gc: imageGc } = await createNodeImages({
       runtime,
@@ -146,7 +167,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         tokens,
         memoryBytes: unitsOf(allocatable.memory),
         images: imageVolumes,
-        plugin: () => undefined,
+        plugin: volumePlugins.find,
         clock,
         log,
         event: (pod, event) => recordEvent({ recorder }, pod, event),
@@ -218,14 +239,13 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           problems,
           images,
           abilities: runtime.abilities(),
+          volumesInUse: await volumePlugins.volumesInUse(old),
           now: clock.now(),
         });
       },
     });
 
     const stopRemovals = followRemovals(nodes, { client, folder: folders.localPath, log });
-    const stopped = new AbortController();
-    const life = AbortSignal.any([signal, stopped.signal]);
     const work = [
       informers.run(life),
       agent.run(life),
@@ -294,6 +314,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           });
           await whenNetworkReady(runtime, agent, life);
           readiness.resolve();
+          await volumePlugins.start();
           await Promise.all(work);
         })(),
       ]);
@@ -302,6 +323,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       await Promise.allSettled(work);
       await podManager.close();
       await context.resizes.close();
+      await volumePlugins.close();
       objects.close();
       stopRemovals();
       await recorder.close();

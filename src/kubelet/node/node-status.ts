@@ -22,6 +22,8 @@ export interface NodeStatusInput {
   readonly problems: readonly string[];
   readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
   readonly abilities?: RuntimeAbilities;
+  /** Volumes that must stay attached. */
+  readonly volumesInUse?: readonly string[];
   readonly now: number;
 }
 
@@ -60,6 +62,7 @@ export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput
       architecture: machine.architecture,
       ...(machine.swapBytes > 0 ? { swap: { capacity: machine.swapBytes } } : {}),
     },
+    ...(input.volumesInUse?.length || old.volumesInUse ? { volumesInUse: [...(input.volumesInUse ?? [])] } : {}),
     images: [...input.images]
       .sort((a, b) => b.sizeBytes - a.sizeBytes)
       .slice(0, imagesMax)

@@ -20,6 +20,9 @@ export interface PodLayout {
   readonly subPaths: string;
   readonly etcHosts: string;
   volume(plugin: string, name: string): string;
+  readonly volumeDevices: string;
+  /** Links to block devices, by the name of the volume. */
+  devices(plugin: string): string;
   /** There when the volume has been given to the pod's group. */
   grouped(name: string): string;
   /** Volumes in memory: not below `root`, which is on a disk. */
@@ -49,6 +52,8 @@ export function nodeLayout({ root, logs }: { root: string; logs: string }): Node
         subPaths: at("volume-subpaths"),
         etcHosts: at("etc-hosts"),
         volume: (plugin, name) => at("volumes", `kubernetes.io~${plugin}`, name),
+        volumeDevices: at("volumeDevices"),
+        devices: (plugin) => at("volumeDevices", `kubernetes.io~${plugin}`),
         grouped: (name) => at("volumes", "fs-group", name),
         memory: inMemory(),
         memoryVolume: (plugin, name) => inMemory(`kubernetes.io~${plugin}`, name),

@@ -19,13 +19,15 @@ import { mountMemory, mountsUnder, unmount } from "./mount-table.ts";
 import { configMapData, type ObjectCache, secretData } from "./object-cache.ts";
 import { type GroupOptions, setGroup } from "./ownership.ts";
 import { type VolumeView, volumePayload } from "./payload.ts";
-import type { FindVolumePlugin, PluginVolume, VolumePlugin } from "./plugin.ts";
+import { type FindVolumePlugin, MountError, type PluginVolume, type VolumePlugin } from "./plugin.ts";
 import type { TokenSource } from "./tokens.ts";
 
 export interface MountedVolume {
   readonly path: string;
   /** Whatever the container asks for. */
   readonly readOnly: boolean;
+  /** A link to a device, for `volumeDevices`. */
+  readonly isBlock?: boolean | undefined;
   /** Of an event: it is used otherwise than this pod wants. */
   readonly warning?: string | undefined;
 }
@@ -35,6 +37,8 @@ export interface VolumeFailure {
   readonly message: string;
   /** It isn't even known what to mount. */
   readonly isUnprocessed?: boolean;
+  /** To be told; undefined: it is only waited for, or unprocessed. */
+  readonly event?: { readonly reason: string; readonly message: string } | undefined;
 }
 
 /** One or more volumes can't be set up (yet). */
@@ -113,6 +117,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     const path = await writeFiles(pod, volume, context);
     if (path) return { path, readOnly: true };
     const { name, ownsFiles, ...mounted } = await setUpSource(pod, volume);
+    if (mounted.isBlock) return mounted;
     const isShared = share(mounted.path, pod.metadata.uid ?? "");
     if (group === undefined || !ownsFiles) return mounted;
     // Those who came first keep the group that they set.
@@ -148,24 +153,30 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     const readOnly = volume.persistentVolumeClaim?.readOnly ?? false;
     const { persistent, claim, mode = "Filesystem" } = claimed ?? {};
     const name = persistent?.metadata.name ?? volume.name;
-    const folder = persistent && mode === "Filesystem" && (await folderOf(persistent, options.localFolder));
-    if (folder) return { ...folder, readOnly, name };
-    const fields = Object.keys(persistent?.spec ?? volume);
-    const source = fields.find((field) => options.plugin(field) !== undefined);
-    const plugin = source && (await options.plugin(source));
-    if (!plugin) throw new Error("no volume plugin matched");
-    plugins.add(plugin);
-    const made = await plugin.setUp({
-      pod,
-      volume,
-      persistent,
-      claim,
-      readOnly,
-      mode,
-      path: layout.pod(pod.metadata.uid ?? "").volume(source, name),
-      fsGroup: pod.spec?.securityContext?.fsGroup,
-    });
-    return { ...made, name };
+    try {
+      return { ...(await setUpFound()), name };
+    } catch (error) {
+      throw new SourceError(name, error);
+    }
+    async function setUpFound(): Promise<PluginVolume> {
+      const folder = persistent && mode === "Filesystem" && (await folderOf(persistent, options.localFolder));
+      if (folder) return { ...folder, readOnly };
+      const fields = Object.keys(persistent?.spec ?? volume);
+      const source = fields.find((field) => options.plugin(field) !== undefined);
+      const plugin = source && (await options.plugin(source));
+      if (!plugin) throw new Error("no volume plugin matched");
+      plugins.add(plugin);
+      return plugin.setUp({
+        pod,
+        volume,
+        persistent,
+        claim,
+        readOnly: isClaim ? readOnly : inlineReadOnly(volume),
+        mode,
+        path: layout.pod(pod.metadata.uid ?? "").volume(source, name),
+        fsGroup: pod.spec?.securityContext?.fsGroup,
+      });
+    }
   }
   const plugins = new Set<VolumePlugin>();
 
@@ -232,8 +243,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
           try {
             mounted.set(volume.name, await setUpOne(pod, volume, context));
           } catch (error) {
-            const message = error instanceof Error ? error.message : String(error);
-            failures.push({ volume: volume.name, message, isUnprocessed: error instanceof ClaimError });
+            failures.push(failureOf(volume.name, error));
           }
         }),
       );
@@ -256,14 +266,17 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
 
     async tearDown(podUid) {
       ready.delete(podUid);
-      const { volumes, subPaths, memory } = layout.pod(podUid);
+      const { volumes, volumeDevices, subPaths, memory } = layout.pod(podUid);
       if ((await mountsUnder(subPaths)).length > 0) await clear(subPaths);
       await options.images.tearDown(podUid);
-      for (const source of await list(volumes)) {
+      // Those that have begun with it, and those of pods from before this process.
+      const concerned = new Set(plugins);
+      for (const source of [...(await list(volumes)), ...(await list(volumeDevices))]) {
         const plugin = await options.plugin(source.replace(/^kubernetes\.io~/, ""));
-        await plugin?.tearDown(podUid);
+        if (plugin) concerned.add(plugin);
       }
-      for (const path of [subPaths, volumes, memory]) await clear(path);
+      for (const plugin of concerned) await plugin.tearDown(podUid);
+      for (const path of [subPaths, volumes, volumeDevices, memory]) await clear(path);
       leave(podUid);
     },
 
@@ -281,7 +294,6 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
 
     async close() {
       options.images.close();
-      for (const plugin of plugins) await plugin.close();
       await clear(dirname(layout.pods));
     },
   };
@@ -292,6 +304,30 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     tearDown: (podUid) => inTurn(podUid, () => manager.tearDown(podUid)),
   };
 }
+
+/** Names the volume that failed, as events do: a claim's by the persistent volume. */
+class SourceError extends Error {
+  readonly subject: string;
+
+  constructor(subject: string, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.subject = subject;
+  }
+}
+
+function failureOf(volume: string, error: unknown): VolumeFailure {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof ClaimError) return { volume, message, isUnprocessed: true };
+  const subject = error instanceof SourceError ? error.subject : volume;
+  const cause = error instanceof SourceError ? error.cause : error;
+  const { operation, reason, isSilent } = cause instanceof MountError ? cause : new MountError(message);
+  const text = `${operation} for volume ${JSON.stringify(subject)} : ${message}`;
+  return { volume, message, event: isSilent ? undefined : { reason, message: text } };
+}
+
+/** What the source in a pod says itself. */
+const inlineReadOnly = (volume: VolumeView): boolean =>
+  Object.values(volume).some((source) => (source as { readOnly?: boolean } | undefined)?.readOnly === true); // sources are objects
 
 /** Deletes a folder, but never through a mount: those are somebody else's files. */
 async function clear(path: string): Promise<void> {
