@@ -2,10 +2,24 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { containerHash } from "./container-hash.ts";
 import { planPod } from "./plan.ts";
+import { podStatus, type PodStatusInput } from "./pod-status.ts";
+import { isRestartingAll } from "./restart-all.ts";
 import { podOf, runtimeOf } from "./testing.ts";
-import { noProbeResults, type ProbeResults } from "./types.ts";
+import { noProbeResults, type PodRuntime, type PodStatusView, type ProbeResults } from "./types.ts";
 
 const results = (of: Record<string, boolean>): ProbeResults => ({ of: (type, id) => of[`${type}:${id}`] });
+
+const statusInput = (runtime: PodRuntime, old: PodStatusView = {}): PodStatusInput => ({
+  runtime,
+  old,
+  runtimeName: "containerd",
+  probes: noProbeResults,
+  problems: new Map(),
+  hostIPs: [],
+  now: 0,
+  ended: false,
+  verdict: undefined,
+});
 
 test("new pod: a sandbox, then the first init container or all containers", () => {
   const plain = podOf({ containers: ["a", "b"] });
@@ -156,4 +170,79 @@ test("deleted pod: nothing is started", () => {
   pod.metadata.deletionTimestamp = "2026-01-01T00:00:00Z";
   const plan = planPod(pod, runtimeOf(pod, { containers: { a: { state: "exited" } } }), noProbeResults);
   assert.deepEqual(plan.start, []);
+});
+
+test("policies of containers: their own counts, also for a lost sandbox and for what nobody knows", () => {
+  const pod = podOf({ init: ["i"], containers: ["a", "b"], spec: { restartPolicy: "Always" } });
+  pod.spec!.containers[0]!.restartPolicy = "OnFailure";
+  pod.spec!.initContainers![0]!.restartPolicy = "Never";
+  const exited = { state: "exited" } as const;
+  const lost = runtimeOf(pod, { sandboxes: [{ ready: false }], containers: { a: exited, b: exited } });
+  assert.deepEqual(planPod(pod, lost, noProbeResults).startInit, ["i"]);
+  const plain = podOf({ containers: ["a"] });
+  plain.spec!.containers[0]!.restartPolicy = "OnFailure";
+  const over = runtimeOf(plain, { sandboxes: [{ ready: false }], containers: { a: exited } });
+  assert.equal(planPod(plain, over, noProbeResults).createSandbox, undefined);
+  const unknown = runtimeOf(pod, { containers: { i: { state: "unknown" } } });
+  assert.equal(planPod(pod, unknown, noProbeResults).stopPod, true);
+});
+
+test("sidecars: one that fails its liveness probe starts again, and doesn't hold the others up", () => {
+  const pod = podOf({ sidecars: ["s", "t"], containers: ["a"] });
+  const running = { state: "running" } as const;
+  const runtime = runtimeOf(pod, { containers: { s: running, t: running, a: running } });
+  const failed = planPod(pod, runtime, results({ "liveness:s-0": false }));
+  assert.deepEqual(
+    [failed.stop.map(({ message }) => message), failed.startInit, failed.start],
+    [["Init container s failed liveness probe"], ["s"], []],
+  );
+  const changed = runtimeOf(pod, { containers: { s: { ...running, hash: "old" }, t: running } });
+  const plan = planPod(pod, changed, noProbeResults);
+  assert.deepEqual(
+    [plan.stop[0]?.message, plan.startInit, plan.start],
+    ["Init container s definition changed", ["s"], ["a"]],
+  );
+});
+
+test("resize: a container that has to start again for it says so", () => {
+  const pod = podOf({ containers: ["a", "b"] });
+  const running = { state: "running" } as const;
+  const plan = planPod(pod, runtimeOf(pod, { containers: { a: running, b: running } }), noProbeResults, {
+    needsRestart: ({ name }) => name === "b",
+  });
+  assert.deepEqual(
+    [plan.stop.map(({ message }) => message), plan.start],
+    [["Container b resize requires restart"], ["b"]],
+  );
+});
+
+test("all start over: everything goes, what asked for it last, then the first init container runs", () => {
+  const pod = podOf({ init: ["i"], containers: ["a", "b"], spec: { restartPolicy: "Never" } });
+  Object.assign(pod.spec!.containers[1]!, {
+    restartPolicy: "Never",
+    restartPolicyRules: [{ action: "RestartAllContainers", exitCodes: { operator: "In", values: [42] } }],
+  });
+  const containers = {
+    i: { state: "exited" },
+    a: { state: "running" },
+    b: { state: "exited", exitCode: 42 },
+  } as const;
+  const asked = podStatus(pod, statusInput(runtimeOf(pod, { containers })));
+  assert.deepEqual(asked.conditions?.find(({ type }) => type === "AllContainersRestarting")?.status, "True");
+  assert.equal(asked.phase, "Running");
+  const plan = planPod(pod, runtimeOf(pod, { containers }), noProbeResults, { restartAll: isRestartingAll(asked) });
+  assert.deepEqual(
+    plan.reset.map(({ name }) => name),
+    ["a", "i", "b"],
+  );
+  const bare = runtimeOf(pod, { sandboxes: [{}] });
+  const reset = podStatus(pod, statusInput(bare, asked));
+  const [a] = reset.containerStatuses ?? [];
+  assert.deepEqual(
+    [a?.state?.waiting?.reason, a?.lastState?.terminated?.reason, a?.restartCount, isRestartingAll(reset), reset.phase],
+    ["RestartingAllContainers", "RestartingAllContainers", 1, false, "Running"],
+  );
+  assert.deepEqual(planPod(pod, bare, noProbeResults).startInit, ["i"]);
+  const gone = { sandboxes: [{ ready: false }], containers };
+  assert.deepEqual(planPod(pod, runtimeOf(pod, gone), noProbeResults, { restartAll: true }).createSandbox?.attempt, 1);
 });

@@ -222,3 +222,86 @@ test("status: a refused pod says why, and for which generation", () => {
     qosClass: "BestEffort",
   });
 });
+
+test("final status: what nobody saw end has failed, what never had its turn keeps waiting", () => {
+  const states = (pod: PodView, runtime: PodStatusInput["runtime"]) => {
+    const status = podStatus(pod, input({ runtime, ended: true }));
+    const of = (one: { state?: { terminated?: { reason?: string }; waiting?: { reason?: string } } }) =>
+      one.state?.terminated?.reason ?? one.state?.waiting?.reason;
+    return [status.phase, status.initContainerStatuses?.map(of), status.containerStatuses?.map(of)];
+  };
+  const plain = podOf({ containers: ["a"] });
+  assert.deepEqual(states(plain, runtimeOf(plain, {})), ["Failed", undefined, ["ContainerStatusUnknown"]]);
+  const withInit = podOf({ init: ["i", "j"], containers: ["a"] });
+  assert.deepEqual(states(withInit, runtimeOf(withInit, {})), [
+    "Failed",
+    ["ContainerStatusUnknown", "PodInitializing"],
+    ["PodInitializing"],
+  ]);
+  const done = podOf({ containers: ["a"] });
+  const ended = runtimeOf(done, { containers: { a: { state: "exited" } } });
+  assert.deepEqual(states(done, ended), ["Succeeded", undefined, ["Completed"]]);
+});
+
+test("lost sandbox: init containers that run again put the pod back to Pending, sidecars don't", () => {
+  const exited = { state: "exited", sandboxId: "sandbox-1" } as const;
+  const sandboxes = [{}, { ready: false }];
+  const pod = podOf({ init: ["i"], containers: ["a"] });
+  const again = runtimeOf(pod, { sandboxes, containers: { i: [{ state: "running" }, exited], a: exited } });
+  assert.deepEqual(view(pod, { runtime: again }), ["Pending", "True", "False ContainersNotReady"]);
+  const beside = podOf({ sidecars: ["s"], containers: ["a"] });
+  beside.spec!.initContainers![0]!.startupProbe = { exec: {} };
+  const runtime = runtimeOf(beside, { containers: { s: { state: "running" }, a: { state: "running" } } });
+  assert.equal(view(beside, { runtime })[0], "Running");
+});
+
+test("messages of ends: together they stay small", () => {
+  const pod = podOf({ containers: ["a", "b", "c"], spec: { restartPolicy: "Never" } });
+  const long = { state: "exited", exitCode: 1, message: "x".repeat(9000) } as const;
+  const status = podStatus(pod, input({ runtime: runtimeOf(pod, { containers: { a: long, b: long, c: long } }) }));
+  assert.deepEqual(
+    status.containerStatuses?.map(({ state }) => state?.terminated?.message?.length),
+    [4096, 4096, 4096],
+  );
+});
+
+test("statuses: by name; debug containers are neither started nor ready; what a newer runtime tells is shown", () => {
+  const pod = podOf({ containers: ["b", "a"] });
+  pod.spec!.ephemeralContainers = [{ name: "e" }];
+  pod.spec!.containers[0]!.resources = { requests: { cpu: "1" } };
+  const user = { uid: 7, gid: 8, supplementalGroups: [9] };
+  const running = { state: "running" } as const;
+  const status = podStatus(
+    pod,
+    input({ runtime: runtimeOf(pod, { containers: { a: running, b: { ...running, user }, e: running } }) }),
+  );
+  const [a, b] = status.containerStatuses ?? [];
+  const [e] = status.ephemeralContainerStatuses ?? [];
+  assert.deepEqual([a?.name, a?.resources, a?.user], ["a", {}, undefined]);
+  assert.deepEqual(
+    [b?.name, b?.resources, b?.allocatedResources, b?.user],
+    ["b", { requests: { cpu: "1" } }, { cpu: "1" }, { linux: user }],
+  );
+  assert.deepEqual([e?.started, e?.ready], [undefined, false]);
+});
+
+test("init container that the runtime has forgotten: it ended well if others were started", () => {
+  const pod = podOf({ init: ["i"], containers: ["a"] });
+  const status = podStatus(pod, input({ runtime: runtimeOf(pod, { containers: { a: { state: "running" } } }) }));
+  assert.equal(status.initContainerStatuses?.[0]?.state?.terminated?.reason, "Completed");
+  assert.equal(status.phase, "Running");
+});
+
+test("eviction: conditions say at once that the pod fails, the node says why when it has", () => {
+  const pod = podOf({ containers: ["a"] });
+  const condition = { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet" };
+  const verdict = { phase: "Failed", reason: "Evicted", message: "m", condition } as const;
+  const of = (ended: boolean) => {
+    const containers = { a: ended ? ({ state: "exited", exitCode: 137 } as const) : ({ state: "running" } as const) };
+    const { conditions, phase } = podStatus(pod, input({ runtime: runtimeOf(pod, { containers }), verdict, ended }));
+    const reason = (type: string) => conditions?.find((one) => one.type === type)?.reason;
+    return [phase, reason("Ready"), reason("DisruptionTarget")];
+  };
+  assert.deepEqual(of(false), ["Running", "PodFailed", undefined]);
+  assert.deepEqual(of(true), ["Failed", "PodFailed", "TerminationByKubelet"]);
+});
