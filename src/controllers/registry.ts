@@ -28,6 +28,7 @@ import { nodeLifecycleController } from "./node-lifecycle/controller.ts";
 import { persistentVolumeBinder } from "./persistent-volume-binder/controller.ts";
 import { persistentVolumeExpander } from "./persistent-volume-expander/controller.ts";
 import { podGarbageCollector } from "./pod-gc/controller.ts";
+import { rbdProvisioner } from "./rbd-provisioner/controller.ts";
 import { replicaSetController, replicationController } from "./replica-set/controller.ts";
 import { resourceClaimController } from "./resource-claim/controller.ts";
 import { resourceQuotaController } from "./resource-quota/controller.ts";
@@ -82,6 +83,7 @@ export const controllers: readonly Controller[] = [
   persistentVolumeExpander,
   attachDetachController,
   localPathProvisioner,
+  rbdProvisioner,
   clusterRoleAggregationController,
   requestSigningController,
   requestApprovingController,

@@ -70,6 +70,11 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
       killLeftovers({ cgroupRoot: cgroupRootOf(options), directory: folders.containerd, socket, state }),
     );
   } else await attempt("remove pods", removeAllPods);
+  // What lasts beyond this machine: whoever wants the images next finds them free.
+  if (await exists(join(folders.kubelet, "plugins/kubernetes.io/rbd")))
+    await attempt("let go of the images of Ceph", async () =>
+      (await import("./volumes/rbd/plugin.ts")).releaseRbd(folders.kubelet, log),
+    );
   await attempt("unmount volumes", async () => {
     for (const point of await mountsUnder(folders.kubelet)) await unmount(point, { lazy: true });
   });

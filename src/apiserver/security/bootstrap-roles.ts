@@ -229,6 +229,18 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
       "create update patch | - events.k8s.io | events",
     ],
   },
+  // As upstream's volume controllers were allowed while they made such images themselves.
+  "sampan:rbd-provisioner": {
+    rules: [
+      "get list watch create update patch delete | - | persistentvolumes",
+      "update | - | persistentvolumes/status",
+      "get list watch update | - | persistentvolumeclaims",
+      "update patch | - | persistentvolumeclaims/status",
+      "get list watch | storage.k8s.io | storageclasses",
+      "get | - | secrets",
+      "create update patch | - events.k8s.io | events",
+    ],
+  },
   "sampan:node-proxier": { rules: ["list watch | - | pods"] },
   "sampan:dns": { rules: ["list watch | - | services namespaces", "list watch | discovery.k8s.io | endpointslices"] },
 };
@@ -502,6 +514,7 @@ export const clusterRoleBindings: Readonly<Record<string, readonly string[]>> = 
   "system:service-account-issuer-discovery": ["group:system:serviceaccounts"],
   // Ours.
   "sampan:local-path-provisioner": ["account:kube-system/local-path-provisioner"],
+  "sampan:rbd-provisioner": ["account:kube-system/rbd-provisioner"],
   "sampan:node-proxier": ["user:system:kube-proxy"],
   "sampan:dns": ["user:system:dns"],
 };

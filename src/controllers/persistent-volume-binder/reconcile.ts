@@ -169,7 +169,7 @@ export function syncClaim(seen: Claim, view: ClaimView): Plan {
       );
     const external = migratedDrivers[found.provisioner] ?? found.provisioner;
     const isOurs = external.startsWith("kubernetes.io/");
-    if (isOurs && external !== hostPathPlugin) {
+    if (isOurs && external !== hostPathPlugin && external !== rbdPlugin) {
       const why =
         external === nfsPlugin
           ? "no provisionable volume plugin matched"
@@ -184,6 +184,8 @@ export function syncClaim(seen: Claim, view: ClaimView): Plan {
           [migratedTo]: undefined,
         }),
       );
+    // Made by a controller of its own.
+    if (external === rbdPlugin) return;
     if (isOurs) {
       const why = `provisioning in volume plugin ${JSON.stringify(external)} is disabled`;
       say("Warning", "ProvisioningFailed", `Failed to create provisioner: ${why}`);
@@ -227,6 +229,7 @@ export function syncClaim(seen: Claim, view: ClaimView): Plan {
 }
 
 export const hostPathPlugin = "kubernetes.io/host-path";
+export const rbdPlugin = "kubernetes.io/rbd";
 const nfsPlugin = "kubernetes.io/nfs";
 
 /** Undefined: it is so already. */
@@ -369,7 +372,7 @@ export function deleterOf({ metadata, spec }: Volume): Deleter {
   const provisioner = metadata.annotations?.[provisionedBy];
   if (provisioner) {
     if (provisioner === hostPathPlugin) return "hostPath";
-    if (!provisioner.startsWith("kubernetes.io/")) return "external";
+    if (!provisioner.startsWith("kubernetes.io/") || (provisioner === rbdPlugin && spec?.rbd)) return "external";
     return {
       problem:
         provisioner === nfsPlugin
@@ -377,7 +380,7 @@ export function deleterOf({ metadata, spec }: Volume): Deleter {
           : `no volume plugin matched name: ${provisioner}`,
     };
   }
-  if (metadata.annotations?.[migratedTo] !== undefined || spec?.csi) return "external";
+  if (metadata.annotations?.[migratedTo] !== undefined || spec?.csi || spec?.rbd) return "external";
   if (spec?.hostPath) return "hostPath";
   const why = spec?.nfs ? "no deletable volume plugin matched" : "no volume plugin matched";
   return { problem: `error getting deleter volume plugin for volume ${JSON.stringify(metadata.name)}: ${why}` };

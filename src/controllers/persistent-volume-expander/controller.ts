@@ -54,6 +54,8 @@ export const persistentVolumeExpander: Controller = defineController({
           if (!volume) throw new Error(`failed to get PV ${JSON.stringify(claim.spec?.volumeName)}`);
           if (volume.spec?.claimRef?.uid !== claim.metadata.uid)
             throw new Error(`persistent Volume is not bound to PVC being updated : ${key}`);
+          // Enlarged by who made it.
+          if (volume.spec?.rbd) return;
           const plugin = migratedPlugin(volume);
           const driver = migratedDrivers[plugin ?? ""];
           const say = (message: string) =>

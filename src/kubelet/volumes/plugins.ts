@@ -43,6 +43,7 @@ export function createVolumePlugins(host: VolumeHost): VolumePlugins {
   const plugins: Readonly<Record<string, () => Promise<VolumePlugin>>> = {
     csi,
     nfs: plugin(async () => (await import("./nfs/nfs-plugin.ts")).createNfsPlugin(host)),
+    rbd: plugin(async () => (await import("./rbd/plugin.ts")).createRbdPlugin(host)),
     local: block,
     // As its folder is called.
     "local-volume": block,
