@@ -66,7 +66,7 @@ export interface CsiDriver {
   /** Answered instead: an error's gRPC code and text, or nothing at all. */
   readonly failures: Map<Method, { readonly code: number; readonly message: string } | "hang">;
   maxVolumesPerNode: number;
-  /** Its sockets stay, as after `kill -9`. */
+  /** As after `kill -9`: its socket stays, as does the program beside it that registered it. */
   die(): Promise<void>;
   start(): Promise<void>;
   /** Dies and takes its sockets with it. */
@@ -80,7 +80,8 @@ export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriv
   const { capabilities = ["STAGE_UNSTAGE_VOLUME", "EXPAND_VOLUME", "GET_VOLUME_STATS"], onCall } = options;
   const registration = join(nodeFolder, "plugins_registry", `${name}-reg.sock`);
   const endpoint = join(nodeFolder, "plugins", name, "csi.sock");
-  let ends: (() => Promise<void>)[] = [];
+  let endNode = async (): Promise<void> => undefined;
+  let endRegistrar: (() => Promise<void>) | undefined;
 
   const driver: CsiDriver = {
     calls: [],
@@ -88,19 +89,21 @@ export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriv
     failures: new Map(),
     maxVolumesPerNode: options.nodeInfo?.maxVolumesPerNode ?? 0,
     async die() {
-      for (const end of ends.splice(0)) await end();
-      // The library removes them; a killed program doesn't.
-      await Promise.all([registration, endpoint].map((path) => writeFile(path, "", { flag: "a" })));
+      await endNode();
+      // The library removes it; a killed program doesn't.
+      await writeFile(endpoint, "", { flag: "a" });
     },
     async start() {
-      await Promise.all([registration, endpoint].map((path) => rm(path, { force: true })));
-      ends = [
-        await servePlugin(endpoint, { "csi.v1.Node": node }),
-        await servePlugin(registration, { "pluginregistration.Registration": register }),
-      ];
+      await rm(endpoint, { force: true });
+      endNode = await servePlugin(endpoint, { "csi.v1.Node": node });
+      if (endRegistrar) return;
+      await rm(registration, { force: true });
+      endRegistrar = await servePlugin(registration, { "pluginregistration.Registration": register });
     },
     async stop() {
-      for (const end of ends.splice(0)) await end();
+      await endNode();
+      await endRegistrar?.();
+      endRegistrar = undefined;
       await Promise.all([registration, endpoint].map((path) => rm(path, { force: true })));
     },
   };
