@@ -2,7 +2,8 @@
  * What a pod's containers ask for together: the sum of the containers and sidecars, or what starting up takes if that is more
  * (an init container beside the sidecars started before it). Follows component-helpers' resource package.
  */
-import { addQuantities, compareQuantities, parseQuantity, type Quantity } from "#machinery";
+import { addQuantities, compareQuantities, parseQuantity, type Quantity, quantitySign } from "#machinery";
+import { isHugePages } from "../resource-names.ts";
 import type { Container, PodSpec } from "../types.d.ts";
 import { isSidecar } from "./containers-of.ts";
 
@@ -11,6 +12,19 @@ type Kind = "requests" | "limits";
 
 export const aggregateRequests = (spec: PodSpec): Sums => aggregate(spec, "requests");
 export const aggregateLimits = (spec: PodSpec): Sums => aggregate(spec, "limits");
+
+/** With what is said for the pod as a whole, which counts instead of the sum of its containers, and with overhead. */
+export function podSums(spec: PodSpec, kind: Kind): Sums {
+  const sums = aggregate(spec, kind);
+  for (const [name, text] of Object.entries(spec.resources?.[kind] ?? {}))
+    if (name === "cpu" || name === "memory" || isHugePages(name)) sums.set(name, parseQuantity(text));
+  for (const [name, text] of Object.entries(spec.overhead ?? {})) {
+    const sum = sums.get(name);
+    if (sum && quantitySign(sum) > 0) sums.set(name, addQuantities(sum, text));
+    else if (kind === "requests") sums.set(name, parseQuantity(text));
+  }
+  return sums;
+}
 
 function aggregate(spec: PodSpec, kind: Kind): Sums {
   const sums: Sums = new Map();

@@ -13,7 +13,7 @@ import {
   quantityOf,
   quantityValue,
 } from "#machinery";
-import { aggregateLimits, aggregateRequests, type Sums } from "../pod-spec/aggregate.ts";
+import { podSums, type Sums } from "../pod-spec/aggregate.ts";
 import { isExtendedResource, isHugePages } from "../resource-names.ts";
 import type { Container, PersistentVolumeClaim, Pod, PodSpec, ResourceClaim, Service } from "../types.d.ts";
 
@@ -64,21 +64,8 @@ function isCharged({ status, metadata }: Pod, now: number): boolean {
 }
 
 function computeUsage({ status }: Pod, spec: PodSpec): Sums {
-  const overhead = sumsOf(spec.overhead);
   const actual = withActual(spec, status);
-  const requests = forPod(aggregateRequests(actual), spec.resources?.requests);
-  const limits = forPod(aggregateLimits(actual), spec.resources?.limits);
-  const limited = new Map([...overhead].filter(([name]) => quantityValue(limits.get(name) ?? quantityOf(0)) > 0));
-  return namedUsage(plus(requests, overhead), plus(limits, limited));
-}
-
-const sumsOf = (amounts: Readonly<Record<string, string>> | undefined): Sums =>
-  new Map(Object.entries(amounts ?? {}).map(([name, text]) => [name, parseQuantity(text)]));
-
-/** What is said for the whole pod counts instead of the sum of its containers. */
-function forPod(sums: Sums, whole: Readonly<Record<string, string>> | undefined): Sums {
-  const own = [...sumsOf(whole)].filter(([name]) => name === "cpu" || name === "memory" || isHugePages(name));
-  return new Map([...sums, ...own]);
+  return namedUsage(podSums(actual, "requests"), podSums(actual, "limits"));
 }
 
 /** While a running container is resized the larger amounts count; what is impossible doesn't. */
@@ -113,15 +100,6 @@ function withActual(spec: PodSpec, status: Pod["status"]): PodSpec {
       ? { initContainers: initContainers.map((each) => (each.restartPolicy === "Always" ? actual(each) : each)) }
       : {}),
   };
-}
-
-function plus(sums: Sums, more: Sums): Sums {
-  const result: Sums = new Map(sums);
-  for (const [name, amount] of more) {
-    const known = result.get(name);
-    result.set(name, known ? addQuantities(known, amount) : amount);
-  }
-  return result;
 }
 
 const bothNames = ["cpu", "memory", "ephemeral-storage"];

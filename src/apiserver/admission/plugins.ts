@@ -4,6 +4,7 @@ import { claimResize, defaultIngressClass, defaultStorageClass, runtimeClass, st
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { defaultTolerationSeconds, taintNewNodes } from "./pod-defaults.ts";
+import { podResize } from "./pod-resize.ts";
 import { podSecurity } from "./pod-security/plugin.ts";
 import { priority } from "./priority.ts";
 import { serviceAccount } from "./service-account.ts";
@@ -22,5 +23,6 @@ export function builtInPlugins(): readonly AdmissionPlugin[] {
     runtimeClass,
     defaultIngressClass,
     defaultStorageClass,
+    podResize,
   ];
 }

@@ -2,8 +2,8 @@
  * Changing a running pod's cpu and memory, the pure part: which resources a pod has been given while its spec asks for others, what has to be done
  * to its containers and in which order, what statuses and events say. Follows upstream's allocation manager and computePodResizeAction.
  */
-import type { ContainerStatus, PodStatus } from "#api";
-import { addQuantities, compareQuantities, milliQuantityOf, printQuantity, quantityOf } from "#machinery";
+import { type ContainerStatus, type PodSpec, type PodStatus, podSums } from "#api";
+import { compareQuantities, milliQuantityOf, printQuantity, quantityOf } from "#machinery";
 import { milliOf, unitsOf } from "./quantity.ts";
 import { podQos } from "./qos.ts";
 import { effectiveLimit, milliOfQuota, milliOfShares, podCgroupResources, podTotal } from "./resources.ts";
@@ -222,37 +222,10 @@ const milli = (value: number): string => printQuantity(milliQuantityOf(value));
 const bytes = (value: number): string => printQuantity(quantityOf(value, "BinarySI"));
 
 /** Sum of a resource list over a pod as its status shows it. */
-export function podAmounts(pod: PodView, kind: "requests" | "limits"): Record<string, string> {
-  const { containers = [], initContainers = [], overhead = {}, resources } = pod.spec ?? {};
-  const sum: Record<string, string> = {};
-  const add = (to: Record<string, string>, amounts: Amounts = {}) => {
-    for (const [name, value] of Object.entries(amounts))
-      to[name] = to[name] === undefined ? value : printQuantity(addQuantities(to[name], value));
-  };
-  const max = (to: Record<string, string>, amounts: Amounts) => {
-    for (const [name, value] of Object.entries(amounts))
-      if (to[name] === undefined || compareQuantities(value, to[name]) > 0) to[name] = value;
-  };
-  for (const container of containers) add(sum, container.resources?.[kind]);
-  const sidecars: Record<string, string> = {};
-  const peak: Record<string, string> = {};
-  for (const container of initContainers) {
-    const own = { ...sidecars };
-    add(own, container.resources?.[kind]);
-    if (isSidecar(container)) {
-      add(sidecars, container.resources?.[kind]);
-      add(sum, container.resources?.[kind]);
-    }
-    max(peak, own);
-  }
-  max(sum, peak);
-  Object.assign(sum, resources?.[kind]);
-  if (kind === "requests") add(sum, overhead);
-  else
-    for (const [name, value] of Object.entries(overhead))
-      if (sum[name] !== undefined) sum[name] = printQuantity(addQuantities(sum[name], value));
-  return sum;
-}
+export const podAmounts = ({ spec }: PodView, kind: "requests" | "limits"): Record<string, string> =>
+  Object.fromEntries(
+    [...(spec ? podSums(spec as PodSpec, kind) : [])].map(([name, sum]) => [name, printQuantity(sum)]), // only read
+  );
 
 /** Of the pod as a whole: while it runs what its group has, which is what every container names, or the pod itself. */
 export function podResourcesStatus(

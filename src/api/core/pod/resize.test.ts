@@ -5,6 +5,9 @@ import { assertChanges, changePod, madePod, type Parts } from "./update-trial.ts
 
 const running = (resources: ResourceRequirements, spec: object = {}) =>
   madePod({ containers: [{ name: "c", image: "i", resources }], ...spec }, { phase: "Running" });
+const withInit = (requests: Record<string, string>) => ({
+  initContainers: [{ name: "init", image: "i", resources: { requests } }],
+});
 const wants =
   (resources: ResourceRequirements) =>
   ({ spec }: Parts) =>
@@ -22,6 +25,13 @@ test("only what containers ask for changes", () => {
     ["i", { requests: { cpu: "2" } }],
   );
   assert.equal(object.metadata.generation, 2);
+});
+
+test("an init container's size may change before it runs", () => {
+  const change = ({ spec }: Parts) => Object.assign(spec, withInit({ cpu: "2" }));
+  const { object, errors } = changePod(running({ requests: { cpu: "1" } }, withInit({ cpu: "1" })), change, "resize");
+  assert.deepEqual(errors, []);
+  assert.deepEqual(object.spec?.initContainers?.[0]?.resources, { requests: { cpu: "2" } });
 });
 
 test("what resizing may not do", () => {
@@ -50,6 +60,12 @@ test("what resizing may not do", () => {
         running({ requests: { cpu: "1" } }, { os: { name: "windows" } }),
         wants({ requests: { cpu: "2" } }),
         ["[]: Forbidden: windows pods cannot be resized"],
+      ],
+      [
+        "touch more of an init container than cpu and memory",
+        running({ requests: { cpu: "1" } }, withInit({ cpu: "1", "ephemeral-storage": "1" })),
+        ({ spec }) => Object.assign(spec, withInit({ cpu: "2", "ephemeral-storage": "2" })),
+        ["spec.initContainers[0]: Forbidden: only cpu and memory resources for init or sidecar containers are mutable"],
       ],
     ],
     "resize",

@@ -1,4 +1,4 @@
-/** Changing what running containers ask for: cpu and memory, of containers, of init containers that still run, of the pod as a whole. */
+/** Changing what running containers ask for: cpu and memory, of containers, of init containers, of the pod as a whole. */
 import { semanticEqual } from "../../equality.ts";
 import type { Strategy } from "../../kind.ts";
 import { Place } from "../../place.ts";
@@ -145,15 +145,14 @@ function maskContainers(masked: PodSpec, old: PodSpec, at: Place): void {
   });
   masked.initContainers = (masked.initContainers ?? []).map((container, i) => {
     const before = old.initContainers?.[i] ?? container;
-    if (!isSidecar(container)) {
-      if (semanticEqual(container, before)) return container;
-      at.forbidden("resources for non-sidecar init containers are immutable");
-      return container;
-    }
-    validateChange(container, before, at.child("initContainers").index(i).child("resources"));
+    const place = at.child("initContainers").index(i);
+    validateChange(container, before, place.child("resources"));
     const result = mask(container, before);
     if (!semanticEqual(result, before))
-      at.forbidden("only cpu and memory resources for sidecar containers are mutable");
+      place.forbidden("only cpu and memory resources for init or sidecar containers are mutable");
+    const restarts = container.resizePolicy?.some(({ restartPolicy }) => restartPolicy === "RestartContainer");
+    if (restarts && !isSidecar(container) && !semanticEqual(container, before))
+      place.forbidden("non-sidecar init containers with a resize policy of RestartContainer cannot be resized");
     return result;
   });
   masked.containers = masked.containers.map((container, i) => {
