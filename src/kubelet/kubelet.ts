@@ -35,6 +35,7 @@ import { createNodeResources } from "./resources/node-resources.ts";
 import { createResizes } from "./resources/resizes.ts";
 import { watchRuntime } from "./runtime/watch.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
+import { createStaticPods } from "./static/static-pods.ts";
 import { type NodeRuntime, nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
 import { createImageVolumes } from "./volumes/image-volumes.ts";
 import { nodeLayout } from "./volumes/layout.ts";
@@ -196,16 +197,24 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         allocatable: () => allocatable,
       },
     };
-    const podManager = createPodManager({
+    const statics = createStaticPods({
+      ...{ config, nodeName, client, clock, log, recorder },
+      nodeUid: async () => (nodes.get(nodeName) ?? (await agent.registered())).metadata.uid ?? "",
+      isNodeGone: () => nodes.hasSynced() && !nodes.get(nodeName),
+      start: (pod, writer) => podManager.startStatic(pod, writer),
+      end: (uid) => podManager.endStatic(uid),
+    });
+    const podManager: PodManager = createPodManager({
       context,
       pods,
       nodes,
       maxPods,
+      statics,
       onPodsChanged: (active) => void cgroups.balance(active),
     });
     manager = podManager;
 
-    const agent = createNodeAgent({
+    const agent: NodeAgent = createNodeAgent({
       client,
       clock,
       log,
@@ -246,7 +255,10 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     });
 
     const stopRemovals = followRemovals(nodes, { client, folder: folders.localPath, log });
+    // The node's own pods don't wait for the API server: it may be one of them.
+    const adopted = Promise.all([context.volumes.prepare(), cgroups.prepare()]).then(() => podManager.adopt());
     const work = [
+      adopted.then(() => statics.run(life)),
       informers.run(life),
       agent.run(life),
       imageGc.run(life),
@@ -297,7 +309,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       await Promise.race([
         Promise.all(work),
         (async () => {
-          await Promise.all([context.volumes.prepare(), cgroups.prepare(), services.synced()]);
+          await Promise.all([adopted, services.synced()]);
           if (managesNetwork && !options.podCidrs?.length) await networkFromNode(agent);
           await podManager.start();
           host = createHost({ nodeName, cri, pods: podManager });

@@ -19,6 +19,8 @@ export interface AdmissionFacts {
   readonly allocatable: Readonly<Record<string, string>>;
   readonly maxPods: number;
   readonly name: string;
+  /** The node's own pods bear all taints. */
+  readonly isStatic?: boolean;
   /** Undefined as long as the API has no such node: then nothing is known against the pod. */
   readonly node: DeepReadonly<Node> | undefined;
 }
@@ -68,7 +70,7 @@ const insufficient = (
   message: `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
 });
 
-function mismatch(pod: PodView, { others, name, node }: AdmissionFacts): Refusal | undefined {
+function mismatch(pod: PodView, { others, name, node, isStatic }: AdmissionFacts): Refusal | undefined {
   const { spec } = pod;
   const required = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   const matches = compileRequiredNodes(spec?.nodeSelector, required);
@@ -82,7 +84,7 @@ function mismatch(pod: PodView, { others, name, node }: AdmissionFacts): Refusal
   if (hostPorts(pod).some(isTaken))
     return predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports");
   const evicting = (node?.spec?.taints ?? []).filter(({ effect }) => effect === "NoExecute");
-  if (!areTolerated(evicting, spec?.tolerations))
+  if (!isStatic && !areTolerated(evicting, spec?.tolerations))
     return predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate");
   return undefined;
 }

@@ -5,14 +5,21 @@ import { type DeepReadonly, isStatusError } from "#machinery";
 import { type Refusal, refusal } from "../core/admission.ts";
 import { emptyRuntime, isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { cleanUpRuntime, cleanUpVolumes } from "./clean-up.ts";
+import { isMirror, type StaticPods } from "../static/static-pods.ts";
 import type { PodContext } from "./context.ts";
+import type { StatusWriter } from "./status-writer.ts";
 import { same } from "./status-patch.ts";
 import { createPodWorker, type PodWorker } from "./pod-worker.ts";
 import { stopPod } from "./stop.ts";
 
 export interface PodManager {
-  /** Takes what the runtime has and what the API wants; from then on follows both. */
+  /** Looks at what the runtime has. */
+  adopt(): Promise<void>;
+  /** Takes what the API wants, after `adopt`; from then on follows both. */
   start(): Promise<void>;
+  /** A pod of the node's own, after `adopt`; `writer` takes its status. */
+  startStatic(pod: PodView, writer: StatusWriter): void;
+  endStatic(uid: string): void;
   workers(): Iterable<PodWorker>;
   byUid(uid: string): PodWorker | undefined;
   /** The newest pod of this name. */
@@ -31,6 +38,7 @@ export interface PodManagerOptions {
   /** Holds this node alone. */
   readonly nodes: Informer<Node>;
   readonly maxPods: number;
+  readonly statics: StaticPods;
   /** The set of pods changed. */
   onPodsChanged(pods: readonly PodView[]): void;
 }
@@ -38,12 +46,23 @@ export interface PodManagerOptions {
 /** Pods that nobody knows get a moment to stop by themselves. */
 const orphanGraceSeconds = 1;
 
-export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged }: PodManagerOptions): PodManager {
+export function createPodManager({
+  context,
+  pods,
+  nodes,
+  maxPods,
+  statics,
+  onPodsChanged,
+}: PodManagerOptions): PodManager {
   const { log, observer } = context;
   const workers = new Map<string, PodWorker>();
   const orphans = new Set<string>();
   let removeHandler = (): void => undefined;
   let closed = false;
+  /** By uid, as the runtime had them at the start. */
+  let found: ReadonlyMap<string, PodRuntime> = new Map();
+  /** All who may want a pod were asked. */
+  let knowsAll = false;
 
   const activePods = (): PodView[] =>
     [...workers.values()].filter((worker) => worker.stage() !== "ended").map((worker) => worker.pod());
@@ -57,7 +76,14 @@ export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged 
       .filter((worker) => worker.uid !== pod.metadata.uid && worker.stage() !== "ended" && worker.admitted())
       .map((worker) => context.resizes.held(worker.pod()))
       .filter(({ status }) => !isTerminalPhase(status?.phase));
-    return refusal(pod, { others, node, maxPods, name: context.node.name, allocatable: context.node.allocatable() });
+    return refusal(pod, {
+      others,
+      node,
+      maxPods,
+      isStatic: statics.has(pod.metadata.uid ?? ""),
+      name: context.node.name,
+      allocatable: context.node.allocatable(),
+    });
   }
 
   const readNode = (): Promise<DeepReadonly<Node> | undefined> =>
@@ -69,19 +95,22 @@ export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged 
         throw error;
       });
 
-  function add(pod: PodView, runtime?: PodRuntime): void {
+  function add(pod: PodView, writer?: StatusWriter): void {
     const { uid = "", namespace = "", name = "" } = pod.metadata;
     const known = workers.get(uid);
     if (known) {
       known.update(pod);
       return;
     }
+    const runtime = found.get(uid);
     const worker = createPodWorker(context, pod, {
       runtime: runtime ?? emptyRuntime(uid, namespace, name),
       refuse,
       readNode,
+      ...(writer ? { writer } : {}),
       onGone(gone) {
         workers.delete(gone);
+        if (writer) statics.gone(pod);
         context.resizes.forget(gone);
         changed();
       },
@@ -91,9 +120,10 @@ export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged 
   }
 
   /** Pods that the runtime or a disk has and the API doesn't. */
-  async function removeOrphans(found: readonly PodRuntime[]): Promise<void> {
+  async function removeOrphans(there: Iterable<PodRuntime>): Promise<void> {
+    if (!knowsAll) return;
     const leftovers = new Set([...(await context.volumes.leftovers()), ...(await context.cgroups.leftovers())]);
-    const all = [...found, ...[...leftovers].map((uid) => emptyRuntime(uid, "", ""))];
+    const all = [...there, ...[...leftovers].map((uid) => emptyRuntime(uid, "", ""))];
     const seen = new Set<string>();
     for (const runtime of all) {
       const { uid, namespace, name } = runtime;
@@ -142,19 +172,46 @@ export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged 
   });
 
   return {
+    async adopt() {
+      found = new Map((await observer.all()).map((runtime) => [runtime.uid, runtime]));
+    },
     async start() {
-      const [found] = await Promise.all([observer.all(), pods.synced(), nodes.synced()]);
-      const byUid = new Map(found.map((runtime) => [runtime.uid, runtime]));
-      for (const pod of pods.list()) add(pod, byUid.get(pod.metadata.uid ?? ""));
+      await Promise.all([pods.synced(), nodes.synced()]);
+      const seen = (pod: PodView) => (isMirror(pod) ? statics.mirrors.seen(pod) : add(pod));
+      // For those that are there, at once.
       removeHandler = pods.addHandler({
-        added: (pod) => add(pod, byUid.get(pod.metadata.uid ?? "")),
-        updated: (pod) => add(pod),
-        deleted: (pod) => workers.get(pod.metadata.uid ?? "")?.removed(pod),
+        added: seen,
+        updated: seen,
+        deleted: (pod) =>
+          isMirror(pod) ? statics.mirrors.seen(pod, "gone") : workers.get(pod.metadata.uid ?? "")?.removed(pod),
       });
-      await removeOrphans(found);
+      // A URL may not answer for long; nothing is removed before.
+      const settled = statics.readAll().then(() => {
+        knowsAll = true;
+        statics.mirrors.settle();
+        return removeOrphans(found.values());
+      });
+      settled.catch((error: unknown) => log.warn("pods that nobody knows could not be looked for", { error }));
+    },
+    startStatic(pod, writer) {
+      const { uid, name, namespace } = pod.metadata;
+      const before = [...found.values()].find((one) => one.name === name && one.namespace === namespace);
+      if (!before || before.uid === uid || workers.has(before.uid) || orphans.has(before.uid)) return add(pod, writer);
+      // What an earlier kubelet ran under this name goes first.
+      orphans.add(before.uid);
+      removeOrphan(before)
+        .catch((error: unknown) => log.warn("an earlier static pod could not be removed", { uid: before.uid, error }))
+        .finally(() => {
+          orphans.delete(before.uid);
+          if (statics.has(uid ?? "") && !closed) add(pod, writer);
+        });
+    },
+    endStatic(uid) {
+      const worker = workers.get(uid);
+      if (worker) worker.removed(worker.pod());
     },
     workers: () => workers.values(),
-    byUid: (uid) => workers.get(uid),
+    byUid: (uid) => workers.get(uid) ?? workers.get(statics.mirrors.staticUid(uid) ?? ""),
     byName(namespace, name) {
       const named = [...workers.values()].filter(
         ({ pod }) => pod().metadata.namespace === namespace && pod().metadata.name === name,
@@ -164,14 +221,14 @@ export function createPodManager({ context, pods, nodes, maxPods, onPodsChanged 
     runtimeChanged: (uid, ended) => workers.get(uid)?.runtimeChanged(ended),
     async lookAtAll() {
       if (closed) return;
-      const found = await observer.all();
-      const byUid = new Map(found.map((runtime) => [runtime.uid, runtime]));
+      const now = await observer.all();
+      const byUid = new Map(now.map((runtime) => [runtime.uid, runtime]));
       for (const worker of workers.values()) {
         const { sandboxes, containers } = byUid.get(worker.uid) ?? { sandboxes: [], containers: [] };
         const known = worker.runtime();
         if (!same(known.sandboxes, sandboxes) || !same(known.containers, containers)) worker.runtimeChanged();
       }
-      await removeOrphans(found);
+      await removeOrphans(now);
     },
     isActive: () => [...workers.values()].some((worker) => worker.stage() !== "ended"),
     async close() {

@@ -25,7 +25,7 @@ import { type PodContext, recordEvent } from "./context.ts";
 import { observeSettled } from "./observe-settled.ts";
 import { createRunner } from "./pod-runner.ts";
 import { same } from "./status-patch.ts";
-import { createStatusWriter } from "./status-writer.ts";
+import { createStatusWriter, type StatusWriter } from "./status-writer.ts";
 import { endGraceSeconds, stopPod } from "./stop.ts";
 import { createWaker } from "./waker.ts";
 
@@ -68,6 +68,8 @@ export interface PodWorker {
 
 export interface PodWorkerOptions {
   readonly runtime: PodRuntime;
+  /** To where its status goes; to the API's pod when missing. */
+  readonly writer?: StatusWriter;
   /** Nothing of the pod is left, neither here nor in the API. */
   onGone(uid: string): void;
   /** Why the node doesn't take this pod. */
@@ -86,7 +88,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   const { clock, prober, node } = context;
   const { name = "", namespace = "", uid = "" } = first.metadata;
   const log = context.log.with({ pod: `${namespace}/${name}` });
-  const writer = createStatusWriter(first, { ...context, log });
+  const writer = options.writer ?? createStatusWriter(first, { ...context, log });
   const runner = createRunner(context);
   const endedContainers = new Set<string>();
   const lookListeners = new Set<() => void>();
