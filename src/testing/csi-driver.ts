@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { servePlugin } from "#kubelet";
 
-const run = promisify(execFile);
+const runHere = async (program = "", ...args: string[]) => (await promisify(execFile)(program, args)).stdout;
 
 type Method =
   | "NodeStageVolume"
@@ -56,6 +56,8 @@ export interface CsiDriverOptions {
   readonly nodeInfo?: { readonly maxVolumesPerNode?: number; readonly segments?: Readonly<Record<string, string>> };
   /** False: it makes folders where others mount, for tests of the calls. */
   readonly mounts?: boolean;
+  /** In the node's namespaces. */
+  run?(...command: string[]): Promise<string>;
   onCall?(): void;
 }
 
@@ -77,7 +79,11 @@ const blockBytes = 4 * 2 ** 20;
 
 export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriver> {
   const { name, nodeName, nodeFolder, dataFolder, versions = ["1.0.0"], mounts = true } = options;
-  const { capabilities = ["STAGE_UNSTAGE_VOLUME", "EXPAND_VOLUME", "GET_VOLUME_STATS"], onCall } = options;
+  const {
+    capabilities = ["STAGE_UNSTAGE_VOLUME", "EXPAND_VOLUME", "GET_VOLUME_STATS"],
+    onCall,
+    run = runHere,
+  } = options;
   const registration = join(nodeFolder, "plugins_registry", `${name}-reg.sock`);
   const endpoint = join(nodeFolder, "plugins", name, "csi.sock");
   let endNode = async (): Promise<void> => undefined;
@@ -109,22 +115,22 @@ export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriv
   };
 
   const contents = (request: CsiRequest) => join(dataFolder, request.volumeId.replaceAll("/", "~"));
-  const mount = async (...args: string[]) => void (await run("mount", args));
+  const mount = async (...args: string[]) => void (await run("mount", ...args));
   async function unmount(path: string): Promise<void> {
-    await run("umount", [path]).catch(async (error: { stderr?: string }) => {
+    await run("umount", path).catch(async (error: { stderr?: string }) => {
       if (existsSync(path) && !/not mounted/.test(error.stderr ?? "")) throw error;
     });
   }
 
   async function loopOf(file: string): Promise<string | undefined> {
-    return (await run("losetup", ["-j", file, "-n", "-O", "NAME"])).stdout.trim().split("\n")[0] || undefined;
+    return (await run("losetup", "-j", file, "-n", "-O", "NAME")).trim().split("\n")[0] || undefined;
   }
   async function device(request: CsiRequest): Promise<string> {
     const file = `${contents(request)}.img`;
     const handle = await open(file, "a");
     await handle.truncate(Math.max((await handle.stat()).size, blockBytes));
     await handle.close();
-    return (await loopOf(file)) ?? (await run("losetup", ["-f", "--show", file])).stdout.trim();
+    return (await loopOf(file)) ?? (await run("losetup", "-f", "--show", file)).trim();
   }
 
   async function stage(request: CsiRequest): Promise<void> {
@@ -151,7 +157,7 @@ export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriv
   async function unstage(request: CsiRequest): Promise<void> {
     if (!mounts) return;
     const loop = await loopOf(`${contents(request)}.img`);
-    if (loop) await run("losetup", ["-d", loop]);
+    if (loop) await run("losetup", "-d", loop);
     else await unmount(request.stagingTargetPath);
   }
 

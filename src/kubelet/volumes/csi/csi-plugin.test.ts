@@ -68,13 +68,13 @@ async function start({ syncMs = 3_600_000, kind: object = kind() }: Started = {}
   const folder = await mkdtemp(join(tmpdir(), "csi-"));
   endings.push(() => rm(folder, { recursive: true, force: true }));
   const transport = new FakeTransport();
-  const put = (path: string, object: KubernetesObject) =>
-    transport.objects.has(path)
-      ? transport.put(path, {
-          ...object,
-          metadata: { ...object.metadata, resourceVersion: undefined },
-        } as KubernetesObject)
+  const put = (path: string, value: object) => {
+    const object: KubernetesObject = value;
+    const metadata = { ...object.metadata, resourceVersion: undefined };
+    return transport.objects.has(path)
+      ? transport.put(path, { ...object, metadata } as KubernetesObject) // without a revision it is no update of one
       : transport.create(dirname(path), object);
+  };
   const waiters = new Set<() => void>();
   const look = () => setImmediate(() => [...waiters].map((each) => each()));
   transport.intercept = (request) => {
