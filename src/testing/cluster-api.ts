@@ -20,7 +20,7 @@ export interface ClusterApi {
   /** Rejects with `{ code, message }` of the Status. */
   call(method: string, target: string, body?: object, contentType?: string): Promise<LooseObject>;
   text(target: string): Promise<string>;
-  /** The pod once `fits`; `undefined`: it isn't there. Rejects after a minute, telling how it is and what was said about it. */
+  /** The pod once `fits`; `undefined`: it isn't there. Rejects after two minutes, telling how it is and what was said about it. */
   pod(name: string, fits: (pod: Pod | undefined) => boolean | undefined): Promise<Pod>;
   /** Makes the pod, waits for its end and reads the log of its first container. */
   run(pod: object): Promise<{ pod: Pod; log: string }>;
@@ -29,7 +29,8 @@ export interface ClusterApi {
   close(): Promise<void>;
 }
 
-const waitMsMax = 60_000;
+/** Busy machines take long to start containers. */
+const waitMsMax = 120_000;
 
 export async function connectApi(cluster: TestCluster, namespace = "default"): Promise<ClusterApi> {
   const socket = join(cluster.directory, `api-${namespace}.sock`);
@@ -38,10 +39,11 @@ export async function connectApi(cluster: TestCluster, namespace = "default"): P
   const base = `/api/v1/namespaces/${namespace}`;
 
   async function send(method: string, path: string, body?: object, contentType = "application/json") {
-    const headers = body && { "content-type": contentType };
-    const sent = request({ socketPath: socket, agent, method, path, ...(headers && { headers }) });
+    const bytes = Buffer.from(body ? JSON.stringify(body) : "");
+    const headers = { "content-type": contentType, "content-length": bytes.length };
+    const sent = request({ socketPath: socket, agent, method, path, headers });
     const answered = once(sent, "response");
-    sent.end(body && JSON.stringify(body));
+    sent.end(bytes);
     const [answer] = (await answered) as [import("node:http").IncomingMessage];
     return { status: answer.statusCode ?? 0, text: await text(answer) };
   }
@@ -55,15 +57,19 @@ export async function connectApi(cluster: TestCluster, namespace = "default"): P
   const pods = new Map<string, Pod>();
   const waiters = new Set<() => void>();
   const watching = request({ socketPath: socket, path: `${base}/pods?watch=1` });
-  watching.on("error", () => undefined); // `close` ends it
+  const ignore = () => undefined; // `close` ends it
+  watching.on("error", ignore);
   watching.on("response", (answer) => {
-    createInterface(answer).on("line", (line) => {
-      const { type, object } = JSON.parse(line) as { type: string; object: Pod };
-      const name = object.metadata.name ?? "";
-      if (type === "DELETED") pods.delete(name);
-      else pods.set(name, object);
-      for (const look of waiters) look();
-    });
+    answer.on("error", ignore);
+    createInterface(answer)
+      .on("error", ignore)
+      .on("line", (line) => {
+        const { type, object } = JSON.parse(line) as { type: string; object: Pod };
+        const name = object.metadata.name ?? "";
+        if (type === "DELETED") pods.delete(name);
+        else pods.set(name, object);
+        for (const look of waiters) look();
+      });
   });
   watching.end();
 
@@ -92,7 +98,7 @@ export async function connectApi(cluster: TestCluster, namespace = "default"): P
     text: async (target) => (await send("GET", target)).text,
     pod,
     async run(body) {
-      const name = (await call("POST", `${base}/pods`, body)).metadata.name ?? "";
+      const name = (await call("POST", `${base}/pods`, body)).metadata?.name ?? "";
       const ended = await pod(name, (one) => /Succeeded|Failed/.test(one?.status?.phase ?? ""));
       const [first] = ended.spec?.containers ?? [];
       return { pod: ended, log: await api.text(`${base}/pods/${name}/log?container=${first?.name}`) };
