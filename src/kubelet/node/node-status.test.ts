@@ -1,13 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { defaultConfiguration } from "../config/configuration.ts";
+import { nodeAmounts } from "../resources/amounts.ts";
 import { nodeStatus, nodeStatusPatch } from "./node-status.ts";
 
+const amounts = nodeAmounts({
+  machine: { cpus: 2, memoryBytes: 2 ** 31, hugepageBytes: {} },
+  diskBytes: 2 ** 30,
+  config: defaultConfiguration(),
+});
 type Input = Parameters<typeof nodeStatus>[1];
 const machine = { cpus: 2, memoryBytes: 2 ** 31, hugepageBytes: {}, swapBytes: 0 } as Input["machine"]; // the rest is only shown
 const disk = { capacityBytes: 2 ** 30, availableBytes: 2 ** 30, freeBytes: 2 ** 30, inodes: 0, inodesFree: 0 };
-const input = { machine, disk, nodeName: "n", maxPods: 110, addresses: [], problems: [], images: [], port: 0, now: 0 };
+const input = { machine, disk, nodeName: "n", amounts, addresses: [], problems: [], pressures: [], images: [], port: 0, now: 0 };
 const statusAfter = (old: Parameters<typeof nodeStatus>[0]) =>
-  nodeStatus(old, { ...input, processes: { running: 0, max: 0 }, memoryAvailableBytes: 2 ** 30 } as unknown as Input);
+  nodeStatus(old, { ...input, pressures: [] } as unknown as Input);
 
 test("node status: what others add to the capacity is there for pods, until they take it away", () => {
   const first = statusAfter({});

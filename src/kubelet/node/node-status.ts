@@ -2,22 +2,23 @@
 import type { Node, NodeCondition, NodeStatus } from "#api";
 import { type DeepReadonly, formatTime } from "#machinery";
 import { same } from "../pods/status-patch.ts";
+import type { NodeAmounts } from "../resources/amounts.ts";
 import type { RuntimeAbilities } from "../runtime/abilities.ts";
+import type { PressureCondition } from "../eviction/thresholds.ts";
 import type { DiskSpace, MachineFacts } from "./machine.ts";
 
 export interface NodeStatusInput {
   readonly machine: MachineFacts;
   readonly addresses: readonly string[];
   readonly nodeName: string;
-  readonly maxPods: number;
+  readonly amounts: NodeAmounts;
   readonly kubeletVersion: string;
   /** `containerd://1.6.20`. */
   readonly runtimeVersion: string;
   /** Of the kubelet's HTTPS server; 0: none. */
   readonly port: number;
   readonly disk: DiskSpace;
-  readonly memoryAvailableBytes: number;
-  readonly processes: { readonly running: number; readonly max: number };
+  readonly pressures: readonly PressureCondition[];
   /** Why pods can't run; empty: they can. */
   readonly problems: readonly string[];
   readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
@@ -27,22 +28,17 @@ export interface NodeStatusInput {
   readonly now: number;
 }
 
-/** Thresholds below which the node calls for help: upstream's hard eviction defaults. */
-const memoryAvailableMin = 100 * 2 ** 20;
-const diskAvailableShareMin = 0.1;
-const inodesFreeShareMin = 0.05;
-const processShareMax = 0.9;
 /** A node with very many images would make a large object. */
 const imagesMax = 50;
 
 export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput): NodeStatus {
   const { machine, nodeName } = input;
-  const own = capacityOf(input);
+  const own = input.amounts.capacity;
   // What others say that the node has besides is there for pods.
   const foreign = Object.fromEntries(Object.entries(old.capacity ?? {}).filter(([name]) => own[name] === undefined));
   return {
     capacity: { ...foreign, ...own },
-    allocatable: { ...foreign, ...allocatableOf(input) },
+    allocatable: { ...foreign, ...input.amounts.allocatable },
     conditions: conditionsOf(old, input),
     addresses: [
       ...input.addresses.map((address) => ({ type: "InternalIP", address })),
@@ -72,46 +68,16 @@ export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput
   };
 }
 
-const kibi = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`;
-
-function capacityOf({ machine, maxPods, disk }: NodeStatusInput): Record<string, string> {
-  return {
-    cpu: String(machine.cpus),
-    "ephemeral-storage": kibi(disk.capacityBytes),
-    ...Object.fromEntries(
-      Object.entries(machine.hugepageBytes).map(([size, bytes]) => [`hugepages-${size}`, bytes ? kibi(bytes) : "0"]),
-    ),
-    memory: kibi(machine.memoryBytes),
-    pods: String(maxPods),
-  };
-}
-
-/** What is left for pods: not the last part, where the node would have to evict. */
-export function allocatableOf(input: Pick<NodeStatusInput, "machine" | "maxPods" | "disk">): Record<string, string> {
-  const { machine, disk } = input;
-  const huge = Object.values(machine.hugepageBytes).reduce((sum, bytes) => sum + bytes, 0);
-  return {
-    ...capacityOf(input as NodeStatusInput), // it reads these three only
-    "ephemeral-storage": String(Math.floor(disk.capacityBytes * (1 - diskAvailableShareMin))),
-    memory: kibi(Math.max(0, machine.memoryBytes - huge - memoryAvailableMin)),
-  };
-}
-
 function conditionsOf(old: DeepReadonly<NodeStatus>, input: NodeStatusInput): NodeCondition[] {
-  const { disk, processes, problems } = input;
-  const memoryShort = input.memoryAvailableBytes < memoryAvailableMin;
-  const diskShort =
-    disk.availableBytes < disk.capacityBytes * diskAvailableShareMin ||
-    (disk.inodes > 0 && disk.inodesFree < disk.inodes * inodesFreeShareMin);
-  const processesShort = processes.max > 0 && processes.running > processes.max * processShareMax;
+  const { pressures, problems } = input;
   const list: [string, boolean, string, string][] = [
-    memoryShort
+    pressures.includes("MemoryPressure")
       ? ["MemoryPressure", true, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"]
       : ["MemoryPressure", false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"],
-    diskShort
+    pressures.includes("DiskPressure")
       ? ["DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure"]
       : ["DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"],
-    processesShort
+    pressures.includes("PIDPressure")
       ? ["PIDPressure", true, "KubeletHasInsufficientPID", "kubelet has insufficient PID available"]
       : ["PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"],
     problems.length > 0

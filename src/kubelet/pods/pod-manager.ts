@@ -39,6 +39,8 @@ export interface PodManagerOptions {
   readonly nodes: Informer<Node>;
   readonly maxPods: number;
   readonly statics: StaticPods;
+  /** Beside what pods of this node's leave. */
+  refuse?(pod: PodView): Refusal | undefined;
   /** The set of pods changed. */
   onPodsChanged(pods: readonly PodView[]): void;
 }
@@ -46,14 +48,8 @@ export interface PodManagerOptions {
 /** Pods that nobody knows get a moment to stop by themselves. */
 const orphanGraceSeconds = 1;
 
-export function createPodManager({
-  context,
-  pods,
-  nodes,
-  maxPods,
-  statics,
-  onPodsChanged,
-}: PodManagerOptions): PodManager {
+export function createPodManager(options: PodManagerOptions): PodManager {
+  const { context, pods, nodes, maxPods, statics, onPodsChanged } = options;
   const { log, observer } = context;
   const workers = new Map<string, PodWorker>();
   const orphans = new Set<string>();
@@ -72,6 +68,8 @@ export function createPodManager({
     pod: PodView,
     node: DeepReadonly<Node> | undefined = nodes.get(context.node.name),
   ): Refusal | undefined {
+    const early = options.refuse?.(pod);
+    if (early) return early;
     const others = [...workers.values()]
       .filter((worker) => worker.uid !== pod.metadata.uid && worker.stage() !== "ended" && worker.admitted())
       .map((worker) => context.resizes.held(worker.pod()))

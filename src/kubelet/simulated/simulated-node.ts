@@ -6,6 +6,8 @@ import { type DeepReadonly, formatMicroTime } from "#machinery";
 import { type Refusal, refusal } from "../core/admission.ts";
 import { unitsOf } from "../core/quantity.ts";
 import { isTerminalPhase } from "../core/types.ts";
+import { defaultConfiguration } from "../config/configuration.ts";
+import { nodeAmounts } from "../resources/amounts.ts";
 import { newNode, nodeStatus } from "../node/node-status.ts";
 import { runtimeName } from "./simulated-runtime.ts";
 import type { Place, SimulatedPod } from "./simulated-pod.ts";
@@ -86,13 +88,16 @@ export class SimulatedNode implements Place {
       machine,
       addresses: this.hostIPs,
       nodeName,
-      maxPods: unitsOf(this.#quantity("pods")),
+      amounts: nodeAmounts({
+        machine,
+        diskBytes: bytes,
+        config: { ...defaultConfiguration(), maxPods: unitsOf(this.#quantity("pods")) },
+      }),
       kubeletVersion,
       runtimeVersion: `${runtimeName}://1.0.0`,
       port: 0,
       disk,
-      memoryAvailableBytes: machine.memoryBytes,
-      processes: { running: 0, max: 0 },
+      pressures: [],
       problems: [],
       images: [],
       now: clock.now(),

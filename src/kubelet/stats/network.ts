@@ -1,5 +1,5 @@
 /** What went through the interfaces of a network namespace: `/proc/PID/net/dev` of one of its processes. */
-import { readFile } from "node:fs/promises";
+import { readKernelFile } from "./kernel-file.ts";
 
 export interface InterfaceCounters {
   readonly name: string;
@@ -9,30 +9,32 @@ export interface InterfaceCounters {
   readonly txErrors: number;
 }
 
+export interface InterfacePackets extends InterfaceCounters {
+  readonly rxPackets: number;
+  readonly rxDropped: number;
+  readonly txPackets: number;
+  readonly txDropped: number;
+}
+
 /** Undefined: no such process. */
-export async function readInterfaces(pid: number | "self"): Promise<InterfaceCounters[] | undefined> {
-  try {
-    return parseInterfaces(await readFile(`/proc/${pid}/net/dev`, "utf8"));
-  } catch (error) {
-    if (["ENOENT", "ESRCH", "EINVAL"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
-    throw error;
-  }
+export function readInterfaces(pid: number | "self"): InterfacePackets[] | undefined {
+  const text = readKernelFile(`/proc/${pid}/net/dev`);
+  return text === undefined ? undefined : parseInterfaces(text);
 }
 
 /** Without those that lead nowhere: upstream leaves them out too. */
-export function parseInterfaces(text: string): InterfaceCounters[] {
+export function parseInterfaces(text: string): InterfacePackets[] {
   return text
     .split("\n")
     .slice(2)
     .flatMap((line) => {
       const [name = "", counters = ""] = line.split(":");
-      if (counters === "" || isInternal(name.trim())) return [];
-      const [rxBytes = 0, , rxErrors = 0, , , , , , txBytes = 0, , txErrors = 0] = counters
+      if (counters === "" || /^(lo|veth|docker|nerdctl)/i.test(name.trim())) return [];
+      const [rxBytes = 0, rxPackets = 0, rxErrors = 0, rxDropped = 0, ...rest] = counters
         .trim()
         .split(/\s+/)
         .map(Number);
-      return [{ name: name.trim(), rxBytes, rxErrors, txBytes, txErrors }];
+      const [, , , , txBytes = 0, txPackets = 0, txErrors = 0, txDropped = 0] = rest;
+      return [{ name: name.trim(), rxBytes, rxErrors, txBytes, txErrors, rxPackets, rxDropped, txPackets, txDropped }];
     });
 }
-
-const isInternal = (name: string): boolean => name === "lo" || name.startsWith("veth") || name.startsWith("docker");

@@ -1,43 +1,50 @@
-/** What a node tells of its usage: to whoever is in the same process, and on its server. */
-import { type Clock, collectProcess, metricContentTypes, MetricRegistry, printMetrics } from "#base";
+/** What a node tells of its usage: to whoever is in the same process, and on its server. Everything is read when somebody asks. */
+import type { NodeUsage } from "#api";
+import { type Clock, metricContentTypes, metricFormatOf, printMetrics } from "#base";
 import type { CriClient } from "../cri/client.ts";
 import type { KubeletHost } from "../host.ts";
+import type { KubeletMetrics } from "../metrics/kubelet-metrics.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
-import { sendJson, sendText } from "../server/exchange.ts";
-import type { KubeletRoute } from "../server/server.ts";
-import type { NodeLayout } from "../volumes/layout.ts";
+import type { MachineFacts } from "../node/machine.ts";
+import { type Exchange, sendJson, sendText } from "../server/exchange.ts";
+import type { KubeletRoute } from "../server/routes.ts";
+import type { PodDiskOptions } from "./pod-disk.ts";
 import { printResourceMetrics } from "./resource-metrics.ts";
-import { createSampler } from "./sampler.ts";
-import { makeSummary } from "./summary.ts";
+import { createSampler, type Sampler } from "./sampler.ts";
 import { usageOf } from "./usage.ts";
-import type { NodeUsage } from "#api";
 
-export interface NodeStatsOptions {
+export interface NodeStatsOptions extends PodDiskOptions {
   readonly nodeName: string;
   readonly host: KubeletHost;
   readonly cri: CriClient;
   readonly cgroups: PodCgroups;
-  readonly layout: NodeLayout;
   readonly rootDir: string;
-  readonly memoryBytes: number;
+  readonly machine: MachineFacts;
+  readonly metrics: KubeletMetrics;
+  /** Of the runtime, if it is the node's own. */
+  runtimePid(): Promise<number | undefined>;
   readonly clock: Clock;
 }
 
 export interface NodeStats {
   usage(): Promise<NodeUsage>;
-  /** `/stats/summary`, `/metrics` and `/metrics/resource`. */
+  readonly sampler: Sampler;
+  /** `/stats/summary` and `/metrics…`. */
   readonly routes: ReadonlyMap<string, KubeletRoute>;
 }
 
 export function createNodeStats(options: NodeStatsOptions): NodeStats {
-  const { clock } = options;
+  const { clock, machine, metrics } = options;
   const sampler = createSampler(options);
+  const { memoryBytes, swapBytes } = machine;
   const now = () => clock.now();
-  const summary = { ...options, sampler, now, startedMs: now() };
-  const notFound = "404: Page Not Found";
-  let own: MetricRegistry | undefined;
+  const summary = { ...options, memoryBytes, swapBytes, sampler, now, startedMs: now() };
+  const notFound = (exchange: Exchange) => sendText(exchange, 404, "404: Page Not Found");
+  const sendMetrics = (exchange: Exchange, text: string, format: "text" | "openmetrics" = "text") =>
+    sendText(exchange, 200, text, { "content-type": metricContentTypes[format] });
   return {
     usage: async () => usageOf(await sampler.look({ brief: true })),
+    sampler,
     routes: new Map<string, KubeletRoute>([
       [
         "stats",
@@ -46,8 +53,9 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
           parts: [2, 2],
           async serve(exchange) {
             const { parts, query } = exchange;
-            if (parts[1] !== "summary") return sendText(exchange, 404, notFound);
+            if (parts[1] !== "summary") return notFound(exchange);
             const only = query.getAll("only_cpu_and_memory");
+            const { makeSummary } = await import("./summary.ts");
             sendJson(
               exchange,
               await makeSummary(summary, { cpuAndMemoryOnly: only.length === 1 && only[0] === "true" }),
@@ -61,33 +69,19 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
           methods: ["GET"],
           parts: [1, 2],
           async serve(exchange) {
-            const headers = { "content-type": metricContentTypes.text };
             const [, what] = exchange.parts;
-            if (what === "resource")
-              return sendText(exchange, 200, printResourceMetrics(await sampler.look()), headers);
-            if (what !== undefined) return sendText(exchange, 404, notFound);
-            own ??= ownMetrics(options.host);
-            sendText(exchange, 200, [...printMetrics(await own.collect(), "text")].join(""), headers);
+            const format = metricFormatOf(exchange.request.headers.accept);
+            const print = async (registry: KubeletMetrics["registry"]) =>
+              sendMetrics(exchange, [...printMetrics(await registry.collect(), format)].join(""), format);
+            if (what === undefined) return print(metrics.registry);
+            if (what === "probes") return print(metrics.probes);
+            if (what === "resource") return sendMetrics(exchange, printResourceMetrics(await sampler.look()));
+            if (what !== "cadvisor") return notFound(exchange);
+            const { printCadvisorMetrics } = await import("./cadvisor-metrics.ts");
+            sendMetrics(exchange, await printCadvisorMetrics(await sampler.look(), options));
           },
         },
       ],
     ]),
   };
-}
-
-/** Of this process, and how much runs here. Made when somebody asks first: watching collections isn't free. */
-function ownMetrics(host: KubeletHost): MetricRegistry {
-  const registry = new MetricRegistry();
-  collectProcess(registry);
-  const pods = registry.gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox", []);
-  const containers = registry.gauge("kubelet_running_containers", "Number of currently running containers", [
-    "container_state",
-  ]);
-  registry.onCollect(() => {
-    const all = [...host.runtimes().values()];
-    pods.with().set(all.filter(({ sandboxes }) => sandboxes[0]?.ready).length);
-    containers.clear();
-    for (const { state } of all.flatMap((each) => each.containers)) containers.with(state).add(1);
-  });
-  return registry;
 }

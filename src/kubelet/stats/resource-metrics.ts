@@ -1,11 +1,6 @@
 /** `/metrics/resource`: what metrics-server and collectors read of a node, in names and help of upstream. */
+import { type MetricRow, printFamily } from "./print-family.ts";
 import type { NodeLook } from "./sampler.ts";
-
-interface Row {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly value: number;
-  readonly timeMs?: number;
-}
 
 const cpu = (of: string) => `[STABLE] Cumulative cpu time consumed by the ${of} in core-seconds`;
 const memory = (of: string) => `[STABLE] Current working set of the ${of} in bytes`;
@@ -25,16 +20,16 @@ export function printResourceMetrics({ node, pods }: NodeLook): string {
     return usage ? [{ labels: { namespace, pod: name }, usage }] : [];
   });
   const ofNode = node ? [{ labels: {}, usage: node }] : [];
-  const rows = <T extends { labels: Row["labels"]; usage: NonNullable<NodeLook["node"]> }>(
+  const rows = <T extends { labels: MetricRow["labels"]; usage: NonNullable<NodeLook["node"]> }>(
     of: readonly T[],
     value: (usage: T["usage"]) => number,
-  ): Row[] => of.map(({ labels, usage }) => ({ labels, value: value(usage), timeMs: usage.timeMs }));
+  ): MetricRow[] => of.map(({ labels, usage }) => ({ labels, value: value(usage), timeMs: usage.timeMs }));
   const seconds = ({ cpuNanoSeconds }: NonNullable<NodeLook["node"]>) => cpuNanoSeconds / 1e9;
   const bytes = ({ memory: { workingSetBytes } }: NonNullable<NodeLook["node"]>) => workingSetBytes;
   const swapped = ({ memory: { swapBytes } }: NonNullable<NodeLook["node"]>) => swapBytes;
-  const started = ofContainers.map(({ labels, container }) => ({ labels, value: container.startedAt / 1000 }));
+  const started = ofContainers.map(({ labels, container }) => ({ labels, value: container.createdAt / 1000 }));
   const scrape = "1 if there was an error while getting container metrics, 0 otherwise";
-  const families: readonly [name: string, type: "counter" | "gauge", help: string, rows: readonly Row[]][] = [
+  const families: readonly [name: string, type: "counter" | "gauge", help: string, rows: readonly MetricRow[]][] = [
     ["container_cpu_usage_seconds_total", "counter", cpu("container"), rows(ofContainers, seconds)],
     ["container_memory_working_set_bytes", "gauge", memory("container"), rows(ofContainers, bytes)],
     [
@@ -42,6 +37,15 @@ export function printResourceMetrics({ node, pods }: NodeLook): string {
       "gauge",
       "[STABLE] Start time of the container since unix epoch in seconds",
       started,
+    ],
+    [
+      "container_swap_limit_bytes",
+      "gauge",
+      "[ALPHA] Current amount of the container swap limit in bytes. Reported only on non-windows systems",
+      rows(
+        ofContainers.filter(({ usage }) => usage.memory.swapLimitBytes !== undefined),
+        ({ memory: { swapLimitBytes = 0, swapBytes } }) => Math.max(swapLimitBytes, swapBytes),
+      ),
     ],
     [
       "container_swap_usage_bytes",
@@ -61,18 +65,6 @@ export function printResourceMetrics({ node, pods }: NodeLook): string {
       rows(ofPods, swapped),
     ],
     ["resource_scrape_error", "gauge", `[STABLE] ${scrape}`, [{ labels: {}, value: 0 }]],
-    ["scrape_error", "gauge", `[ALPHA] (Deprecated since 1.29.0) ${scrape}`, [{ labels: {}, value: 0 }]],
   ];
-  return families.map(([name, type, help, all]) => printFamily({ name, type, help, all })).join("");
-}
-
-function printFamily({ name, type, help, all }: { name: string; type: string; help: string; all: readonly Row[] }) {
-  if (all.length === 0) return "";
-  const lines = all.map(({ labels, value, timeMs }) => {
-    // Names that the API lets through need no escaping.
-    const pairs = Object.entries(labels).map(([key, text]) => `${key}="${text}"`);
-    const own = pairs.length > 0 ? `{${pairs.join(",")}}` : "";
-    return `${name}${own} ${value}${timeMs === undefined ? "" : ` ${Math.round(timeMs)}`}\n`;
-  });
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+  return families.map(([name, type, help, all]) => printFamily({ name, type, help, rows: all })).join("");
 }

@@ -4,7 +4,13 @@
  */
 import type { Clock } from "#base";
 import { delay } from "#client";
-import { allContainers, newestContainer, type PodView, type RuntimeContainer } from "../core/types.ts";
+import {
+  allContainers,
+  newestContainer,
+  type PodView,
+  type RuntimeContainer,
+  type RuntimeSandbox,
+} from "../core/types.ts";
 import type { CriClient } from "../cri/client.ts";
 import type { KubeletHost } from "../host.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
@@ -18,9 +24,12 @@ export interface ContainerLook {
 
 export interface PodLook {
   readonly pod: PodView;
+  /** Inside the hierarchy. */
+  readonly group: string | undefined;
   readonly usage: GroupUsage | undefined;
   readonly containers: readonly ContainerLook[];
-  /** Holds the pod's network; undefined: the node's, or none. */
+  readonly sandbox: RuntimeSandbox | undefined;
+  /** Whose network is the pod's. */
   readonly sandboxPid: number | undefined;
 }
 
@@ -53,6 +62,8 @@ const windowMsMin = 1_000;
 const windowMsMax = 60_000;
 /** Rates are counted from the newest look that is this old, if there is one. */
 const renewMs = 10_000;
+/** Some 5 ms of reading. */
+const podsInTurn = 10;
 
 export const podKey = (pod: PodView): string => `pod/${pod.metadata.uid}`;
 export const containerKey = ({ id }: RuntimeContainer): string => `container/${id}`;
@@ -66,9 +77,9 @@ export function createSampler({ host, cgroups, clock }: SamplerOptions): Sampler
   async function look({ brief = false } = {}): Promise<NodeLook> {
     const { hierarchy, root } = cgroups;
     const runtimes = host.runtimes();
-    const read = async (group: string | undefined) =>
+    const read = (group: string | undefined) =>
       hierarchy && group !== undefined ? readGroup(hierarchy, group, { now, brief }) : undefined;
-    const detail = async (group: string | undefined) => (brief ? undefined : read(group));
+    const detail = (group: string | undefined) => (brief ? undefined : read(group));
     let asked: Promise<ReadonlyMap<string, GroupUsage>> | undefined;
     const ofRuntime = async (id: string) => {
       asked ??= askRuntime(host.cri, now);
@@ -83,20 +94,24 @@ export function createSampler({ host, cgroups, clock }: SamplerOptions): Sampler
         const found = runtime && newestContainer(runtime, name);
         return found?.state === "running" ? [{ name, container: found }] : [];
       });
-      const [usage, inSandbox, containers] = await Promise.all([
-        detail(group),
-        sandbox?.ready && !sandbox.hostNetwork ? detail(group && `${group}/${sandbox.id}`) : undefined,
-        Promise.all(
-          running.map(async (each) => {
-            const { id } = each.container;
-            return { ...each, usage: (await read(group && `${group}/${id}`)) ?? (await ofRuntime(id)) };
-          }),
-        ),
-      ]);
-      return { pod, usage: usage ?? sumOf(containers), containers, sandboxPid: inSandbox?.pids[0] };
+      const containers: ContainerLook[] = [];
+      for (const each of running) {
+        const { id } = each.container;
+        containers.push({ ...each, usage: read(group && `${group}/${id}`) ?? (await ofRuntime(id)) });
+      }
+      const inSandbox = sandbox?.ready ? detail(group && `${group}/${sandbox.id}`) : undefined;
+      const usage = detail(group) ?? sumOf(containers);
+      return { pod, group, usage, containers, sandbox, sandboxPid: inSandbox?.pids[0] };
     }
 
-    const [node, podsGroup, pods] = await Promise.all([read("/"), detail(root), Promise.all(host.pods().map(lookAt))]);
+    const node = read("/");
+    const podsGroup = detail(root);
+    const pods: PodLook[] = [];
+    for (const pod of host.pods()) {
+      // Reading keeps the event loop: others get a turn in between.
+      if (pods.length % podsInTurn === podsInTurn - 1) await new Promise((resolve) => setImmediate(resolve));
+      pods.push(await lookAt(pod));
+    }
     const seen: NodeLook = { timeMs: now(), node, podsGroup, pods: pods.filter((pod) => pod.containers.length > 0) };
     if (!brief) remember(seen);
     return seen;
@@ -162,10 +177,15 @@ async function askRuntime(cri: CriClient, now: () => number): Promise<ReadonlyMa
           usageBytes: bytes(memory?.usageBytes) || bytes(memory?.workingSetBytes),
           workingSetBytes: bytes(memory?.workingSetBytes),
           rssBytes: bytes(memory?.rssBytes),
+          cacheBytes: 0,
+          mappedBytes: 0,
+          activeFileBytes: 0,
+          inactiveFileBytes: 0,
           pageFaults: bytes(memory?.pageFaults),
           majorPageFaults: bytes(memory?.majorPageFaults),
           swapBytes: 0,
           limitBytes: undefined,
+          swapLimitBytes: undefined,
         },
         pids: [],
       };
@@ -182,7 +202,7 @@ function sumOf(containers: readonly ContainerLook[]): GroupUsage | undefined {
 
 function plus(a: GroupUsage, b: GroupUsage): GroupUsage {
   const keys = ["usageBytes", "workingSetBytes", "rssBytes", "pageFaults", "majorPageFaults", "swapBytes"] as const;
-  const memory = { ...a.memory, limitBytes: undefined };
+  const memory = { ...a.memory, limitBytes: undefined, swapLimitBytes: undefined };
   for (const key of keys) memory[key] = a.memory[key] + b.memory[key];
   return { ...a, cpuNanoSeconds: a.cpuNanoSeconds + b.cpuNanoSeconds, memory, pids: [...a.pids, ...b.pids] };
 }

@@ -53,6 +53,9 @@ const memory = {
   pageFaults: 70,
   majorPageFaults: 8,
   swapBytes: 4096,
+  mappedBytes: 0,
+  activeFileBytes: 0,
+  inactiveFileBytes: 300_000,
 };
 const now = () => 5000;
 
@@ -67,7 +70,7 @@ test("usage of a group: v1, each controller in its tree", async (context) => {
   assert.deepEqual(await readGroup(hierarchy, "/kubepods/pod1", { now }), {
     timeMs: 5000,
     cpuNanoSeconds: 1_500_000_000,
-    memory: { ...memory, limitBytes: undefined },
+    memory: { ...memory, cacheBytes: 0, limitBytes: undefined, swapLimitBytes: 0 },
     pids: [17, 18],
   });
   assert.equal(await readGroup(hierarchy, "/kubepods/pod2", { now }), undefined);
@@ -83,7 +86,7 @@ test("usage of a group: v2, one tree; its root has neither usage nor limit", asy
   assert.deepEqual(group, {
     timeMs: 5000,
     cpuNanoSeconds: 1_500_000_000,
-    memory: { ...memory, limitBytes: 2_000_000 },
+    memory: { ...memory, cacheBytes: 400_000, limitBytes: 2_000_000, swapLimitBytes: 0 },
     pids: [17, 18],
   });
   const whole = await readGroup(hierarchy, "/", { now });
@@ -106,8 +109,8 @@ const runtime: PodRuntime = {
   name: "web",
   sandboxes: [{ id: "s1", ready: true, attempt: 0, createdAt: 1000, hostNetwork: false, ips: [] }],
   containers: [
-    { id: "c1", name: "c", state: "running", startedAt: 2500 },
-    { id: "c2", name: "gone", state: "exited", startedAt: 2500 },
+    { id: "c1", name: "c", state: "running", createdAt: 2400, startedAt: 2500 },
+    { id: "c2", name: "gone", state: "exited", createdAt: 2400, startedAt: 2500 },
   ].map((each) => each as PodRuntime["containers"][number]), // what is read of them
 };
 
@@ -154,7 +157,8 @@ test("node's usage: rates from the second look on, a line for each container tha
   assert.deepEqual(lines, [
     'container_cpu_usage_seconds_total{container="c",namespace="ns",pod="web"} 3.5 14000',
     'container_memory_working_set_bytes{container="c",namespace="ns",pod="web"} 700000 14000',
-    'container_start_time_seconds{container="c",namespace="ns",pod="web"} 2.5',
+    'container_start_time_seconds{container="c",namespace="ns",pod="web"} 2.4',
+    'container_swap_limit_bytes{container="c",namespace="ns",pod="web"} 4096 14000',
     'container_swap_usage_bytes{container="c",namespace="ns",pod="web"} 4096 14000',
     "node_cpu_usage_seconds_total 1.5 14000",
     "node_memory_working_set_bytes 700000 14000",
@@ -163,7 +167,6 @@ test("node's usage: rates from the second look on, a line for each container tha
     'pod_memory_working_set_bytes{namespace="ns",pod="web"} 700000 14000',
     'pod_swap_usage_bytes{namespace="ns",pod="web"} 4096 14000',
     "resource_scrape_error 0",
-    "scrape_error 0",
     "",
   ]);
 });
@@ -175,7 +178,19 @@ test("network: counters of the interfaces that lead somewhere", () => {
   eth0:1806 9 3 0 0 0 0 0 612 8 4 0 0 0 0 0
 vethab: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
 `;
-  assert.deepEqual(parseInterfaces(text), [{ name: "eth0", rxBytes: 1806, rxErrors: 3, txBytes: 612, txErrors: 4 }]);
+  assert.deepEqual(parseInterfaces(text), [
+    {
+      name: "eth0",
+      rxBytes: 1806,
+      rxPackets: 9,
+      rxErrors: 3,
+      rxDropped: 0,
+      txBytes: 612,
+      txPackets: 8,
+      txErrors: 4,
+      txDropped: 0,
+    },
+  ]);
 });
 
 test("folder size: blocks and inodes of all below; undefined when it isn't there", async (context) => {
