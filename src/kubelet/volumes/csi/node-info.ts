@@ -155,7 +155,7 @@ export function createNodeInfo(options: {
   const update = (driver: string, info: DriverNodeInfo) =>
     again(async () => {
       const found = await own();
-      await writeDrivers(found, withDriverInfo(found.spec.drivers, driver, info));
+      await writeDrivers(found, withDriverInfo(driversOf(found), driver, info));
     });
 
   // One after the other: they write the same objects.
@@ -182,14 +182,19 @@ export function createNodeInfo(options: {
       await inTurn("error uninstalling CSI driver from CSINode object ", () =>
         again(async () => {
           const found = await unlessMissing(csiNodes.get(nodeName));
-          const left = found?.spec.drivers.filter(({ name }) => name !== driver);
-          if (found && left && left.length < found.spec.drivers.length) await writeDrivers(found, left);
+          const all = driversOf(found);
+          const left = all.filter(({ name }) => name !== driver);
+          if (found && left.length < all.length) await writeDrivers(found, left);
         }),
       );
       await inTurn("error removing CSI driver node info from Node object ", () => writeNode(driver, undefined));
     },
   };
 }
+
+/** None are shown as null. */
+const driversOf = (found: DeepReadonly<CSINode> | undefined): readonly DeepReadonly<CSINodeDriver>[] =>
+  found?.spec.drivers ?? [];
 
 const unlessMissing = <T>(work: Promise<T>): Promise<T | undefined> =>
   work.catch((error: unknown) => {
