@@ -6,18 +6,22 @@ import { access, mkdir } from "node:fs/promises";
 import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
 import { quantityValue } from "#machinery";
+import type { KubeletConfiguration } from "./config/configuration.ts";
+import { runningPid } from "./containerd.ts";
 import { cdiFolders, knowsCdi } from "./devices/cdi.ts";
 import { unitsOf } from "./core/quantity.ts";
 import { createDeviceManager, type DeviceManager, hasDevices } from "./devices/device-manager.ts";
+import { createNodeEviction } from "./eviction/node-eviction.ts";
 import { createHost, type KubeletHost } from "./host.ts";
 import { createNodeImages } from "./images/node-images.ts";
 import { watchImageFolder } from "./images/watch-folder.ts";
 import { rotateLog } from "./logs/rotate.ts";
+import { createNodeMeters } from "./metrics/node-meters.ts";
 import { defaultRouteAddress } from "./network/node-address.ts";
 import { createCgroups } from "./node/cgroups.ts";
-import { readDisk, readMachine, readMemory, readProcesses } from "./node/machine.ts";
+import { readDisk, readMachine } from "./node/machine.ts";
 import { createNodeAgent, type NodeAgent } from "./node/node-agent.ts";
-import { allocatableOf, nodeStatus } from "./node/node-status.ts";
+import { nodeStatus } from "./node/node-status.ts";
 import {
   cgroupRootOf,
   configurationOf,
@@ -30,13 +34,16 @@ import { type PodContext, recordEvent } from "./pods/context.ts";
 import { createUserRanges } from "./pods/user-namespaces.ts";
 import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
 import { createProber } from "./probes/prober.ts";
+import { createRuntimeHealth, type RuntimeHealth } from "./runtime/health.ts";
 import { createObserver } from "./runtime/observe.ts";
+import { checkReservations, type NodeAmounts, nodeAmounts } from "./resources/amounts.ts";
+import { prepareGroups } from "./resources/enforce.ts";
 import { createNodeResources } from "./resources/node-resources.ts";
 import { createResizes } from "./resources/resizes.ts";
 import { watchRuntime } from "./runtime/watch.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { createStaticPods } from "./static/static-pods.ts";
-import { type NodeRuntime, nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
+import { nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
 import { createImageVolumes } from "./volumes/image-volumes.ts";
 import { nodeLayout } from "./volumes/layout.ts";
 import { followRemovals } from "./volumes/local-path.ts";
@@ -46,6 +53,9 @@ import { createObjectCache } from "./volumes/object-cache.ts";
 import { createTokenSource } from "./volumes/tokens.ts";
 
 export interface Kubelet {
+  readonly config: Readonly<KubeletConfiguration>;
+  /** The node's own files. */
+  readonly folder: string;
   /** Works until the signal aborts; containers then go on without it. Rejects when the node can't work at all. */
   run(signal: AbortSignal): Promise<void>;
   /** Resolves when pods are served: the node is registered and the pods that were here are taken over. */
@@ -81,18 +91,20 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const managesNetwork = options.managesNetwork ?? config.containerRuntimeEndpoint === "";
     if (managesNetwork && options.podCidrs?.length) await setUpPodNetwork(options, options.podCidrs);
     const [runtime, addresses] = await Promise.all([setUpRuntime(options, log), nodeAddresses(options)]);
-    const { cri } = runtime;
-
     const layout = nodeLayout({ root: folders.kubelet, logs: folders.logs });
     await mkdir(layout.containerLogs, { recursive: true, mode: 0o755 });
     const informers = createInformers(client, { clock, log });
     const pods = informers.of("v1/pods", { fieldSelector: `spec.nodeName=${nodeName}` });
+    const { cri, metrics } = createNodeMeters(runtime.cri, { pods, clock, podOf: (uid) => manager?.byUid(uid)?.pod() });
     const services = informers.of("v1/services");
     const nodes = informers.of("v1/nodes", { fieldSelector: `metadata.name=${nodeName}` });
     const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log });
     const observer = createObserver(cri, clock);
+    const health = createRuntimeHealth(runtime, { clock, log, observer });
     const { maxPods } = config;
-    const allocatable = allocatableOf({ machine, maxPods, disk: await readDisk(folders.kubelet) });
+    const { capacityBytes: diskBytes } = await readDisk(folders.kubelet);
+    const amounts = (): NodeAmounts => nodeAmounts({ machine, diskBytes, config });
+    checkReservations({ machine, diskBytes, config });
 
     let manager: PodManager | undefined;
     const objects = createObjectCache({ client, clock, log, onChange: (uid) => manager?.byUid(uid)?.sourcesChanged() });
@@ -133,6 +145,11 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       handlers: volumePlugins.registrations,
       onChange: (uids) => wake((uid, pod) => (uids === "all" ? hasDevices(pod) : new Set(uids).has(uid))),
     });
+    const nodeEvent = (type: "Normal" | "Warning", reason: string, message: string) =>
+      recorder.event(
+        { apiVersion: "v1", kind: "Node", metadata: { name: nodeName, uid: nodeName } },
+        { type, reason, message },
+      );
     const { images, gc: imageGc } = await createNodeImages({
       runtime,
       client,
@@ -140,15 +157,11 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       credentialProvider: options.imageCredentialProvider,
       folder: folders.kubelet,
       pods: () => [...(manager?.workers() ?? [])].map((worker) => worker.pod()),
-      event: (type, reason, message) =>
-        recorder.event(
-          { apiVersion: "v1", kind: "Node", metadata: { name: nodeName, uid: nodeName } },
-          { type, reason, message },
-        ),
+      event: nodeEvent,
       clock,
       log,
     });
-    const resources = await createNodeResources({ config, machine, cgroups, allocatable: () => allocatable });
+    const resources = await createNodeResources({ config, machine, cgroups, allocatable: () => amounts().allocatable });
     const imageVolumes = createImageVolumes({ images, cri, runtime, layout });
     const context: PodContext = {
       config,
@@ -166,7 +179,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         localFolder: folders.localPath,
         objects,
         tokens,
-        memoryBytes: unitsOf(allocatable.memory),
+        memoryBytes: unitsOf(amounts().allocatable.memory),
         images: imageVolumes,
         plugin: volumePlugins.find,
         clock,
@@ -194,7 +207,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         memoryBytes: machine.memoryBytes,
         abilities: runtime.abilities,
         hostIPs: () => addresses,
-        allocatable: () => allocatable,
+        allocatable: () => amounts().allocatable,
       },
     };
     const statics = createStaticPods({
@@ -210,9 +223,21 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       nodes,
       maxPods,
       statics,
+      refuse: (pod) => eviction.refuse(pod),
       onPodsChanged: (active) => void cgroups.balance(active),
     });
     manager = podManager;
+    const onDisk = { rootDir: folders.kubelet, layout, mounted: context.volumes.mounted };
+    const eviction = createNodeEviction({
+      ...context,
+      ...onDisk,
+      nodeName,
+      memoryBytes: machine.memoryBytes,
+      pods: podManager,
+      metrics,
+      removeImages: () => imageGc.collect({ all: true }),
+      onConditions: () => agent.changed(),
+    });
 
     const agent: NodeAgent = createNodeAgent({
       client,
@@ -228,23 +253,17 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       },
       shown: () => nodes.get(nodeName)?.status,
       async status(old) {
-        const [{ availableBytes }, disk, processes, { problems, images }] = await Promise.all([
-          readMemory(),
-          readDisk(folders.kubelet),
-          readProcesses(),
-          lookAtRuntime(runtime, log),
-        ]);
+        const [disk, { problems, images }] = await Promise.all([readDisk(folders.kubelet), health.look()]);
         return nodeStatus(old, {
           machine,
           addresses,
           nodeName,
-          maxPods,
+          amounts: amounts(),
           kubeletVersion: options.version,
           runtimeVersion: `${runtime.name}://${runtime.version}`,
           port: config.enableServer ? config.port : 0,
           disk,
-          memoryAvailableBytes: availableBytes,
-          processes,
+          pressures: eviction.conditions(),
           problems,
           images,
           abilities: runtime.abilities(),
@@ -256,12 +275,16 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
 
     const stopRemovals = followRemovals(nodes, { client, folder: folders.localPath, log });
     // The node's own pods don't wait for the API server: it may be one of them.
-    const adopted = Promise.all([context.volumes.prepare(), cgroups.prepare()]).then(() => podManager.adopt());
+    const adopted = Promise.all([
+      context.volumes.prepare(),
+      prepareGroups(cgroups, { machine, diskBytes, config, event: nodeEvent }),
+    ]).then(() => podManager.adopt());
     const work = [
       adopted.then(() => statics.run(life)),
       informers.run(life),
       agent.run(life),
       imageGc.run(life),
+      eviction.run(life),
       rotateLogs(podManager, life),
       devices.run(life),
       takeBackDevices(devices, podManager, life),
@@ -313,18 +336,9 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           if (managesNetwork && !options.podCidrs?.length) await networkFromNode(agent);
           await podManager.start();
           host = createHost({ nodeName, cri, pods: podManager });
-          const { memoryBytes } = machine;
-          stats = createNodeStats({
-            nodeName,
-            host,
-            cri,
-            cgroups,
-            layout,
-            rootDir: folders.kubelet,
-            memoryBytes,
-            clock,
-          });
-          await whenNetworkReady(runtime, agent, life);
+          const runtimePid = async () => (runtime.store ? runningPid(folders.containerd) : undefined);
+          stats = createNodeStats({ ...onDisk, nodeName, host, cri, cgroups, machine, metrics, runtimePid, clock });
+          await whenNetworkReady(health, agent, life);
           readiness.resolve();
           await volumePlugins.start();
           await Promise.all(work);
@@ -391,10 +405,10 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
   }
 
   /** The runtime reads its network configuration a moment after it is written; the node is not ready before. */
-  async function whenNetworkReady(runtime: NodeRuntime, agent: NodeAgent, signal: AbortSignal): Promise<void> {
+  async function whenNetworkReady(health: RuntimeHealth, agent: NodeAgent, signal: AbortSignal): Promise<void> {
     await agent.registered();
     let waited = false;
-    while (!signal.aborted && (await lookAtRuntime(runtime, log)).problems.length > 0) {
+    while (!signal.aborted && (await health.look()).problems.length > 0) {
       waited = true;
       await delay(clock, networkLookMs, signal);
     }
@@ -402,6 +416,8 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
   }
 
   return {
+    config,
+    folder: folders.kubelet,
     async run(signal) {
       try {
         await run(signal);
@@ -420,39 +436,6 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       return stats;
     },
   };
-}
-
-/** What is wrong with the runtime, and its images. A private runtime that died is started again. */
-async function lookAtRuntime(
-  runtime: NodeRuntime,
-  log: { warn(message: string, fields?: Record<string, unknown>): void },
-) {
-  try {
-    const [answer, { images }] = await Promise.all([runtime.cri.runtime.status({}), runtime.cri.image.listImages({})]);
-    runtime.seen(answer);
-    const { status } = answer;
-    const problems = (status?.conditions ?? [])
-      .filter((condition) => !condition.status)
-      .map(({ type, reason, message }) => {
-        const what = type === "NetworkReady" ? "container runtime network not ready" : "container runtime not ready";
-        return `${what}: ${type}=false reason:${reason} message:${message}`;
-      });
-    return {
-      problems,
-      images: images.map(({ repoTags, repoDigests, size }) => ({
-        names: [...repoDigests, ...repoTags],
-        sizeBytes: size,
-      })),
-    };
-  } catch (error) {
-    await runtime
-      .keep()
-      .catch((failed: unknown) => log.warn("the container runtime could not be started again", { error: failed }));
-    return {
-      problems: [`container runtime is down: ${error instanceof Error ? error.message : String(error)}`],
-      images: [],
-    };
-  }
 }
 
 /** Given, or of the default route. */

@@ -60,7 +60,8 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
   };
   if (!given) containerd = await start();
   const endpoint = given || containerdLayout(folders.containerd).socket;
-  const cri = await connectCri(endpoint);
+  const timeoutMs = options.config?.runtimeRequestTimeout;
+  const cri = await connectCri(endpoint, timeoutMs ? { timeoutMs } : {});
   const store = given ? undefined : { endpoint, pinnedFile: folders.pinned };
   if (store) await ensurePauseImage(cri, store, folders.images);
   const [{ runtimeName, runtimeVersion }, status] = await Promise.all([

@@ -26,6 +26,8 @@ export interface RuntimeObserver {
   podOf(id: string): string | undefined;
   /** A sandbox or container was made for this pod: it may end before anybody looks. */
   note(id: string, uid: string): void;
+  /** When something was last listed. */
+  seenAt(): number;
   /** Something else than this container's state changed: its details are asked for again. */
   forget(id: string): void;
 }
@@ -43,6 +45,7 @@ export function createObserver({ runtime }: CriClient, { now }: { now: () => num
 
   /** Made, but not seen yet. */
   const noted = new Map<string, string>();
+  let seenAt = now();
 
   async function sandboxOf(one: Decoded<PodSandbox>): Promise<RuntimeSandbox | undefined> {
     const known = sandboxes.get(one.id);
@@ -88,6 +91,7 @@ export function createObserver({ runtime }: CriClient, { now }: { now: () => num
       runtime.listPodSandbox(filter),
       runtime.listContainers(filter),
     ]);
+    seenAt = now();
     const pods = new Map<
       string,
       { namespace: string; name: string; sandboxes: RuntimeSandbox[]; containers: RuntimeContainer[] }
@@ -135,6 +139,7 @@ export function createObserver({ runtime }: CriClient, { now }: { now: () => num
     all: async () => [...(await observe()).values()],
     podOf: (id) => (containers.get(id) ?? sandboxes.get(id))?.uid ?? noted.get(id),
     note: (id, uid) => void noted.set(id, uid),
+    seenAt: () => seenAt,
     forget(id) {
       const known = containers.get(id);
       if (known) containers.set(id, { ...known, state: "" });
