@@ -94,26 +94,35 @@ export async function followFiles(options: FileSourceOptions, signal: AbortSigna
   let poke = (): void => undefined;
   let isPoked = false;
   let watcher: FSWatcher | undefined;
+  let watched = "";
   const changed = (): void => {
     isPoked = true;
     poke();
   };
-  /** A single file is watched through its folder, since writers replace it. */
+  const unwatch = (): void => {
+    watcher?.close();
+    watcher = undefined;
+    watched = "";
+  };
+  /** A single file is watched through its folder, since writers replace it; so is a folder that isn't there yet. */
   async function keepWatching(): Promise<void> {
-    if (watcher) return;
     const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+    const target = isFolder ? path : dirname(path);
+    // By inode: another folder of the same name may be there now.
+    const mark = `${target} ${(await stat(target).catch(() => undefined))?.ino}`;
+    if (watched === mark) return;
+    unwatch();
     try {
-      watcher = watch(isFolder ? path : dirname(path), { persistent: false }, (_, name) => {
+      watcher = watch(target, { persistent: false }, (_, name) => {
         if (isFolder ? !name?.startsWith(".") : name === basename(path)) changed();
       });
-      const end = () => {
-        watcher?.close();
-        watcher = undefined;
+      watched = mark;
+      watcher.on("error", () => {
+        unwatch();
         changed();
-      };
-      watcher.on("error", end);
-      // The folder itself may be moved away and made anew.
-      if (isFolder) watcher.on("change", (event, name) => event === "rename" && name === basename(path) && end());
+      });
+      // What came before the watch.
+      isPoked = true;
     } catch (error) {
       log.debug("static pods can't be watched", { path, error });
     }
@@ -135,12 +144,11 @@ export async function followFiles(options: FileSourceOptions, signal: AbortSigna
     if (isDue) {
       checkAt = clock.now() + checkMs;
       // A folder that was replaced is another one to the kernel.
-      watcher?.close();
-      watcher = undefined;
+      unwatch();
     }
     await look(isDue).catch((error: unknown) => log.warn("static pods could not be read", { path, error }));
   }
-  watcher?.close();
+  unwatch();
 }
 
 async function waitFor(
