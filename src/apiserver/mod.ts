@@ -25,6 +25,7 @@ export {
   type ComponentServerOptions,
   createComponentServer,
 } from "./component/component-server.ts";
+export { type ComponentPages, createComponentPages } from "./component/component-pages.ts";
 export { type KeyPair, type LeafRequest, selfSignedPair } from "./security/certificates.ts";
 export { createRequestSigner, type RequestSigner } from "./security/request-signing.ts";
 /** Only where no metrics-server is expected. */

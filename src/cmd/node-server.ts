@@ -1,7 +1,18 @@
-/** The node's HTTPS server, for as long as the node runs. */
+/** The node's servers, for as long as the node runs: HTTPS, and the plain ones that its configuration asks for. */
+import { join } from "node:path";
 import type { Clock, Logger } from "#base";
 import type { Client } from "#client";
-import { createKubeletServer, createWebhookAuth, type Kubelet, type KubeletTls } from "#kubelet";
+import {
+  configurationFlags,
+  createHealthServer,
+  createKubeletServer,
+  createNodeAuth,
+  createReadOnlyServer,
+  type Kubelet,
+  type KubeletTls,
+  printConfiguration,
+} from "#kubelet";
+import { createNodePages } from "./node-pages.ts";
 
 export interface NodeServerOptions {
   readonly kubelet: Kubelet;
@@ -11,31 +22,59 @@ export interface NodeServerOptions {
   readonly tls: () => Promise<KubeletTls>;
   /** Who asks the API server about callers. */
   readonly client: Client;
+  /** Serve `healthzPort`; a node beside a whole control plane leaves it alone. */
+  readonly withHealth?: boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 export async function serveNode(options: NodeServerOptions, signal: AbortSignal): Promise<void> {
-  const { kubelet, nodeName, port, client, clock } = options;
+  const { kubelet, nodeName, port, client, clock, withHealth } = options;
+  const { config } = kubelet;
   const log = options.log.with({ part: "kubelet's server" });
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   const [tls] = await Promise.all([options.tls(), Promise.race([kubelet.ready(), aborted])]);
   if (signal.aborted) return;
-  const auth = createWebhookAuth({ client, nodeName, clock });
-  const server = createKubeletServer(
-    { tls, port },
-    {
-      host: kubelet.host(),
-      routes: kubelet.stats().routes,
-      auth,
-      clock,
-      log,
-    },
-  );
-  await server.listen();
+  const dependencies = {
+    host: kubelet.host(),
+    routes: kubelet.stats().routes,
+    checkpoints: join(kubelet.folder, "checkpoints"),
+    shownConfiguration: () => printConfiguration(config),
+    page: createNodePages({ flags: () => flagsOf(config), log }),
+    clock,
+    log,
+  };
+  // All addresses is what Node.js listens on without one, IPv6 included.
+  const address = config.address === "0.0.0.0" ? undefined : config.address;
+  const servers = [
+    createKubeletServer(
+      { tls, port, config, ...(address !== undefined && { address }) },
+      { ...dependencies, auth: createNodeAuth({ client, nodeName, config, clock }) },
+    ),
+    ...(config.readOnlyPort > 0
+      ? [createReadOnlyServer({ address: config.address, port: config.readOnlyPort }, { ...dependencies, config })]
+      : []),
+    ...(withHealth && config.healthzPort > 0
+      ? [createHealthServer({ address: config.healthzBindAddress, port: config.healthzPort }, log)]
+      : []),
+  ];
   try {
+    await Promise.all(servers.map((server) => server.listen()));
     if (!signal.aborted) await aborted;
   } finally {
-    await server.close();
+    await Promise.all(servers.map((server) => server.close()));
   }
+}
+
+/** What upstream's command line would be. */
+function flagsOf(config: Kubelet["config"]): Record<string, string> {
+  const shown: unknown = printConfiguration(config);
+  return Object.fromEntries(
+    Object.entries(configurationFlags).flatMap(([flag, field]) => {
+      let value = shown;
+      for (const part of field.split(".")) value = (value as Record<string, unknown> | undefined)?.[part]; // shown is plain
+      if (value === undefined) return [];
+      return [[flag, typeof value === "object" ? JSON.stringify(value) : String(value)]];
+    }),
+  );
 }

@@ -13,15 +13,18 @@ export { cgroupRootOf, type KubeletDependencies, type KubeletOptions } from "./o
 export type { NodeStats } from "./stats/node-stats.ts";
 export { removeNode } from "./remove-node.ts";
 export { nodeFolders } from "./runtime-setup.ts";
-export { createWebhookAuth, type KubeletAuth, type KubeletUser } from "./server/auth.ts";
+export { createNodeAuth, type KubeletAuth, type KubeletUser } from "./server/auth.ts";
+export { type Exchange, sendText } from "./server/exchange.ts";
+export type { KubeletRoute } from "./server/routes.ts";
 export type { Behavior } from "./simulated/behavior.ts";
 export type { SimulatedNodes, SimulatedNodesOptions, Usage } from "./simulated/simulated-nodes.ts";
 /** Only who simulates has it in memory. */
 export const loadSimulatedNodes = () => import("./simulated/simulated-nodes.ts");
 export {
+  createHealthServer,
   createKubeletServer,
+  createReadOnlyServer,
   kubeletPort,
-  type KubeletRoute,
   type KubeletServer,
   type KubeletServerDependencies,
   type KubeletServerOptions,

@@ -9,6 +9,7 @@ import type { TLSSocket } from "node:tls";
 import type { SubjectAccessReview, TokenReview, UserInfo } from "#api";
 import type { Clock } from "#base";
 import type { Client } from "#client";
+import type { KubeletConfiguration } from "../config/configuration.ts";
 
 export interface KubeletUser {
   readonly name: string;
@@ -19,8 +20,8 @@ export interface KubeletUser {
 
 export interface KubeletAccess {
   readonly verb: string;
-  /** Any of them is enough; of `nodes`. */
-  readonly subresources: readonly string[];
+  /** Of `nodes`. */
+  readonly subresource: string;
 }
 
 export interface KubeletAuth {
@@ -29,22 +30,24 @@ export interface KubeletAuth {
   authorize(user: KubeletUser, access: KubeletAccess): Promise<boolean>;
 }
 
-/** Upstream's cacheTTL, cacheAuthorizedTTL and cacheUnauthorizedTTL. */
-const tokenMs = 120_000;
-const allowedMs = 300_000;
-const deniedMs = 30_000;
 /** Callers are few (API server, metrics): more answers than this are somebody trying. */
 const answersMax = 1_000;
 
 const mastersGroup = "system:masters";
 
-export interface WebhookAuthOptions {
+export interface NodeAuthOptions {
   readonly client: Client;
   readonly nodeName: string;
+  readonly config: Pick<KubeletConfiguration, "authentication" | "authorization">;
   readonly clock: Clock;
 }
 
-export function createWebhookAuth({ client, nodeName, clock }: WebhookAuthOptions): KubeletAuth {
+const anonymous: KubeletUser = { name: "system:anonymous", uid: "", groups: ["system:unauthenticated"], extra: {} };
+const authenticatedGroup = "system:authenticated";
+
+export function createNodeAuth({ client, nodeName, config, clock }: NodeAuthOptions): KubeletAuth {
+  const { webhook, anonymous: nobody } = config.authentication;
+  const { cacheAuthorizedTTL: allowedMs, cacheUnauthorizedTTL: deniedMs } = config.authorization.webhook;
   const users = answerCache<KubeletUser | undefined>(clock);
   const decisions = answerCache<boolean>(clock);
 
@@ -80,25 +83,32 @@ export function createWebhookAuth({ client, nodeName, clock }: WebhookAuthOption
     async authenticate(request) {
       const fromCertificate = certificateUser(request.socket as TLSSocket); // the server accepts TLS only
       if (fromCertificate) return fromCertificate;
-      const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
-      if (!token) return undefined;
+      const token = tokenOf(request);
+      if (!token || !webhook.enabled) return token === undefined && nobody.enabled ? anonymous : undefined;
       const key = createHash("sha256").update(token).digest("base64");
-      return users.get(key, async () => ({ value: await review(token), forMs: tokenMs }));
+      return users.get(key, async () => ({ value: await review(token), forMs: webhook.cacheTTL }));
     },
-    async authorize(user, { verb, subresources }) {
-      if (user.groups.includes(mastersGroup)) return true;
-      for (const subresource of subresources) {
-        const key = JSON.stringify([user.name, user.uid, user.groups, user.extra, verb, subresource]);
-        const allowed = await decisions.get(key, async () => {
-          const value = await ask(user, verb, subresource);
-          return { value, forMs: value ? allowedMs : deniedMs };
-        });
-        if (allowed) return true;
-      }
-      return false;
+    async authorize(user, { verb, subresource }) {
+      if (config.authorization.mode === "AlwaysAllow" || user.groups.includes(mastersGroup)) return true;
+      const key = JSON.stringify([user.name, user.uid, user.groups, user.extra, verb, subresource]);
+      return decisions.get(key, async () => {
+        const value = await ask(user, verb, subresource);
+        return { value, forMs: value ? allowedMs : deniedMs };
+      });
     },
   };
 }
+
+/** In the header, or, of a WebSocket that a browser opened, among the protocols. */
+function tokenOf({ headers }: IncomingMessage): string | undefined {
+  const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "")?.[1];
+  if (bearer) return bearer;
+  const protocols = (headers["sec-websocket-protocol"] ?? "").split(",").map((one) => one.trim());
+  const encoded = protocols.find((one) => one.startsWith(tokenProtocol))?.slice(tokenProtocol.length);
+  return encoded && Buffer.from(encoded, "base64url").toString();
+}
+
+const tokenProtocol = "base64url.bearer.authorization.k8s.io.";
 
 /** Of a certificate that the cluster's authority signed: the common name is the user, organizations are groups. */
 export function certificateUser(socket: Pick<TLSSocket, "authorized" | "getPeerCertificate">): KubeletUser | undefined {
@@ -106,7 +116,8 @@ export function certificateUser(socket: Pick<TLSSocket, "authorized" | "getPeerC
   const { subject } = socket.getPeerCertificate();
   if (!subject?.CN) return undefined;
   const name = [subject.CN].flat()[0] ?? "";
-  return { name, uid: "", groups: subject.O ? [subject.O].flat() : [], extra: {} };
+  const groups = subject.O ? [subject.O].flat() : [];
+  return { name, uid: "", groups: [...groups, authenticatedGroup], extra: {} };
 }
 
 const userOf = ({ username = "", uid = "", groups = [], extra = {} }: UserInfoView): KubeletUser => ({
@@ -124,9 +135,12 @@ type UserInfoView = {
       : UserInfo[K];
 };
 
-/** Which subresources of `nodes` stand for a path. */
-export function accessOf(method: string, [first = ""]: readonly string[]): KubeletAccess {
-  return { verb: verbs[method] ?? "", subresources: [...(finer[first] ?? []), ...(own[first] ?? ["proxy"])] };
+/** Which subresources of `nodes` stand for a path; any of them is enough. */
+export function accessOf(
+  method: string,
+  [first = ""]: readonly string[],
+): { verb: string; subresources: readonly string[] } {
+  return { verb: verbs[method] ?? "", subresources: subresources[first] ?? ["proxy"] };
 }
 
 const verbs: Readonly<Record<string, string>> = {
@@ -136,13 +150,17 @@ const verbs: Readonly<Record<string, string>> = {
   PATCH: "patch",
   DELETE: "delete",
 };
-const own: Readonly<Record<string, readonly string[]>> = { stats: ["stats"], metrics: ["metrics"], logs: ["log"] };
-const finer: Readonly<Record<string, readonly string[]>> = {
-  pods: ["pods"],
-  runningpods: ["pods"],
-  healthz: ["healthz"],
-  configz: ["configz"],
+const subresources: Readonly<Record<string, readonly string[]>> = {
+  stats: ["stats"],
+  metrics: ["metrics"],
+  logs: ["log"],
+  checkpoint: ["checkpoint"],
   statusz: ["statusz"],
+  flagz: ["configz"],
+  pods: ["pods", "proxy"],
+  runningpods: ["pods", "proxy"],
+  healthz: ["healthz", "proxy"],
+  configz: ["configz", "proxy"],
 };
 
 interface Answer<T> {

@@ -1,6 +1,7 @@
 /** `/containerLogs/{namespace}/{pod}/{container}`. */
 import { once } from "node:events";
 import type { Clock, Logger } from "#base";
+import type { KubeletConfiguration } from "../config/configuration.ts";
 import { containerByName } from "../core/types.ts";
 import { type ContainerLog, HostError, type HostedPod, type KubeletHost } from "../host.ts";
 import { type Exchange, sendText } from "./exchange.ts";
@@ -8,6 +9,7 @@ import { type LogOptions, LogOptionsError, readLogOptions } from "./logs/options
 import { type OpenLog, openLog } from "./logs/read.ts";
 
 export interface LogsContext {
+  readonly config: Pick<KubeletConfiguration, "featureGates">;
   readonly host: KubeletHost;
   readonly clock: Clock;
   readonly log: Logger;
@@ -28,10 +30,14 @@ export async function serveContainerLogs(context: LogsContext, exchange: Exchang
   if (!containerByName(found.pod, container)) {
     return sendText(exchange, 404, `container ${JSON.stringify(container)} not found in pod ${JSON.stringify(name)}`);
   }
+  if (options.stream !== "All" && !context.config.featureGates.PodLogsQuerySplitStreams) {
+    const why = `unable to return the given log stream: ${JSON.stringify(options.stream)}. Please enable PodLogsQuerySplitStreams feature gate in kubelet`;
+    return sendText(exchange, 400, why);
+  }
   const log = await open(context, exchange, { found, container, options });
   if (!log) return;
   const { response } = exchange;
-  response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
+  response.writeHead(200);
   // A reader that follows waits for the head, however long the container is silent.
   response.flushHeaders();
   await log.read();
@@ -55,7 +61,8 @@ async function open(
     place = host.containerLog(found, container, { previous: options.previous });
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
-    sendText(exchange, error.code, error.message);
+    // From here on upstream's answers have no type.
+    exchange.response.writeHead(error.code).end(error.message);
     return undefined;
   }
   const { response, signal } = exchange;
@@ -78,8 +85,9 @@ async function open(
     });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException; // from the file system
-    const why = code === "ENOENT" ? "no such file or directory" : message;
-    sendText(exchange, 400, `failed to try resolving symlinks in path ${JSON.stringify(place.path)}: ${why}`);
+    const why = code === "ENOENT" ? `lstat ${place.path}: no such file or directory` : message;
+    // Upstream has begun its answer by now.
+    response.end(`failed to try resolving symlinks in path ${JSON.stringify(place.path)}: ${why}`);
     return undefined;
   }
 }

@@ -5,6 +5,8 @@ import type { Duplex } from "node:stream";
 export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** As sent, without the query. */
+  readonly path: string;
   /** Of the path, decoded; no empty ones. */
   readonly parts: readonly string[];
   readonly query: URLSearchParams;
@@ -23,13 +25,15 @@ export interface PendingUpgrade {
 export function exchangeOf(request: IncomingMessage, response: ServerResponse, upgrade?: PendingUpgrade) {
   const target = request.url ?? "/";
   const mark = target.indexOf("?");
-  const parts = decodeParts(mark < 0 ? target : target.slice(0, mark));
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const parts = decodeParts(path);
   if (!parts) return undefined;
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   const exchange: Exchange = {
     request,
     response,
+    path,
     parts,
     query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)),
     signal: gone.signal,
@@ -68,8 +72,13 @@ export function sendText({ response }: Exchange, status: number, text: string, h
   response.end(text);
 }
 
-export function sendJson({ response }: Exchange, value: unknown): void {
+/** As Go's http.Error. */
+export const sendPlainError = (exchange: Exchange, status: number, text: string): void =>
+  sendText(exchange, status, `${text}\n`, { "x-content-type-options": "nosniff" });
+
+export function sendJson({ response }: Exchange, value: unknown, headers: Record<string, string> = {}): void {
   const text = JSON.stringify(value);
-  response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
+  const length = Buffer.byteLength(text);
+  response.writeHead(200, { "content-type": "application/json", "content-length": length, ...headers });
   response.end(text);
 }

@@ -1,15 +1,29 @@
-/** `/healthz`, with the names of upstream's checks. */
+/** `/healthz` and what is below it, with the names of upstream's checks: who can answer is well, since everything here follows events. */
 import { type Exchange, sendText } from "./exchange.ts";
 
-const checks = ["ping", "log", "syncloop"];
+const checks = ["ping", "log", "syncloop", "device-plugin"];
+const nosniff = { "x-content-type-options": "nosniff" };
 
-export function serveHealth(exchange: Exchange): void {
-  const [status, text] = healthOf(exchange);
-  sendText(exchange, status, text);
-}
+export const healthRoutes: ReadonlyMap<string, (exchange: Exchange) => void> = new Map([
+  ["/healthz", serveHealth],
+  ...checks.map((name): [string, (exchange: Exchange) => void] => [
+    `/healthz/${name}`,
+    (exchange) => sendText(exchange, 200, "ok", nosniff),
+  ]),
+]);
 
-function healthOf({ parts: [, check, ...more], query }: Exchange): [status: number, text: string] {
-  if (more.length > 0 || (check !== undefined && !checks.includes(check))) return [404, "404 page not found\n"];
-  if (check !== undefined || !query.has("verbose")) return [200, "ok"];
-  return [200, `${checks.map((name) => `[+]${name} ok\n`).join("")}healthz check passed\n`];
+function serveHealth(exchange: Exchange): void {
+  const { query } = exchange;
+  const excluded = new Set(query.getAll("exclude"));
+  const unknown = [...excluded].filter((name) => !checks.includes(name));
+  if (!query.has("verbose")) {
+    sendText(exchange, 200, "ok", nosniff);
+    return;
+  }
+  const lines = checks.map((name) => (excluded.has(name) ? `[+]${name} excluded: ok\n` : `[+]${name} ok\n`));
+  if (unknown.length > 0)
+    lines.push(
+      `warn: some health checks cannot be excluded: no matches for ${unknown.map((name) => JSON.stringify(name)).join(",")}\n`,
+    );
+  sendText(exchange, 200, `${lines.join("")}healthz check passed\n`, nosniff);
 }

@@ -7,7 +7,9 @@ import type { StreamContext } from "./stream.ts";
 const podList = (items: readonly object[]) => ({ kind: "PodList", apiVersion: "v1", metadata: {}, items });
 
 export function servePods({ host }: StreamContext, exchange: Exchange): void {
-  sendJson(exchange, podList(host.pods()));
+  // In a list, items don't say what they are.
+  const items = host.pods().map(({ apiVersion: _version, kind: _kind, ...pod }) => pod);
+  sendJson(exchange, podList(items));
 }
 
 /** As the runtime knows them: names, images, nothing else. */
@@ -26,10 +28,12 @@ export async function serveRun({ host }: StreamContext, exchange: Exchange): Pro
   const { parts, query, signal } = exchange;
   const [, namespace = "", name = ""] = parts;
   const container = parts.at(-1) ?? "";
-  const found = host.findPod(namespace, name, parts.length === 5 ? parts[3] : "");
+  const found = host.findPod(namespace, name);
   if (!found) return sendText(exchange, 404, "pod does not exist");
   let containerId: string;
   try {
+    const isOther = parts.length === 5 && found.pod.metadata.uid !== parts[3];
+    if (isOther) throw new HostError(500, `container not found (${JSON.stringify(container)})`);
     containerId = host.runningContainer(found, container).id;
   } catch (error) {
     if (!(error instanceof HostError)) throw error;

@@ -1,20 +1,27 @@
 /**
  * The node's HTTPS server: logs, commands and ports of its pods for the API server, with upstream's paths. HTTP/1.1 only: half of
- * its work is connections that become something else.
+ * its work is connections that become something else. Beside it, where they are asked for, the ports of upstream's that need no
+ * certificate: `readOnlyPort`, `healthzPort`.
  */
-import { createServer, type Server } from "node:https";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createPlainServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type Server as TlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock, Logger } from "#base";
+import type { KubeletConfiguration } from "../config/configuration.ts";
 import type { KubeletHost } from "../host.ts";
-import { accessOf, type KubeletAuth } from "./auth.ts";
-import { serveContainerLogs } from "./container-logs.ts";
-import { type Exchange, exchangeOf, responseOn, sendText } from "./exchange.ts";
-import { serveHealth } from "./health.ts";
-import { servePods, serveRun, serveRunningPods } from "./pods.ts";
-import { serveAttach, serveExec, servePortForward, type StreamContext } from "./stream.ts";
-import { serveSystemLogs } from "./system-logs.ts";
+import type { KubeletAuth } from "./auth.ts";
+import { exchangeOf, responseOn, sendText } from "./exchange.ts";
+import { healthRoutes } from "./health.ts";
+import {
+  type KubeletRoute,
+  type RouteOptions,
+  type RouteTable,
+  routeTable,
+  type ServerConfiguration,
+} from "./routes.ts";
+import { serveExchange } from "./serve.ts";
+import { cipherNames, tlsVersion } from "./tls.ts";
 
 export interface KubeletServerOptions {
   readonly tls: KubeletTls;
@@ -22,6 +29,7 @@ export interface KubeletServerOptions {
   readonly address?: string;
   /** Upstream's is 10250; 0: any. */
   readonly port: number;
+  readonly config: ServerConfiguration & Pick<KubeletConfiguration, "tlsMinVersion" | "tlsCipherSuites">;
   /** Served at `/logs/`; the machine's `/var/log` when missing. */
   readonly systemLogs?: string;
 }
@@ -29,8 +37,8 @@ export interface KubeletServerOptions {
 export interface KubeletTls {
   readonly certificate: string;
   readonly key: string;
-  /** Signs the certificates of clients. */
-  readonly clientCa: string;
+  /** Signs the certificates of clients; missing: those show none. */
+  readonly clientCa?: string | undefined;
 }
 
 export interface KubeletServerDependencies {
@@ -39,15 +47,11 @@ export interface KubeletServerDependencies {
   readonly auth: KubeletAuth;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly checkpoints: RouteOptions["checkpoints"];
+  readonly shownConfiguration: RouteOptions["shownConfiguration"];
   /** Beside the ones here (stats, metrics), by the first part of the path. */
   readonly routes?: ReadonlyMap<string, KubeletRoute>;
-}
-
-export interface KubeletRoute {
-  readonly methods: readonly string[];
-  /** How many parts the path may have, with the first. */
-  readonly parts: readonly [min: number, max: number];
-  serve(exchange: Exchange): Promise<void> | void;
+  readonly page?: RouteOptions["page"];
 }
 
 export interface KubeletServer {
@@ -70,32 +74,74 @@ export function createKubeletServer(
   options: KubeletServerOptions,
   dependencies: KubeletServerDependencies,
 ): KubeletServer {
-  const { log } = dependencies;
-  const routes = new Map([...ownRoutes(options, dependencies), ...(dependencies.routes ?? [])]);
+  const { config, systemLogs } = options;
+  const table = routeTable({ ...dependencies, config, systemLogs });
+  const secure = (tls: KubeletTls) => tlsSettings(tls, config);
+  const server: TlsServer = createServer({ ...secure(options.tls), ...limits });
+  return {
+    ...served(server, table, { ...options, ...dependencies }),
+    setTls: (tls) => server.setSecureContext(secure(tls)),
+  };
+}
+
+type PlainDependencies = Omit<KubeletServerDependencies, "auth"> & { readonly config: ServerConfiguration };
+
+/** Without a certificate and without a question who asks: pods, stats and metrics (`readOnlyPort`). */
+export function createReadOnlyServer(
+  place: { readonly address: string; readonly port: number },
+  dependencies: PlainDependencies,
+): Omit<KubeletServer, "setTls"> {
+  const table = routeTable({ ...dependencies, isReadOnly: true, systemLogs: undefined });
+  return served(createPlainServer(limits), table, { ...place, log: dependencies.log });
+}
+
+/** Only whether the node is well (`healthzPort`). */
+export function createHealthServer(
+  place: { readonly address: string; readonly port: number },
+  log: Logger,
+): Omit<KubeletServer, "setTls"> {
+  const exact = new Map([...healthRoutes].filter(([path]) => path === "/healthz" || path === "/healthz/ping"));
+  return served(createPlainServer(limits), { exact, services: new Map() }, { ...place, log });
+}
+
+const limits = { keepAliveTimeout: keepAliveTimeoutMs, maxHeaderSize: headerBytesMax };
+
+interface Serving {
+  readonly address?: string;
+  readonly port: number;
+  readonly auth?: KubeletAuth;
+  readonly log: Logger;
+}
+
+function served(
+  server: Server | TlsServer,
+  table: RouteTable,
+  { address, port, auth, log }: Serving,
+): Omit<KubeletServer, "setTls"> {
   const sockets = new Set<Duplex>();
-  const server: Server = createServer({
-    ...tlsSettings(options.tls),
-    keepAliveTimeout: keepAliveTimeoutMs,
-    maxHeaderSize: headerBytesMax,
-  });
   server.headersTimeout = headersTimeoutMs;
   // Logs are followed and streams last for hours.
   server.requestTimeout = 0;
 
-  const handle = (exchange: Exchange | undefined, response: ServerResponse): void => {
+  const handle = (
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade?: Parameters<typeof exchangeOf>[2],
+  ): void => {
+    const exchange = exchangeOf(request, response, upgrade);
     if (!exchange) {
       response.writeHead(400, { connection: "close" }).end("400 Bad Request");
       return;
     }
-    serve(exchange, { routes, auth: dependencies.auth, log }).catch((error: unknown) => {
+    serveExchange(exchange, { table, auth, log }).catch((error: unknown) => {
       if (exchange.signal.aborted) return;
-      log.error("a request to the node failed", { path: exchange.request.url, error });
+      log.error("a request to the node failed", { path: request.url, error });
       // An answer that was cut off must not look complete.
       if (response.headersSent) response.destroy();
       else sendText(exchange, 500, error instanceof Error ? error.message : String(error));
     });
   };
-  server.on("request", (request, response) => handle(exchangeOf(request, response), response));
+  server.on("request", (request, response) => handle(request, response));
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", (error) => log.debug("a stream's connection broke", { error }));
     const response = responseOn(request, socket);
@@ -103,28 +149,28 @@ export function createKubeletServer(
       response.detachSocket(request.socket);
       return { socket, head };
     };
-    handle(exchangeOf(request, response, { takeOver }), response);
+    handle(request, response, { takeOver });
   });
-  server.on("secureConnection", (socket) => {
+  const keep = (socket: Socket): void => {
     socket.setNoDelay(true);
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", (error) => log.debug("a connection to the node broke", { error }));
-  });
+  };
+  server.on("secureConnection", keep);
+  if (!("setSecureContext" in server)) server.on("connection", keep);
   server.on("tlsClientError", (error) => log.debug("a TLS handshake with the node failed", { error }));
 
   let closing: Promise<void> | undefined;
   return {
     listen: () =>
       new Promise((resolve, reject) => {
-        const { address: host, port } = options;
         server.once("error", reject);
-        server.listen({ port, ...(host !== undefined && { host }) }, () => {
+        server.listen({ port, ...(address !== undefined && { host: address }) }, () => {
           server.off("error", reject);
           resolve(server.address() as AddressInfo); // a TCP port has one
         });
       }),
-    setTls: (tls) => server.setSecureContext(tlsSettings(tls)),
     close() {
       closing ??= new Promise((resolve) => {
         server.close(() => resolve());
@@ -135,68 +181,13 @@ export function createKubeletServer(
   };
 }
 
-const tlsSettings = ({ certificate, key, clientCa }: KubeletTls) => ({
+const tlsSettings = ({ certificate, key, clientCa }: KubeletTls, config: KubeletServerOptions["config"]) => ({
   cert: certificate,
   key,
-  ca: clientCa,
-  minVersion: "TLSv1.2" as const,
+  ...(clientCa !== undefined && { ca: clientCa }),
+  minVersion: tlsVersion(config.tlsMinVersion),
+  ...(config.tlsCipherSuites.length > 0 && { ciphers: cipherNames(config.tlsCipherSuites) }),
   // Tokens come without a certificate.
-  requestCert: true,
+  requestCert: clientCa !== undefined,
   rejectUnauthorized: false,
 });
-
-function ownRoutes(
-  { systemLogs = "/var/log" }: KubeletServerOptions,
-  dependencies: KubeletServerDependencies,
-): [string, KubeletRoute][] {
-  const context: StreamContext = dependencies;
-  const streams = ["GET", "POST"];
-  return [
-    ["healthz", { methods: ["GET"], parts: [1, 3], serve: serveHealth }],
-    ["pods", { methods: ["GET"], parts: [1, 1], serve: (exchange) => servePods(context, exchange) }],
-    ["runningpods", { methods: ["GET"], parts: [1, 1], serve: (exchange) => serveRunningPods(context, exchange) }],
-    ["logs", { methods: ["GET"], parts: [1, 32], serve: (exchange) => serveSystemLogs(systemLogs, exchange) }],
-    [
-      "containerLogs",
-      { methods: ["GET"], parts: [4, 4], serve: (exchange) => serveContainerLogs(dependencies, exchange) },
-    ],
-    ["exec", { methods: streams, parts: [4, 5], serve: (exchange) => serveExec(context, exchange) }],
-    ["attach", { methods: streams, parts: [4, 5], serve: (exchange) => serveAttach(context, exchange) }],
-    ["portForward", { methods: streams, parts: [3, 4], serve: (exchange) => servePortForward(context, exchange) }],
-    ["run", { methods: ["POST"], parts: [4, 5], serve: (exchange) => serveRun(context, exchange) }],
-  ];
-}
-
-interface ServeContext {
-  readonly routes: ReadonlyMap<string, KubeletRoute>;
-  readonly auth: KubeletAuth;
-  readonly log: Logger;
-}
-
-async function serve(exchange: Exchange, { routes, auth, log }: ServeContext): Promise<void> {
-  const { request, parts } = exchange;
-  const method = request.method ?? "GET";
-  const user = await auth.authenticate(request).catch((error: unknown) => {
-    log.warn("a caller's token could not be checked", { error });
-    return undefined;
-  });
-  if (!user) return sendText(exchange, 401, "Unauthorized");
-  const access = accessOf(method, parts);
-  const about = `user=${user.name}, verb=${access.verb}, resource=nodes, subresource(s)=[${access.subresources.join(" ")}]`;
-  let allowed: boolean;
-  try {
-    allowed = await auth.authorize(user, access);
-  } catch (error) {
-    log.warn("nobody says what a caller may do", { user: user.name, error });
-    return sendText(exchange, 500, `Authorization error (${about})`);
-  }
-  if (!allowed) return sendText(exchange, 403, `Forbidden (${about})\n`);
-  const route = routes.get(parts[0] ?? "");
-  if (!route || parts.length < route.parts[0] || parts.length > route.parts[1]) {
-    return sendText(exchange, 404, "404: Page Not Found");
-  }
-  if (!route.methods.includes(method)) {
-    return sendText(exchange, 405, "405: Method Not Allowed", { allow: route.methods.join(", ") });
-  }
-  await route.serve(exchange);
-}

@@ -42,7 +42,7 @@ export async function serveAttach(context: StreamContext, exchange: Exchange): P
   const found = options && findPod(context, exchange);
   if (!options || !found) return;
   await stream(context, exchange, async () => {
-    const { id, tty } = running(context, found, exchange);
+    const { id, tty } = attachable(context, found, exchange);
     // What a running process has can't be chosen any more.
     const asked = { ...options, tty, stderr: options.stderr && !tty };
     return (await context.host.cri.runtime.attach({ containerId: id, ...asked })).url;
@@ -77,6 +77,17 @@ function running({ host }: StreamContext, found: HostedPod, { parts }: Exchange)
     throw new HostError(500, `container not found (${JSON.stringify(container)})`);
   }
   return host.runningContainer(found, container);
+}
+
+/** As `running`, with another text of upstream's. */
+function attachable(context: StreamContext, found: HostedPod, exchange: Exchange): { id: string; tty: boolean } {
+  try {
+    return running(context, found, exchange);
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    const { name, namespace } = found.pod.metadata;
+    throw new HostError(error.code, `container ${exchange.parts.at(-1)} not found in pod ${name}_${namespace}`);
+  }
 }
 
 function streamOptions(exchange: Exchange): StreamOptions | undefined {
