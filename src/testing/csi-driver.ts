@@ -116,6 +116,14 @@ export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriv
 
   const contents = (request: CsiRequest) => join(dataFolder, request.volumeId.replaceAll("/", "~"));
   const mount = async (...args: string[]) => void (await run("mount", ...args));
+  /** Asked twice it mounts once, as drivers have to. */
+  async function bind(source: string, target: string): Promise<void> {
+    const isMounted = await run("mountpoint", "-q", target).then(
+      () => true,
+      () => false,
+    );
+    if (!isMounted) await mount("--bind", source, target);
+  }
   async function unmount(path: string): Promise<void> {
     await run("umount", path).catch(async (error: { stderr?: string }) => {
       if (existsSync(path) && !/not mounted/.test(error.stderr ?? "")) throw error;
@@ -136,18 +144,18 @@ export async function startCsiDriver(options: CsiDriverOptions): Promise<CsiDriv
   async function stage(request: CsiRequest): Promise<void> {
     if (request.volumeCapability?.block) return void (await device(request));
     await mkdir(contents(request), { recursive: true });
-    if (mounts) await mount("--bind", contents(request), request.stagingTargetPath);
+    if (mounts) await bind(contents(request), request.stagingTargetPath);
   }
   async function publish(request: CsiRequest): Promise<void> {
     const { targetPath, stagingTargetPath, readonly: isReadOnly } = request;
     if (request.volumeCapability?.block) {
       await writeFile(targetPath, "", { flag: "a" });
-      return mount("--bind", await device(request), targetPath);
+      return bind(await device(request), targetPath);
     }
     await mkdir(contents(request), { recursive: true });
     await mkdir(targetPath, { recursive: true });
     if (!mounts) return;
-    await mount("--bind", stagingTargetPath || contents(request), targetPath);
+    await bind(stagingTargetPath || contents(request), targetPath);
     if (isReadOnly) await mount("-o", "remount,bind,ro", targetPath);
   }
   async function unpublish({ targetPath }: CsiRequest): Promise<void> {
