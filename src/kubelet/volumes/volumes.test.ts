@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -15,7 +15,7 @@ import { bindMount, mountsUnder, unmount } from "./mount-table.ts";
 import type { ObjectCache } from "./object-cache.ts";
 import { setGroup } from "./ownership.ts";
 import { type PayloadSources, volumePayload } from "./payload.ts";
-import { mountSubPath } from "./sub-path.ts";
+import { mountSubPath, SubPathError } from "./sub-path.ts";
 import type { TokenSource } from "./tokens.ts";
 
 async function folder(t: TestContext): Promise<string> {
@@ -195,6 +195,58 @@ test("sub paths: made when missing, links inside are followed, links out are ref
   await assert.rejects(mountSubPath(volume, "out/passwd", join(path, "m/2")), /not within volume path/);
   await symlink("/nowhere/at/all", join(volume, "dangling"));
   await assert.rejects(mountSubPath(volume, "dangling", join(path, "m/3")), /unexpected symlink found/);
+  await assert.rejects(mountSubPath(volume, "dangling/new", join(path, "m/3")), { step: "create" });
+  // A link that stays inside may lead to what isn't there yet.
+  await symlink("x", join(volume, "inside"));
+  await mountSubPath(volume, "inside/later", join(path, "m/4"));
+  assert.ok((await stat(join(volume, "x/later"))).isDirectory());
+});
+
+test("subPath: a container that starts again gets the file that its source has by then", {
+  skip: !canMount,
+}, async (t) => {
+  const path = await folder(t);
+  const volume = join(path, "volume");
+  await mkdir(volume);
+  for (const text of ["one", "two"]) {
+    await writePayload(volume, files({ alpha: text }));
+    await mountSubPath(volume, "alpha", join(path, "m"));
+    assert.equal(await readFile(join(path, "m"), "utf8"), text);
+  }
+  assert.equal((await mountsUnder(join(path, "m"))).length, 1);
+});
+
+test("subPath: containers that swap folders and links all the time never get anything outside", {
+  skip: !canMount,
+}, async (t) => {
+  const path = await folder(t);
+  const volume = join(path, "volume");
+  await mkdir(join(volume, "real/part"), { recursive: true });
+  await mkdir(join(path, "outside/part"), { recursive: true });
+  await symlink(join(path, "outside"), join(volume, "bad"));
+  await writeFile(join(path, "outside/part/secret"), "");
+  let swapping = true;
+  const swaps = (async () => {
+    while (swapping) {
+      for (const name of ["real", "bad"]) {
+        await rename(join(volume, name), join(volume, "at"));
+        await rename(join(volume, "at"), join(volume, name));
+      }
+    }
+  })();
+  const seen: string[] = [];
+  for (let n = 0; n < 30; n++) {
+    const target = join(path, `m/${n}`);
+    await mountSubPath(volume, "at/part", target).then(
+      async () => seen.push(...(await readdir(target))),
+      (error: unknown) => assert.ok(error instanceof SubPathError, String(error)),
+    );
+  }
+  swapping = false;
+  await swaps;
+  assert.deepEqual(seen, []);
+  // What it made for want of anything isn't wider than the volume.
+  assert.deepEqual(await readdir(join(path, "outside")), ["part"]);
 });
 
 test("mounts: below a data folder that is a link they are found, and nothing is deleted through them", {
