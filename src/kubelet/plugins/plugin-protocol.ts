@@ -63,7 +63,7 @@ async function loadProtocol() {
       decodeAnswer: (bytes) => codec.decode(answer, bytes),
     };
   };
-  return { grpc, facts, methodOf };
+  return { grpc, facts, codec, types, methodOf };
 }
 
 /** In upstream's words: `rpc error: code = Unavailable desc = …`. */
@@ -136,6 +136,17 @@ export async function connectPlugin(socket: string): Promise<PluginConnection> {
       closed = true;
       client.close();
     },
+  };
+}
+
+/** One message by itself, as files keep it; named with its package. */
+export async function messageCodec<T>(name: string): Promise<{ encode(message: T): Buffer; decode(bytes: Buffer): T }> {
+  const { codec, types } = await loadProtocol();
+  const type = types.type(name);
+  assert(type !== undefined, `the plugin facts have no ${name}`);
+  return {
+    encode: (message) => codec.encode(type, message as object), // messages are objects
+    decode: (bytes) => codec.decode(type, bytes) as T, // the facts say so
   };
 }
 

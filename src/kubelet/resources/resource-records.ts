@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import type { ContainerSpec } from "../core/types.ts";
+import { fnv32a } from "./go-checksum.ts";
 
 export type Requirements = NonNullable<ContainerSpec["resources"]>;
 
@@ -15,12 +16,7 @@ export interface PodRecord {
   readonly PodLevelResources: Requirements | null;
 }
 
-/** FNV-1a of 32 bits over the text as Go's printer shows a string. */
-export function checksumOf(data: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(`(string)${data}`)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return hash;
-}
+export const checksumOf = (data: string): number => fnv32a(`(string)${data}`);
 
 export class ResourceRecords {
   readonly #file: string;
