@@ -5,7 +5,6 @@
 import { access, mkdir } from "node:fs/promises";
 import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
-import { quantityValue } from "#machinery";
 import type { KubeletConfiguration } from "./config/configuration.ts";
 import { runningPid } from "./containerd.ts";
 import { cdiFolders, knowsCdi } from "./devices/cdi.ts";
@@ -15,7 +14,7 @@ import { createNodeEviction } from "./eviction/node-eviction.ts";
 import { createHost, type KubeletHost } from "./host.ts";
 import { createNodeImages } from "./images/node-images.ts";
 import { watchImageFolder } from "./images/watch-folder.ts";
-import { rotateLog } from "./logs/rotate.ts";
+import { rotateLogs } from "./logs/rotate.ts";
 import { createNodeMeters } from "./metrics/node-meters.ts";
 import { defaultRouteAddress } from "./network/node-address.ts";
 import { createCgroups } from "./node/cgroups.ts";
@@ -112,6 +111,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const prober = createProber({
       cri,
       clock,
+      meter: metrics.prober,
       onTurn: (uid) => manager?.byUid(uid)?.probeTurned(),
       event: (pod, container, event) => recordEvent({ recorder }, pod, { type: "Warning", ...event, container }),
     });
@@ -250,8 +250,11 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         labels: options.labels ?? {},
         taints: config.registerWithTaints,
         annotations: { [localPathFolderAnnotation]: folders.localPath },
+        providerID: config.providerID,
+        isAttachControlled: config.enableControllerAttachDetach,
       },
-      shown: () => nodes.get(nodeName)?.status,
+      config,
+      shown: () => nodes.get(nodeName),
       async status(old) {
         const [disk, { problems, images }] = await Promise.all([readDisk(folders.kubelet), health.look()]);
         return nodeStatus(old, {
@@ -266,6 +269,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           pressures: eviction.conditions(),
           problems,
           images,
+          imagesMax: config.nodeStatusMaxImages,
           abilities: runtime.abilities(),
           volumesInUse: await volumePlugins.volumesInUse(old),
           now: clock.now(),
@@ -285,7 +289,16 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       agent.run(life),
       imageGc.run(life),
       eviction.run(life),
-      rotateLogs(podManager, life),
+      rotateLogs(
+        {
+          config,
+          runtimes: () => [...podManager.workers()].map((worker) => worker.runtime()),
+          reopen: async (containerId) => void (await cri.runtime.reopenContainerLog({ containerId })),
+          clock,
+          log,
+        },
+        life,
+      ),
       devices.run(life),
       takeBackDevices(devices, podManager, life),
       watchRuntime(
@@ -375,24 +388,6 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         });
       }
       if (!life.aborted) await setUpPodNetwork(options, cidrs());
-    }
-  }
-
-  async function rotateLogs(pods: PodManager, signal: AbortSignal): Promise<void> {
-    const bytesMax = quantityValue(config.containerLogMaxSize);
-    const filesMax = config.containerLogMaxFiles;
-    while (!signal.aborted) {
-      await delay(clock, config.containerLogMonitorInterval, signal);
-      for (const worker of pods.workers())
-        for (const { id, state, logPath } of worker.runtime().containers) {
-          if (state !== "running" || !logPath || signal.aborted) continue;
-          const reopen = async () => {
-            await host?.cri.runtime.reopenContainerLog({ containerId: id });
-          };
-          await rotateLog(logPath, { bytesMax, filesMax, now: clock.now(), reopen }).catch((error: unknown) =>
-            log.warn("a container's log could not be rotated", { path: logPath, error }),
-          );
-        }
     }
   }
 

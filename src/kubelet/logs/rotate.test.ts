@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { rotateLog } from "./rotate.ts";
+import { FakeClock, silentLogger } from "#base";
+import type { PodRuntime } from "../core/types.ts";
+import { rotateLog, rotateLogs } from "./rotate.ts";
 
 test("logs: renamed above the limit, older ones compressed, oldest deleted, put back when the runtime won't", async () => {
   const folder = await mkdtemp(join(tmpdir(), "logs-"));
@@ -27,11 +29,55 @@ test("logs: renamed above the limit, older ones compressed, oldest deleted, put 
       /no/,
     );
     assert.equal(await readFile(path, "utf8"), "four!");
-    assert.equal(
-      await rotateLog(join(folder, "none"), { bytesMax: 1, filesMax: 2, now: 0, reopen: async () => undefined }),
-      false,
-    );
+    // What earlier rotations left half done goes, and a log that somebody removed is opened again.
+    for (const left of ["20260101-000000.tmp", "20260101-000100"]) await writeFile(`${path}.${left}`, "");
+    assert.equal(await rotate(4), true);
+    assert.deepEqual((await readdir(folder)).sort(), ["0.log", "0.log.20260101-000200.gz", "0.log.20260101-000400"]);
+    await rm(path);
+    assert.equal(await rotate(5), false);
+    assert.equal(await readFile(path, "utf8"), "");
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test("logs: those of running containers are looked at again and again, a few at a time", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "logs-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const names = ["a", "b", "c", "ended"];
+  for (const name of names) await writeFile(join(folder, `${name}.log`), "too long");
+  const containers = names.map((name) => ({
+    id: name,
+    logPath: join(folder, `${name}.log`),
+    state: name === "ended" ? "exited" : "running",
+  }));
+  const clock = new FakeClock();
+  const stop = new AbortController();
+  const reopened: string[] = [];
+  const all = Promise.withResolvers<void>();
+  const done = rotateLogs(
+    {
+      config: {
+        containerLogMaxSize: "4",
+        containerLogMaxFiles: 2,
+        containerLogMaxWorkers: 2,
+        containerLogMonitorInterval: 10_000,
+      },
+      runtimes: () => [{ containers } as unknown as PodRuntime], // what rotation looks at
+      async reopen(id) {
+        await writeFile(join(folder, `${id}.log`), "");
+        if (reopened.push(id) === 3) all.resolve();
+      },
+      clock,
+      log: silentLogger,
+    },
+    stop.signal,
+  );
+  clock.advance(10_000);
+  await all.promise;
+  stop.abort();
+  clock.advance(10_000);
+  await done;
+  assert.deepEqual(reopened.sort(), ["a", "b", "c"]);
+  assert.equal(await readFile(join(folder, "ended.log"), "utf8"), "too long");
 });

@@ -97,6 +97,47 @@ describe("log formatter", () => {
   });
 });
 
+test("a line longer than anybody holds: passed on as it is read, cut, counted and left out like any other", () => {
+  const time = "2026-01-31T10:00:00.1Z";
+  const long = "x".repeat(1_000_000);
+  const log = Buffer.from(
+    [
+      `${time} stdout F a`,
+      `${time} stdout P ${long}`,
+      `${time} stderr F ${long}`,
+      `nonsense ${long}`,
+      `${time} stdout F b`,
+      "",
+    ].join("\n"),
+  );
+  for (const [options, expected] of [
+    [{}, `a\n${long}${long}\nb\n`],
+    [{ stream: "Stdout" }, `a\n${long}b\n`],
+    [{ stream: "Stderr" }, `${long}\n`],
+    [{ limitBytes: 600_000 }, `a\n${long.slice(0, 599_998)}`],
+    [{ entriesMax: 2 }, `a\n${long}`],
+    [
+      { timestamps: true },
+      `2026-01-31T10:00:00.100000000Z a\n2026-01-31T10:00:00.100000000Z ${long}${long}\n2026-01-31T10:00:00.100000000Z b\n`,
+    ],
+  ] as const) {
+    const formatter = new LogFormatter({ ...everything, ...options });
+    let text = "";
+    let most = 0;
+    for (let at = 0; at < log.length; at += 65_536) {
+      text += formatter.push(log.subarray(at, at + 65_536)).toString();
+      most = Math.max(most, formatter.pendingBytes);
+    }
+    text += formatter.flush().toString();
+    assert.equal(
+      text === expected,
+      true,
+      `${JSON.stringify(options)}: ${text.length} bytes, expected ${expected.length}`,
+    );
+    assert.ok(most <= 256 * 1024, `${most} bytes held`);
+  }
+});
+
 describe("log times", () => {
   test("printed with nine digits, in their own zone", () => {
     assert.equal(printTime("2026-01-31T10:00:00Z"), "2026-01-31T10:00:00.000000000Z");

@@ -11,6 +11,8 @@ export type FormatOptions = Pick<LogOptions, "timestamps" | "limitBytes" | "sinc
 };
 
 const newLine = 0x0a;
+/** Runtimes cut lines at 16 KiB. What is longer comes from elsewhere and is passed on as it is read, never held as a whole. */
+const lineBytesMax = 256 * 1024;
 /** Longest time with its space: what a line may get longer by when its time is printed. */
 const timeGrowthBytesMax = 12;
 
@@ -19,6 +21,8 @@ export class LogFormatter {
   readonly #times = new TimeReader();
   /** A line that the chunk cut off. */
   #pending: Buffer = Buffer.alloc(0);
+  /** In the middle of a line that is too long to hold; whether it is shown, and whether its end is. */
+  #long: { readonly shown: boolean; readonly partial: boolean } | undefined;
   #entriesLeft: number;
   #bytesLeft: number;
   /** The next text starts a line of the program's output. */
@@ -41,11 +45,34 @@ export class LogFormatter {
   }
 
   push(chunk: Buffer): Buffer {
+    if (this.#long) return this.#goOn(chunk, this.#long);
     const bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     const last = bytes.lastIndexOf(newLine);
+    const whole = this.#format(bytes.subarray(0, last + 1));
+    const rest = bytes.subarray(last + 1);
     // Copied: the caller uses its buffer again.
-    this.#pending = Buffer.from(bytes.subarray(last + 1));
-    return this.#format(bytes.subarray(0, last + 1));
+    this.#pending = rest.length > lineBytesMax ? Buffer.alloc(0) : Buffer.from(rest);
+    return rest.length > lineBytesMax ? Buffer.concat([whole, this.#begin(rest)]) : whole;
+  }
+
+  /** The first part of a line whose end is far. */
+  #begin(bytes: Buffer): Buffer {
+    if (this.done) return Buffer.alloc(0);
+    const text = this.#format(bytes);
+    this.#long = { shown: text.length > 0, partial: readLine(bytes)?.partial ?? false };
+    return text;
+  }
+
+  #goOn(chunk: Buffer, { shown, partial }: { shown: boolean; partial: boolean }): Buffer {
+    const end = chunk.indexOf(newLine);
+    const textEnd = end < 0 ? chunk.length : partial ? end : end + 1;
+    // Copied: the caller uses its buffer again.
+    const text = Buffer.from(chunk.subarray(0, shown ? Math.min(textEnd, this.#bytesLeft) : 0));
+    this.#bytesLeft -= text.length;
+    if (end < 0) return text;
+    this.#long = undefined;
+    this.#lineStarts = !partial;
+    return Buffer.concat([text, this.push(chunk.subarray(end + 1))]);
   }
 
   /** The file ended: a line without an end is one. */
@@ -58,6 +85,7 @@ export class LogFormatter {
   /** Another file follows: what was cut off has no rest. */
   reset(): void {
     this.#pending = Buffer.alloc(0);
+    this.#long = undefined;
   }
 
   #format(bytes: Buffer): Buffer {
