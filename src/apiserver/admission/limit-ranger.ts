@@ -7,14 +7,17 @@ import { isResource, refuse } from "./refuse.ts";
 
 const annotation = "kubernetes.io/limit-ranger";
 
+const isPod = (request: Pick<AdmissionRequest, "resource" | "subresource">): boolean =>
+  isResource(request.subresource === "resize" ? { ...request, subresource: "" } : request, "", "pods");
+
 export const limitRanger: AdmissionPlugin = {
   name: "LimitRanger",
   handles: (request) =>
-    (isResource(request, "", "pods") && request.operation === "CREATE") ||
+    (isPod(request) && (request.operation === "CREATE" || request.subresource === "resize")) ||
     (isResource(request, "", "persistentvolumeclaims") &&
       (request.operation === "CREATE" || request.operation === "UPDATE")),
   async mutate(request, lookup) {
-    if (!isResource(request, "", "pods")) return;
+    if (!isPod(request)) return;
     const ranges = await rangesOf(request, lookup);
     for (const range of ranges) setDefaults(request.object as Pod, range); // pods only
   },
@@ -33,7 +36,7 @@ const rangesOf = ({ namespace }: AdmissionRequest, lookup: Lookup): Promise<read
   lookup.list<LimitRange>(lookup.kind("", "limitranges"), namespace);
 
 function violationsOf(request: AdmissionRequest, limit: DeepReadonly<LimitRangeItem>): string[] {
-  if (!isResource(request, "", "pods")) return claimViolations(request.object as PersistentVolumeClaim, limit);
+  if (!isPod(request)) return claimViolations(request.object as PersistentVolumeClaim, limit);
   const { spec } = request.object as Pod; // one of the two
   return spec ? podViolations(spec, limit) : [];
 }

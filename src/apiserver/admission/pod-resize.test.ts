@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AdmissionRequest, Lookup } from "./chain.ts";
+import { limitRanger } from "./limit-ranger.ts";
 import { podResize } from "./pod-resize.ts";
 
 test("admission: no resize beyond what the pod's node has", async () => {
@@ -33,5 +34,27 @@ test("admission: no resize beyond what the pod's node has", async () => {
       code: 403,
     });
     return true;
+  });
+});
+
+test("admission: a resize keeps to the limits of the namespace", async () => {
+  const range = { spec: { limits: [{ type: "Container", max: { cpu: "500m" }, min: { cpu: "50m" } }] } };
+  const lookup = { kind: () => ({}), list: async () => [range] } as unknown as Lookup; // all that it is asked
+  const request = (cpu: string) =>
+    ({
+      operation: "UPDATE",
+      resource: { group: "", resource: "pods" },
+      subresource: "resize",
+      object: {
+        metadata: { name: "p" },
+        spec: { containers: [{ name: "c", resources: { requests: { cpu }, limits: { cpu } } }] },
+      },
+      old: { metadata: {} },
+    }) as unknown as AdmissionRequest; // what it reads
+  assert.ok(limitRanger.handles(request("1")));
+  assert.ok(!limitRanger.handles({ ...request("1"), subresource: "" }));
+  await limitRanger.validate?.(request("500m"), lookup);
+  await assert.rejects(async () => limitRanger.validate?.(request("1"), lookup), {
+    message: 'pods "p" is forbidden: maximum cpu usage per Container is 500m, but limit is 1',
   });
 });
