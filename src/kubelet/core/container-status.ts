@@ -26,6 +26,8 @@ export interface ContainerStatusInput {
   readonly runtimeName: string;
   readonly probes: ProbeResults;
   readonly problems: ReadonlyMap<string, StartProblem>;
+  /** Every container was stopped for good (deletion, eviction, deadline). */
+  readonly ended: boolean;
   /** What a run of a container has of resources, where that may differ from its spec. */
   readonly resourcesOf?: ((spec: ContainerSpec, run: RuntimeContainer) => ContainerStatus["resources"]) | undefined;
 }
@@ -178,6 +180,8 @@ interface Applied {
 function applyProblem(pod: PodView, spec: ContainerSpec, { status, newest, input }: Applied): void {
   const problem = input.problems.get(spec.name);
   if (!problem || !shouldStart(pod, spec, input.runtime)) return;
+  // Its end was made up already when the pod ended.
+  if (input.ended && !newest && status.state?.terminated) return;
   if (input.kind === "init" && newest?.state === "exited" && newest.exitCode === 0) return;
   if (status.state?.terminated) status.lastState = status.state;
   status.state = { waiting: { reason: problem.reason, ...(problem.message ? { message: problem.message } : {}) } };

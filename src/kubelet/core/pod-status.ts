@@ -35,8 +35,6 @@ export interface PodStatusInput extends ContainerStatusInput {
   readonly old: PodStatusView;
   readonly hostIPs: readonly string[];
   readonly now: number;
-  /** Every container was stopped for good (deletion, eviction, deadline). */
-  readonly ended: boolean;
   readonly verdict: PodVerdict | undefined;
   /** Conditions about a change of resources under way. */
   readonly resizeConditions?: readonly PodCondition[] | undefined;

@@ -232,6 +232,10 @@ test("final status: what nobody saw end has failed, what never had its turn keep
   };
   const plain = podOf({ containers: ["a"] });
   assert.deepEqual(states(plain, runtimeOf(plain, {})), ["Failed", undefined, ["ContainerStatusUnknown"]]);
+  const problems = new Map([["a", { reason: "ImagePullBackOff", message: "m" }]]);
+  const twice = (old: PodStatusInput["old"]) =>
+    podStatus(plain, input({ runtime: runtimeOf(plain, {}), ended: true, problems, old }));
+  assert.deepEqual(twice(twice({})).containerStatuses, twice({}).containerStatuses);
   const withInit = podOf({ init: ["i", "j"], containers: ["a"] });
   assert.deepEqual(states(withInit, runtimeOf(withInit, {})), [
     "Failed",
