@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings a fresh Debian machine to where Sampan runs: npm packages, Node.js 26 (from the npm package "node"), Debian packages.
-# Asks for nothing that is there already; a second run costs a few milliseconds. Usage: setup.sh [run|test]
+# Asks for nothing that is there already; a second run costs a few milliseconds. Usage: setup.sh [run|test|ceph]
 set -eu
 cd "$(dirname "$0")/.."
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -21,6 +21,8 @@ fi
 wanted="containerd:containerd runc:runc nftables:nft containernetworking-plugins:/usr/lib/cni/bridge catatonit:catatonit iproute2:ip"
 command -v kubectl >/dev/null 2>&1 || wanted="$wanted kubernetes-client:kubectl"
 [ "${1:-run}" = test ] && wanted="$wanted busybox-static:busybox redis-server:redis-server util-linux:nsenter sqlite3:sqlite3 openssl:openssl docker-registry:docker-registry"
+# Of a Ceph of the tests' own, and what it takes to use its images
+[ "${1:-run}" = ceph ] && wanted="$wanted busybox-static:busybox util-linux:nsenter ceph-mon:ceph-mon ceph-mgr:ceph-mgr ceph-osd:ceph-osd ceph-common:rbd rbd-fuse:rbd-fuse rbd-nbd:rbd-nbd e2fsprogs:mkfs.ext4 xfsprogs:mkfs.xfs"
 missing=""
 for each in $wanted; do
   package=${each%%:*} proof=${each#*:}

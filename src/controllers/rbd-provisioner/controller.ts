@@ -4,7 +4,7 @@ import type { PersistentVolume, PersistentVolumeClaim } from "#api";
 import { keyOf } from "#client";
 import { compareQuantities, isStatusError } from "#machinery";
 import { type Controller, defineController, watch } from "../lib/controller.ts";
-import { draft, nameOf, namespaceOf, uidOf } from "../lib/objects.ts";
+import { draft, isDeleting, nameOf, namespaceOf, uidOf } from "../lib/objects.ts";
 import { unlessGone } from "../lib/unless-gone.ts";
 import {
   binderFinalizer,
@@ -195,12 +195,14 @@ export const rbdProvisioner: Controller = defineController({
             for (const { about, ...event } of said) events.event(about, event);
             throw error;
           }
-          if (volume.metadata.finalizers?.includes(binderFinalizer)) {
-            const changed = draft<PersistentVolume>(volume);
-            changed.metadata.finalizers = changed.metadata.finalizers?.filter((each) => each !== binderFinalizer);
-            await unlessGone(volumeClient.update(changed));
-          }
-          await unlessGone(volumeClient.delete(name, { preconditions: { uid: uidOf(volume) } }));
+          if (!isDeleting(volume))
+            await unlessGone(volumeClient.delete(name, { preconditions: { uid: uidOf(volume) } }));
+          // Only then: the binder protects every volume of ours that isn't going.
+          const going = await unlessGone(volumeClient.get(name));
+          if (going?.metadata.uid !== uidOf(volume)) return;
+          const changed = draft<PersistentVolume>(going);
+          changed.metadata.finalizers = changed.metadata.finalizers?.filter((each) => each !== binderFinalizer);
+          await unlessGone(volumeClient.update(changed));
         },
       },
       {

@@ -9,6 +9,7 @@ import { formatTime, quantityValue } from "#machinery";
 import { isDeleting, type Seen, uidOf } from "../lib/objects.ts";
 import {
   betaStorageProvisioner,
+  binderFinalizer,
   boundByController,
   type Claim,
   classOf,
@@ -174,7 +175,8 @@ export function volumeFor(claim: Claim, storageClass: Class, settings: ClassSett
 /** Whose image is to be removed. */
 export const isLeft = (volume: Volume): boolean =>
   isOurs(volume) &&
-  !isDeleting(volume) &&
+  // Who is held by our finalizer still has its image, or did until a moment ago.
+  (!isDeleting(volume) || volume.metadata.finalizers?.includes(binderFinalizer) === true) &&
   volume.spec?.persistentVolumeReclaimPolicy === "Delete" &&
   (volume.status?.phase === "Released" || volume.status?.phase === "Failed");
 
