@@ -4,18 +4,9 @@
  */
 import { exponentialBounds, type Family, type Gauge, type Histogram, MetricRegistry } from "#base";
 import type { ProbeType } from "../core/types.ts";
+import type { Probed, ProberOptions } from "../probes/prober.ts";
 
 export type KubeletMetrics = ReturnType<typeof createKubeletMetrics>;
-
-export interface ProbeSample {
-  readonly type: ProbeType;
-  readonly container: string;
-  readonly namespace: string;
-  readonly pod: string;
-  readonly uid: string;
-  readonly result: "successful" | "failed" | "unknown";
-  readonly seconds: number;
-}
 
 /** Prometheus' own. */
 const usualBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -49,8 +40,6 @@ export function createKubeletMetrics() {
     .gauge("process_start_time_seconds", "[ALPHA] Start time of the process since unix epoch in seconds.", [])
     .with()
     .set(Math.round(performance.timeOrigin) / 1000);
-  const probeResultNames = ["successful", "failed", "unknown"] as const;
-  const typeName = (type: ProbeType) => type.charAt(0).toUpperCase() + type.slice(1);
 
   return {
     /** `/metrics`. */
@@ -149,18 +138,29 @@ export function createKubeletMetrics() {
       "reason",
     ]),
 
-    probed({ type, container, namespace, pod, uid, result, seconds: took }: ProbeSample): void {
-      probeResults.with(container, namespace, pod, uid, typeName(type), result).inc();
-      probeSeconds.with(container, namespace, pod, typeName(type)).observe(took);
-    },
-    /** The container's probes have ended. */
-    probesEnded({ type, container, namespace, pod, uid }: Omit<ProbeSample, "result" | "seconds">): void {
-      for (const result of probeResultNames)
-        probeResults.remove(container, namespace, pod, uid, typeName(type), result);
-      probeSeconds.remove(container, namespace, pod, typeName(type));
-    },
+    prober: {
+      probed(probe, ok, took) {
+        const { container, namespace, pod, uid, type } = labelsOf(probe);
+        const result = ok === undefined ? "unknown" : ok ? "successful" : "failed";
+        probeResults.with(container, namespace, pod, uid, type, result).inc();
+        probeSeconds.with(container, namespace, pod, type).observe(took);
+      },
+      ended(probe) {
+        const { container, namespace, pod, uid, type } = labelsOf(probe);
+        for (const result of ["successful", "failed", "unknown"])
+          probeResults.remove(container, namespace, pod, uid, type, result);
+        probeSeconds.remove(container, namespace, pod, type);
+      },
+    } satisfies ProberOptions["meter"],
   };
 }
+
+function labelsOf({ type, pod, container }: Probed) {
+  const { namespace = "", name = "", uid = "" } = pod.metadata;
+  return { container, namespace, pod: name, uid, type: typeName(type) };
+}
+
+const typeName = (type: ProbeType): string => type.charAt(0).toUpperCase() + type.slice(1);
 
 const mebi = 2 ** 20;
 const sizes: readonly (readonly [above: number, text: string])[] = [

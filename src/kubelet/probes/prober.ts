@@ -38,6 +38,17 @@ export interface ProberOptions {
   /** The verdict on a container of this pod turned. */
   onTurn(podUid: string): void;
   event(pod: PodView, container: ContainerSpec, event: { reason: string; message: string }): void;
+  /** Told of each answer, and when there will be no more. */
+  readonly meter?: {
+    probed(probe: Probed, ok: boolean | undefined, seconds: number): void;
+    ended(probe: Probed): void;
+  };
+}
+
+export interface Probed {
+  readonly type: ProbeType;
+  readonly pod: PodView;
+  readonly container: string;
 }
 
 interface Running {
@@ -56,7 +67,7 @@ const attemptsMax = 3;
 /** A container this much older than the node was started by an earlier one. */
 const adoptedAfterMs = 10_000;
 
-export function createProber({ cri, clock, onTurn, event }: ProberOptions): Prober {
+export function createProber({ cri, clock, onTurn, event, meter }: ProberOptions): Prober {
   const pods = new Map<string, Map<string, Running>>();
   const byContainer = new Map<string, boolean | undefined>();
   const bornAt = clock.now();
@@ -66,6 +77,7 @@ export function createProber({ cri, clock, onTurn, event }: ProberOptions): Prob
     running.stopped = true;
     running.cancel();
     ofPod.delete(key);
+    meter?.ended({ type: running.type, pod: running.pod, container: key.slice(0, key.indexOf("/")) });
     byContainer.delete(verdictKey(running.type, running.containerId));
   }
 
@@ -101,6 +113,8 @@ export function createProber({ cri, clock, onTurn, event }: ProberOptions): Prob
       const started = clock.now();
       void probeOnce(container, spec, running).then((ok) => {
         if (running.stopped) return;
+        const { type, pod } = running;
+        meter?.probed({ type, pod, container: container.name }, ok, (clock.now() - started) / 1000);
         if (ok !== undefined) {
           const before = running.state.verdict;
           running.state = afterAnswer(running.state, ok, { type: running.type, spec });

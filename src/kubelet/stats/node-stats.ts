@@ -21,6 +21,8 @@ export interface NodeStatsOptions extends PodDiskOptions {
   readonly rootDir: string;
   readonly machine: MachineFacts;
   readonly metrics: KubeletMetrics;
+  /** The endpoints that collectors of Kubernetes 1.0 ask, too. */
+  readonly servesContainerInfo?: boolean;
   /** Of the runtime, if it is the node's own. */
   runtimePid(): Promise<number | undefined>;
   readonly clock: Clock;
@@ -29,7 +31,7 @@ export interface NodeStatsOptions extends PodDiskOptions {
 export interface NodeStats {
   usage(): Promise<NodeUsage>;
   readonly sampler: Sampler;
-  /** `/stats/summary` and `/metrics…`. */
+  /** `/stats/summary` and `/metrics…`; `/stats/…` and `/spec/` where that is wanted. */
   readonly routes: ReadonlyMap<string, KubeletRoute>;
 }
 
@@ -42,6 +44,14 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
   const notFound = (exchange: Exchange) => sendText(exchange, 404, "404: Page Not Found");
   const sendMetrics = (exchange: Exchange, text: string, format: "text" | "openmetrics" = "text") =>
     sendText(exchange, 200, text, { "content-type": metricContentTypes[format] });
+  let own: Promise<void> | undefined;
+  const collectsOwn = () =>
+    (own ??= (async () => {
+      const { collectOwn } = await import("../metrics/own-metrics.ts");
+      const { readFigures } = await import("./pod-figures.ts");
+      const { hierarchy } = options.cgroups;
+      collectOwn(metrics, { ...options, cgroupVersion: hierarchy?.version ?? 0, disks: () => readFigures(options) });
+    })());
   return {
     usage: async () => usageOf(await sampler.look({ brief: true })),
     sampler,
@@ -50,10 +60,14 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
         "stats",
         {
           methods: ["GET", "POST"],
-          parts: [2, 2],
+          parts: options.servesContainerInfo ? [1, 5] : [2, 2],
           async serve(exchange) {
             const { parts, query } = exchange;
-            if (parts[1] !== "summary") return notFound(exchange);
+            if (parts[1] !== "summary" || parts.length > 2) {
+              if (!options.servesContainerInfo) return notFound(exchange);
+              const { serveContainerInfo } = await import("./container-info.ts");
+              return serveContainerInfo(exchange, { ...options, sampler });
+            }
             const only = query.getAll("only_cpu_and_memory");
             const { makeSummary } = await import("./summary.ts");
             sendJson(
@@ -63,6 +77,21 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
           },
         },
       ],
+      ...(options.servesContainerInfo
+        ? [
+            [
+              "spec",
+              {
+                methods: ["GET"],
+                parts: [1, 1],
+                async serve(exchange) {
+                  const { machineInfo } = await import("./container-info.ts");
+                  sendJson(exchange, machineInfo(options));
+                },
+              },
+            ] satisfies [string, KubeletRoute],
+          ]
+        : []),
       [
         "metrics",
         {
@@ -73,7 +102,10 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
             const format = metricFormatOf(exchange.request.headers.accept);
             const print = async (registry: KubeletMetrics["registry"]) =>
               sendMetrics(exchange, [...printMetrics(await registry.collect(), format)].join(""), format);
-            if (what === undefined) return print(metrics.registry);
+            if (what === undefined) {
+              await collectsOwn();
+              return print(metrics.registry);
+            }
             if (what === "probes") return print(metrics.probes);
             if (what === "resource") return sendMetrics(exchange, printResourceMetrics(await sampler.look()));
             if (what !== "cadvisor") return notFound(exchange);

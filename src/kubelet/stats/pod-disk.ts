@@ -50,11 +50,8 @@ export async function readPodDisk(pod: PodView, request: DiskRequest, options: P
     sizeOfFiles(layout.podLogs({ namespace, name, uid })),
   ]);
   const containers = new Map<string, { rootfs: LayerUsage | undefined; logs: FolderSize }>();
-  for (const { id, logPath } of request.containers)
-    containers.set(id, {
-      rootfs: request.layers.get(id),
-      logs: logPath === "" ? nothing : await sizeOfFiles(dirname(logPath)),
-    });
+  for (const container of request.containers)
+    containers.set(container.id, { rootfs: request.layers.get(container.id), logs: await readLogs(container) });
   const parts = [
     etcHosts,
     ofPod,
@@ -80,6 +77,10 @@ export async function readLayers({ runtime }: CriClient, podSandboxId?: string):
     }),
   );
 }
+
+/** Of one container, those that were rotated too. */
+export const readLogs = async ({ logPath }: RuntimeContainer): Promise<FolderSize> =>
+  logPath === "" ? nothing : sizeOfFiles(dirname(logPath));
 
 const nothing: FolderSize = { bytes: 0, inodes: 0 };
 const plus = (a: FolderSize, b: FolderSize): FolderSize => ({ bytes: a.bytes + b.bytes, inodes: a.inodes + b.inodes });
@@ -117,7 +118,7 @@ async function readVolumes(pod: PodView, { entriesMax }: DiskRequest, { layout, 
   const others = mounted(uid);
   const found = await Promise.all(
     (pod.spec?.volumes ?? []).map(async (volume): Promise<VolumeUsage | undefined> => {
-      const { name, emptyDir, configMap, gitRepo, persistentVolumeClaim, ephemeral: made } = volume;
+      const { name, emptyDir, configMap, gitRepo } = volume;
       const folder = written.find(([field]) => volume[field] !== undefined)?.[1];
       if (folder !== undefined) {
         const ephemeral = Boolean(configMap ?? gitRepo) || (emptyDir !== undefined && !emptyDir.medium);
@@ -127,15 +128,31 @@ async function readVolumes(pod: PodView, { entriesMax }: DiskRequest, { layout, 
         }
         return undefined;
       }
-      // A file system of its own: it knows how full it is. Upstream doesn't measure folders of the machine.
-      const path = volume.hostPath ? undefined : others.get(name)?.path;
-      if (path === undefined) return undefined;
-      const claim = persistentVolumeClaim?.claimName ?? (made ? `${pod.metadata.name}-${name}` : undefined);
-      const disk = await statfs(path).catch(() => undefined);
-      if (!disk || disk.blocks === 0) return undefined;
-      const used = { bytes: (disk.blocks - disk.bfree) * disk.bsize, inodes: disk.files - disk.ffree };
-      return { name, path, used, ephemeral: false, claim };
+      return readMounted(pod, volume, others);
     }),
   );
+  return found.filter((each) => each !== undefined);
+}
+
+type Volume = NonNullable<NonNullable<PodView["spec"]>["volumes"]>[number];
+type Mounted = ReturnType<PodDiskOptions["mounted"]>;
+
+/** A file system of its own knows how full it is. Upstream doesn't measure folders of the machine. */
+async function readMounted(pod: PodView, volume: Volume, mounted: Mounted): Promise<VolumeUsage | undefined> {
+  const { name, hostPath, persistentVolumeClaim, ephemeral: made } = volume;
+  const path = hostPath ? undefined : mounted.get(name)?.path;
+  if (path === undefined) return undefined;
+  const claim = persistentVolumeClaim?.claimName ?? (made ? `${pod.metadata.name}-${name}` : undefined);
+  const disk = await statfs(path).catch(() => undefined);
+  if (!disk || disk.blocks === 0) return undefined;
+  const used = { bytes: (disk.blocks - disk.bfree) * disk.bsize, inodes: disk.files - disk.ffree };
+  return { name, path, used, ephemeral: false, claim };
+}
+
+/** Volumes of this pod that somebody claimed. */
+export async function readClaimed(pod: PodView, { mounted }: PodDiskOptions): Promise<VolumeUsage[]> {
+  const claims = (pod.spec?.volumes ?? []).filter((volume) => volume.persistentVolumeClaim ?? volume.ephemeral);
+  const places = mounted(pod.metadata.uid ?? "");
+  const found = await Promise.all(claims.map((volume) => readMounted(pod, volume, places)));
   return found.filter((each) => each !== undefined);
 }
