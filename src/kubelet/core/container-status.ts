@@ -1,6 +1,7 @@
 /** Container statuses as the API shows them, from what the runtime has, what was reported before and why starts failed. */
 import type { ContainerState, ContainerStatus } from "#api";
 import { formatTime } from "#machinery";
+import { recursiveReadOnly } from "./recursive-read-only.ts";
 import { shouldStart } from "./restart.ts";
 import { restartingAll } from "./restart-all.ts";
 import {
@@ -21,6 +22,8 @@ export interface StartProblem {
 }
 
 export interface ContainerStatusInput {
+  /** The runtime makes mounts read-only with what is below. */
+  readonly canRecursiveReadOnly?: boolean;
   readonly runtime: PodRuntime;
   /** Scheme of container ids: `containerd`. */
   readonly runtimeName: string;
@@ -51,11 +54,11 @@ function containerStatus(pod: PodView, spec: ContainerSpec, input: ListInput): C
   if (newest && previous) status.lastState = stateOf(previous, { old, input });
   applyProblem(pod, spec, { status, newest, input });
   applyReadiness(spec, { status, newest, input });
-  const mounts = (spec.volumeMounts ?? []).map(({ name, mountPath, readOnly }) => ({
-    name,
-    mountPath,
-    ...(readOnly ? { readOnly, recursiveReadOnly: "Disabled" } : {}),
-  }));
+  const mounts = (spec.volumeMounts ?? []).map((mount) => {
+    const { name, mountPath, readOnly } = mount;
+    const { is } = recursiveReadOnly(mount, input.canRecursiveReadOnly ?? false);
+    return { name, mountPath, ...(readOnly ? { readOnly, recursiveReadOnly: is ? "Enabled" : "Disabled" } : {}) };
+  });
   return mounts.length > 0 ? { ...status, volumeMounts: mounts } : status;
 }
 

@@ -49,6 +49,8 @@ export interface RuntimeSandbox {
   readonly attempt: number;
   readonly createdAt: number;
   readonly hostNetwork: boolean;
+  /** The runtime's name of its RuntimeClass; "": the usual one. */
+  readonly handler?: string;
   /** Pod addresses, in the runtime's order; none for host network. */
   readonly ips: readonly string[];
 }

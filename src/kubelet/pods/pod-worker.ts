@@ -17,6 +17,7 @@ import { isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts
 import { wording } from "../core/wording.ts";
 import { hasDevices } from "../devices/device-manager.ts";
 import { evictedReason } from "../eviction/verdicts.ts";
+import { handlerCan } from "../runtime/abilities.ts";
 import { mayTurnOomKilled } from "../runtime/observe.ts";
 import { podReferences } from "../volumes/object-cache.ts";
 import { refuseSecurity } from "./admit-security.ts";
@@ -121,7 +122,9 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   });
 
   function report(): void {
+    const handler = runtime.sandboxes[0]?.handler ?? "";
     const made = podStatus(pod, {
+      canRecursiveReadOnly: handlerCan(node.abilities(), handler, "recursiveReadOnlyMounts"),
       runtime,
       runtimeName: context.runtimeName,
       probes: prober.results,

@@ -60,6 +60,7 @@ export function createObserver({ runtime }: CriClient, { now }: { now: () => num
         attempt: one.metadata?.attempt ?? 0,
         createdAt: nanoToMs(one.createdAt),
         hostNetwork,
+        handler: one.runtimeHandler,
         ips: first ? [first, ...(status?.network?.additionalIps ?? []).map(({ ip }) => ip)] : [],
       };
     });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Logger } from "#base";
 import type { Mount, MountPropagation } from "../cri/types.d.ts";
 import { expandOrThrow } from "../core/expansion.ts";
+import { recursiveReadOnly, type VolumeMountView } from "../core/recursive-read-only.ts";
 import { type ContainerSpec, type PodView, printPod } from "../core/types.ts";
 import type { MountedImage } from "./image-volumes.ts";
 import type { NodeLayout } from "./layout.ts";
@@ -71,7 +72,7 @@ export async function containerMounts(
       hostPath,
       readonly: mount.readOnly === true || volume.readOnly,
       propagation: propagations[mount.mountPropagation ?? ""] ?? "PROPAGATION_PRIVATE",
-      ...(isRecursiveReadOnly(mount, input.canRecursiveReadOnly) ? { recursiveReadOnly: true } : {}),
+      ...recursively(mount, input.canRecursiveReadOnly),
       ...(image && "image" in image ? { image: image.image, ...(subPath ? { imageSubPath: subPath } : {}) } : {}),
     });
   }
@@ -85,20 +86,10 @@ export async function containerMounts(
   return mounts;
 }
 
-type VolumeMount = NonNullable<ContainerSpec["volumeMounts"]>[number];
-
-/** Throws when it was asked for and can't be. */
-function isRecursiveReadOnly(mount: VolumeMount, can: boolean): boolean {
-  const { recursiveReadOnly: mode = "Disabled", mountPropagation: propagation = "None" } = mount;
-  if (mode === "Disabled") return false;
-  const problem =
-    (!mount.readOnly && "it is not read-only") ||
-    (propagation !== "None" && `it is not compatible with propagation ${JSON.stringify(propagation)}`) ||
-    (mode === "Enabled" && !can && "it is not supported by the runtime");
-  if (!problem) return can;
-  throw new Error(
-    `failed to resolve recursive read-only mode: volume ${JSON.stringify(mount.name)} requested recursive read-only mode, but ${problem}`,
-  );
+function recursively(mount: VolumeMountView, can: boolean): Mount {
+  const { is, problem } = recursiveReadOnly(mount, can);
+  if (problem) throw new Error(`failed to resolve recursive read-only mode: ${problem}`);
+  return is ? { recursiveReadOnly: true } : {};
 }
 
 /** An empty file that every user may write; each run of a container has one of its own. */
