@@ -63,7 +63,8 @@ export function createEventCorrelator(nameOf: (about: string, now: number) => st
 
   /** Whether the source has used up its budget for this object. */
   function isSpam(event: Event, now: number): boolean {
-    const key = joinKey(sourceKey(event));
+    // Warnings that flood leave the rest room.
+    const key = joinKey([...sourceKey(event), event.type]);
     const budget = budgets.get(key) ?? { tokens: burst, at: now };
     budget.tokens = Math.min(burst, budget.tokens + (now - budget.at) * refillPerMs);
     budget.at = now;

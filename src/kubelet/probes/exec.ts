@@ -42,7 +42,8 @@ export async function execInContainer(
   }
 }
 
-const codeName = (code: string): string =>
+/** `NOT_FOUND` as Go names it: `NotFound`. */
+export const codeName = (code: string): string =>
   code
     .toLowerCase()
     .split("_")

@@ -1,6 +1,7 @@
 /** gRPC probes: the standard health service must answer SERVING. Its two messages have one field each and are written by hand. */
 import { printDuration } from "#base";
-import { failure, joinHostPort, type ProbeOutcome, printSocketError, success } from "./outcome.ts";
+import { codeName } from "./exec.ts";
+import { failure, joinHostPort, type ProbeOutcome, success } from "./outcome.ts";
 
 const statuses = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 
@@ -15,20 +16,25 @@ export async function probeGrpc(options: {
   const grpc = await import("@grpc/grpc-js");
   const client = new grpc.Client(address, grpc.credentials.createInsecure(), {
     "grpc.enable_http_proxy": 0,
+    "grpc.initial_reconnect_backoff_ms": 1000,
     "grpc.primary_user_agent": "kube-probe/1.36",
   });
   const encode = (name: string): Buffer =>
     Buffer.concat([Buffer.from(name ? [0x0a, Buffer.byteLength(name)] : []), Buffer.from(name)]);
   const decode = (bytes: Buffer): string => statuses[bytes[0] === 0x08 ? (bytes[1] ?? 0) : 0] ?? "UNKNOWN";
+  const deadline = Date.now() + timeoutMs;
   try {
+    // As the original, which tries to connect as long as there is time, and doesn't say why it couldn't.
+    const isConnected = await new Promise<boolean>((resolve) =>
+      client.waitForReady(deadline, (error) => resolve(!error)),
+    );
+    if (!isConnected)
+      return failure(
+        `timeout: failed to connect service ${JSON.stringify(address)} within ${printDuration(timeoutMs)}: context deadline exceeded`,
+      );
     const status = await new Promise<string>((resolve, reject) => {
-      client.makeUnaryRequest(
-        "/grpc.health.v1.Health/Check",
-        encode,
-        decode,
-        service,
-        { deadline: Date.now() + timeoutMs },
-        (error, answer) => (error ? reject(error) : resolve(answer ?? "UNKNOWN")),
+      client.makeUnaryRequest("/grpc.health.v1.Health/Check", encode, decode, service, { deadline }, (error, answer) =>
+        error ? reject(error) : resolve(answer ?? "UNKNOWN"),
       );
     });
     return status === "SERVING"
@@ -41,17 +47,9 @@ export async function probeGrpc(options: {
         `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${details}`,
       );
     if (code === grpc.status.DEADLINE_EXCEEDED)
-      return failure(
-        /waiting for LB pick|connect/i.test(details)
-          ? `timeout: failed to connect service ${JSON.stringify(address)} within ${printDuration(timeoutMs)}: context deadline exceeded`
-          : `timeout: health rpc did not complete within ${printDuration(timeoutMs)}`,
-      );
-    const errno = /E[A-Z]+/.exec(details)?.[0];
-    if (code === grpc.status.UNAVAILABLE && errno)
-      return failure(
-        `error: failed to connect service at ${JSON.stringify(address)}: ${printSocketError(Object.assign(new Error(details), { code: errno }), address)}`,
-      );
-    return failure(`error: health rpc probe failed: ${details}`);
+      return failure(`timeout: health rpc did not complete within ${printDuration(timeoutMs)}`);
+    const name = Object.entries(grpc.status).find(([, value]) => value === code)?.[0] ?? "UNKNOWN";
+    return failure(`error: health rpc probe failed: rpc error: code = ${codeName(name)} desc = ${details}`);
   } finally {
     client.close();
   }
