@@ -2,11 +2,13 @@
  * What a kubelet is told: `--kubelet-config FILE` of a cluster's own node, and for a kubelet alone the flags of upstream's. The file's
  * drop-ins go before the file, flags before both.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { FlagSpec, FlagSpecs, FlagValues } from "#base";
 import {
   applyFlags,
   checkNodeLabels,
   configurationFlags,
+  defaultConfiguration,
   isBooleanFlag,
   type KubeletConfiguration,
   readConfiguration,
@@ -22,6 +24,11 @@ export const kubeletFlags = {
   ),
   "config-dir": text("PATH", "Folder of drop-ins (*.conf) that go before it, in order of their names."),
   "node-labels": list("KEY=VALUE", "Labels that the node registers itself with."),
+  "enable-cadvisor-json-endpoints": {
+    type: "bool",
+    default: false as boolean,
+    help: "Answer /stats/… and /spec/ on the node's server as Kubernetes 1.0 did.",
+  },
   "pod-manifest-path": text("PATH", "Folder of static pods, or one file (staticPodPath)."),
 } as const satisfies FlagSpecs;
 
@@ -43,6 +50,7 @@ type Values = FlagValues<typeof kubeletFlags> & Readonly<Record<string, unknown>
 interface Standard {
   /** When nothing names others. */
   readonly clusterDNS: readonly string[];
+  readonly evictionHard?: Readonly<Record<string, string>>;
   /** Those that stand for fields. */
   readonly flags?: readonly string[];
   readonly warn: (message: string) => void;
@@ -54,7 +62,7 @@ const clusterFlags = ["cluster-domain", "container-runtime-endpoint", "pod-manif
 /** Throws CommandError about what can't be used. */
 export async function readKubeletFlags(
   values: Values,
-  { clusterDNS, flags = clusterFlags, warn }: Standard,
+  { clusterDNS, evictionHard, flags = clusterFlags, warn }: Standard,
 ): Promise<KubeletConfiguration> {
   try {
     const configuration = await readConfiguration({
@@ -65,6 +73,8 @@ export async function readKubeletFlags(
     });
     if (configuration.clusterDNS.length === 0) configuration.clusterDNS = [...clusterDNS];
     configuration.clusterDomain ||= "cluster.local";
+    const isUsual = isDeepStrictEqual(configuration.evictionHard, defaultConfiguration().evictionHard);
+    if (evictionHard && isUsual) configuration.evictionHard = { ...evictionHard };
     return configuration;
   } catch (error) {
     throw error instanceof ConfigurationError ? new CommandError(error.message) : error;

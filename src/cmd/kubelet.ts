@@ -68,6 +68,7 @@ export const command = defineCommand({
           imagesDir: layout.images,
           labels,
           config: { ...config, enableServer: withServer },
+          cadvisorJsonEndpoints: values["enable-cadvisor-json-endpoints"],
           ...(values["node-ip"] ? { nodeIPs: values["node-ip"].split(",") } : {}),
           ...(providers && binDir ? { imageCredentialProvider: { configFile: providers, binDir } } : {}),
         },
@@ -79,7 +80,10 @@ export const command = defineCommand({
         key: await readFile(tlsPrivateKeyFile, "utf8"),
         clientCa: await readFile(clientCAFile, "utf8"),
       });
-      const server = serveNode({ kubelet, nodeName, port, tls, client, clock: realClock, log }, signal);
+      const server = serveNode(
+        { kubelet, nodeName, port, tls, client, withHealth: true, clock: realClock, log },
+        signal,
+      );
       return [kubelet.run(signal), server];
     });
   },

@@ -71,7 +71,11 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   const controllers = await readControllerFlags(values, { clock: realClock, log, signal: life });
   const scheduler = await readSchedulerFile(values["scheduler-config"]);
   const dnsAddress = addressIn(ipv4Range(values["service-cidr"]), dnsOffset);
-  const config = await readKubeletFlags(values, { clusterDNS: [dnsAddress], warn: (message) => log.warn(message) });
+  const config = await readKubeletFlags(values, {
+    clusterDNS: [dnsAddress],
+    evictionHard,
+    warn: (message) => log.warn(message),
+  });
   readNodeLabels(values["node-labels"]);
   await refuseSecond(layout);
   if (!isSimulated) await preflight(values);
@@ -183,6 +187,15 @@ async function startSimulatedParts(
   };
 }
 
+/** The disk of somebody's own machine is often fuller than a server's may be, and not the cluster's to clean up. */
+const evictionHard = {
+  "memory.available": "100Mi",
+  "nodefs.available": "5%",
+  "nodefs.inodesFree": "5%",
+  "imagefs.available": "5%",
+  "imagefs.inodesFree": "5%",
+};
+
 const waitReady = (progress: Progress, ready: Promise<void>) => progress.waitFor("waiting for the node", ready);
 
 interface NodeSettings {
@@ -206,6 +219,7 @@ function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, d
       bridge: network.bridge,
       imagesDir: layout.images,
       config,
+      cadvisorJsonEndpoints: values["enable-cadvisor-json-endpoints"],
       labels: readNodeLabels(values["node-labels"]),
     },
     tls: () => kubeletTls(plane.pki, { nodeName, addresses: [network.nodeAddress] }),

@@ -1,5 +1,5 @@
 export { stopContainerd } from "./containerd.ts";
-export type { KubeletConfiguration } from "./config/configuration.ts";
+export { defaultConfiguration, type KubeletConfiguration } from "./config/configuration.ts";
 export { applyFlags, configurationFlags, isBooleanFlag } from "./config/flags.ts";
 export { checkNodeLabels } from "./config/node-labels.ts";
 export { printConfiguration, readConfiguration } from "./config/read.ts";
@@ -16,6 +16,7 @@ export { nodeFolders } from "./runtime-setup.ts";
 export { createNodeAuth, type KubeletAuth, type KubeletUser } from "./server/auth.ts";
 export { type Exchange, sendText } from "./server/exchange.ts";
 export type { KubeletRoute } from "./server/routes.ts";
+export type { TranslatedExchange } from "./server/stream.ts";
 export type { Behavior } from "./simulated/behavior.ts";
 export type { SimulatedNodes, SimulatedNodesOptions, Usage } from "./simulated/simulated-nodes.ts";
 /** Only who simulates has it in memory. */

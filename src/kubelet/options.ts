@@ -28,6 +28,8 @@ export interface KubeletOptions {
   readonly labels?: Readonly<Record<string, string>>;
   /** Programs that know passwords of registries: a CredentialProviderConfig (or a folder of them) and the folder of the programs. */
   readonly imageCredentialProvider?: { readonly configFile: string; readonly binDir: string };
+  /** Serve `/stats/…` and `/spec/` as Kubernetes 1.0 did. */
+  readonly cadvisorJsonEndpoints?: boolean;
   /** What differs from `defaultConfiguration()`. Without a runtime's endpoint a private containerd is started below `rootDir`. */
   readonly config?: Partial<KubeletConfiguration>;
 }

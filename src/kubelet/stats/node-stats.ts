@@ -106,6 +106,7 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
               await collectsOwn();
               return print(metrics.registry);
             }
+            if (what === "slis") return sendMetrics(exchange, "");
             if (what === "probes") return print(metrics.probes);
             if (what === "resource") return sendMetrics(exchange, printResourceMetrics(await sampler.look()));
             if (what !== "cadvisor") return notFound(exchange);
