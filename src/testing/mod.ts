@@ -11,6 +11,7 @@ export {
 } from "./network.ts";
 export { fillDisk } from "./fill-disk.ts";
 export { leftovers } from "./leftovers.ts";
+export { type NodeCounts, nodeCounts } from "./node-counts.ts";
 export { type Cluster, type ClusterOptions, startCluster } from "./start-cluster.ts";
 export {
   pushImage,
