@@ -26,6 +26,9 @@ export {
   createComponentServer,
 } from "./component/component-server.ts";
 export { type ComponentPages, createComponentPages } from "./component/component-pages.ts";
+/** Only where a client speaks to a node itself. */
+export const loadTranslateStream = () => import("./streaming/translate-stream.ts");
+export type { TranslatedStream } from "./streaming/translate-stream.ts";
 export { type KeyPair, type LeafRequest, selfSignedPair } from "./security/certificates.ts";
 export { createRequestSigner, type RequestSigner } from "./security/request-signing.ts";
 /** Only where no metrics-server is expected. */

@@ -11,6 +11,7 @@ import {
   type Kubelet,
   type KubeletTls,
   printConfiguration,
+  type TranslatedExchange,
 } from "#kubelet";
 import { createNodePages } from "./node-pages.ts";
 
@@ -40,12 +41,20 @@ export async function serveNode(options: NodeServerOptions, signal: AbortSignal)
     routes: kubelet.stats().routes,
     checkpoints: join(kubelet.folder, "checkpoints"),
     shownConfiguration: () => printConfiguration(config),
+    translate: async ({ exchange, ...stream }: TranslatedExchange) => {
+      const { translateStream } = await (await import("#apiserver")).loadTranslateStream();
+      await translateStream({ ...stream, message: exchange.request, response: exchange.response, clock, log });
+    },
     page: createNodePages({ flags: () => flagsOf(config), log }),
     clock,
     log,
   };
   // All addresses is what Node.js listens on without one, IPv6 included.
   const address = config.address === "0.0.0.0" ? undefined : config.address;
+  const health =
+    withHealth && config.healthzPort > 0
+      ? createHealthServer({ address: config.healthzBindAddress, port: config.healthzPort }, log)
+      : undefined;
   const servers = [
     createKubeletServer(
       { tls, port, config, ...(address !== undefined && { address }) },
@@ -54,15 +63,14 @@ export async function serveNode(options: NodeServerOptions, signal: AbortSignal)
     ...(config.readOnlyPort > 0
       ? [createReadOnlyServer({ address: config.address, port: config.readOnlyPort }, { ...dependencies, config })]
       : []),
-    ...(withHealth && config.healthzPort > 0
-      ? [createHealthServer({ address: config.healthzBindAddress, port: config.healthzPort }, log)]
-      : []),
   ];
   try {
     await Promise.all(servers.map((server) => server.listen()));
+    // As upstream, a node goes on without it.
+    await health?.listen().catch((error: unknown) => log.error("the health port can't be served", { error }));
     if (!signal.aborted) await aborted;
   } finally {
-    await Promise.all(servers.map((server) => server.close()));
+    await Promise.all([...servers, ...(health ? [health] : [])].map((server) => server.close()));
   }
 }
 

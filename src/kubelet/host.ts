@@ -79,7 +79,8 @@ export function createHost({
     containerLog({ pod, status, runtime }, container, { previous }) {
       const id = logContainerId(pod, status, { container, previous });
       const found = runtime.containers.find((one) => one.id === id);
-      if (!found) throw new HostError(400, `unable to retrieve container logs for containerd://${id}`);
+      // By then upstream's answer has begun.
+      if (!found) throw new HostError(200, `unable to retrieve container logs for containerd://${id}`);
       return { containerId: id, path: found.logPath, running: found.state === "running" };
     },
     sandbox({ pod, runtime }) {

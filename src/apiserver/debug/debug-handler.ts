@@ -33,18 +33,18 @@ const bodyBytesMax = 1024;
 
 /** How much is logged, by the numbers of Go's logger. */
 function logLevel(log: Logger, method: string): Answer {
-  if (method !== "PUT") return plain(406, "unsupported http method");
+  if (method !== "PUT") return plain(406, "unsupported http method\n");
   return {
     type: "stream",
     async run(request, sink, headers) {
       const text = (await request.body(bodyBytesMax)).toString("utf8");
       const type = { ...headers, "content-type": "text/plain", "x-content-type-options": "nosniff" };
       if (!/^\d{1,9}$/.test(text)) {
-        const why = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
+        const why = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax\n`;
         return sink.respond(400, type, why);
       }
       if (log.threshold) log.threshold.level = Number(text) >= debugVerbosity ? "debug" : "info";
-      sink.respond(200, type, `successfully set klog.logging.verbosity to ${text}`);
+      sink.respond(200, type, `successfully set klog.logging.verbosity to ${text}\n`);
     },
   };
 }

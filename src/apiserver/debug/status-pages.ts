@@ -49,7 +49,7 @@ function page(kind: "Statusz" | "Flagz", { component, text, fields }: Page): [st
       if (parts.length > 1) return undefined;
       const asked = chosen(accept, kind);
       if (asked === "text") return sniffedAnswer(`\n${component} ${name}\n${warning}\n${text()}`);
-      if (asked === undefined) throw statusError.notAcceptable([`text/plain`, "application/json", "application/yaml"]);
+      if (asked === undefined) throw statusError.notAcceptable(["application/json", "application/yaml", "text/plain"]);
       const { version } = asked;
       const apiVersion = `config.k8s.io/${version}`;
       const value = { kind, apiVersion, metadata: { name: component }, ...fields() };

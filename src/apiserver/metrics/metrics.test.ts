@@ -200,7 +200,7 @@ test("debug: an index of profiles, the log level, pages about the process", asyn
   assert.equal(profile.headers["content-type"], "application/octet-stream");
   assert.ok(gunzipSync(profile.body).includes("nanoseconds"));
   const put = (body: string) => ask("/debug/flags/v", { method: "PUT", body });
-  assert.equal((await put("5")).body.toString(), "successfully set klog.logging.verbosity to 5");
+  assert.equal((await put("5")).body.toString(), "successfully set klog.logging.verbosity to 5\n");
   assert.equal((await put("x")).status, 400);
   assert.match((await ask("/statusz")).body.toString(), /^\napiserver statusz\nWarning: /);
   const accept = "application/json;v=v1beta1;g=config.k8s.io;as=Statusz";

@@ -100,6 +100,9 @@ else
           clusterDomain: "cluster.local",
           serializeImagePulls: false,
           enableServer: false,
+          // However full this machine's disk is.
+          evictionHard: {},
+          imageGCHighThresholdPercent: 100,
         },
         imageCredentialProvider: await helper(folder),
       };

@@ -17,6 +17,8 @@ export interface Exchange {
 }
 
 export interface PendingUpgrade {
+  /** Still the response's. */
+  readonly connection: { readonly socket: Duplex; readonly head: Buffer };
   /** The raw connection; from then on the response is nobody's. */
   takeOver(): { socket: Duplex; head: Buffer };
 }

@@ -8,7 +8,7 @@ export const healthRoutes: ReadonlyMap<string, (exchange: Exchange) => void> = n
   ["/healthz", serveHealth],
   ...checks.map((name): [string, (exchange: Exchange) => void] => [
     `/healthz/${name}`,
-    (exchange) => sendText(exchange, 200, "ok", nosniff),
+    (exchange) => sendText(exchange, 200, "ok"),
   ]),
 ]);
 

@@ -120,7 +120,7 @@ function guardedRoutes(options: RouteOptions): RouteTable {
       [
         "debug/pprof",
         config.enableProfilingHandler
-          ? { ...below(2, 32, ["GET"]), endsInSlash: true, serve: shown }
+          ? { ...below(3, 32, ["GET"]), endsInSlash: true, serve: shown }
           : shut("profiling"),
       ],
       ["containerLogs", { ...below(4, 4, ["GET"]), serve: (exchange) => serveContainerLogs(options, exchange) }],

@@ -52,6 +52,7 @@ export interface KubeletServerDependencies {
   /** Beside the ones here (stats, metrics), by the first part of the path. */
   readonly routes?: ReadonlyMap<string, KubeletRoute>;
   readonly page?: RouteOptions["page"];
+  readonly translate?: RouteOptions["translate"];
 }
 
 export interface KubeletServer {
@@ -145,11 +146,12 @@ function served(
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", (error) => log.debug("a stream's connection broke", { error }));
     const response = responseOn(request, socket);
+    const connection = { socket, head };
     const takeOver = () => {
       response.detachSocket(request.socket);
-      return { socket, head };
+      return connection;
     };
-    handle(request, response, { takeOver });
+    handle(request, response, { connection, takeOver });
   });
   const keep = (socket: Socket): void => {
     socket.setNoDelay(true);

@@ -7,19 +7,32 @@ import type { Logger } from "#base";
 import { printHead, requestUpgrade, splice } from "#base";
 import { CriError } from "../cri/client.ts";
 import { HostError, type HostedPod, type KubeletHost } from "../host.ts";
-import { type Exchange, sendText } from "./exchange.ts";
+import { type Exchange, type PendingUpgrade, sendText } from "./exchange.ts";
 
 export interface StreamContext {
   readonly host: KubeletHost;
   readonly log: Logger;
+  /** Speaks the newest WebSocket protocols, which runtimes don't; missing: they are passed on all the same. */
+  readonly translate?: (stream: TranslatedExchange) => Promise<void>;
 }
+
+export interface TranslatedExchange {
+  readonly exchange: Exchange;
+  readonly connection: PendingUpgrade["connection"];
+  readonly url: URL;
+  /** Undefined: ports are forwarded. */
+  readonly streams: StreamOptions | undefined;
+}
+
+const commandProtocol = "v5.channel.k8s.io";
+const tunnelProtocol = /^SPDY\/3\.1\+.*\.k8s\.io$/;
 
 /** The runtime is on this machine. */
 const runtimeTimeoutMs = 30_000;
 /** Upstream's cacheTTL: how long a runtime keeps the places it has promised. */
 const retrySeconds = 60;
 
-interface StreamOptions {
+export interface StreamOptions {
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
@@ -30,28 +43,39 @@ export async function serveExec(context: StreamContext, exchange: Exchange): Pro
   const options = streamOptions(exchange);
   const found = options && findPod(context, exchange);
   if (!options || !found) return;
-  await stream(context, exchange, async () => {
-    const { id } = running(context, found, exchange);
-    const cmd = exchange.query.getAll("command");
-    return (await context.host.cri.runtime.exec({ containerId: id, cmd, ...options })).url;
-  });
+  await stream(
+    context,
+    exchange,
+    async () => {
+      const { id } = running(context, found, exchange);
+      const cmd = exchange.query.getAll("command");
+      return (await context.host.cri.runtime.exec({ containerId: id, cmd, ...options })).url;
+    },
+    options,
+  );
 }
 
 export async function serveAttach(context: StreamContext, exchange: Exchange): Promise<void> {
   const options = streamOptions(exchange);
   const found = options && findPod(context, exchange);
   if (!options || !found) return;
-  await stream(context, exchange, async () => {
-    const { id, tty } = attachable(context, found, exchange);
-    // What a running process has can't be chosen any more.
-    const asked = { ...options, tty, stderr: options.stderr && !tty };
-    return (await context.host.cri.runtime.attach({ containerId: id, ...asked })).url;
-  });
+  await stream(
+    context,
+    exchange,
+    async () => {
+      const { id, tty } = attachable(context, found, exchange);
+      // What a running process has can't be chosen any more.
+      const asked = { ...options, tty, stderr: options.stderr && !tty };
+      return (await context.host.cri.runtime.attach({ containerId: id, ...asked })).url;
+    },
+    options,
+  );
 }
 
 export async function servePortForward(context: StreamContext, exchange: Exchange): Promise<void> {
   const [, namespace = "", name = "", uid = ""] = exchange.parts;
-  const port = isWebSocket(exchange) ? portsOf(exchange.query) : [];
+  const isTunnel = context.translate && protocolsOf(exchange).some((name) => tunnelProtocol.test(name));
+  const port = isWebSocket(exchange) && !isTunnel ? portsOf(exchange.query) : [];
   if (typeof port === "string") return sendText(exchange, 400, port);
   const found = context.host.findPod(namespace, name);
   if (!found) return sendText(exchange, 404, "pod does not exist");
@@ -122,7 +146,19 @@ function portsOf(query: URLSearchParams): number[] | string {
   return ports;
 }
 
-async function stream(context: StreamContext, exchange: Exchange, ask: () => Promise<string>): Promise<void> {
+/** What a WebSocket offers to speak. */
+const protocolsOf = (exchange: Exchange): readonly string[] =>
+  isWebSocket(exchange)
+    ? (exchange.request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim())
+    : [];
+
+/** `streams` of a command; without them ports are forwarded. */
+async function stream(
+  context: StreamContext,
+  exchange: Exchange,
+  ask: () => Promise<string>,
+  streams?: StreamOptions,
+): Promise<void> {
   let url: URL;
   try {
     url = new URL(await ask());
@@ -130,6 +166,9 @@ async function stream(context: StreamContext, exchange: Exchange, ask: () => Pro
     return refuse(context, exchange, error);
   }
   if (!exchange.upgrade) return sendText(exchange, 500, "Upgrade request required\n");
+  const isNew = protocolsOf(exchange).some((name) => (streams ? name === commandProtocol : tunnelProtocol.test(name)));
+  if (isNew && context.translate)
+    return context.translate({ exchange, connection: exchange.upgrade.connection, url, streams });
   await passOn(context, exchange, url);
 }
 

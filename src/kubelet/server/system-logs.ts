@@ -3,19 +3,19 @@ import { createReadStream } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { type Exchange, sendText } from "./exchange.ts";
+import { type Exchange, sendPlainError } from "./exchange.ts";
 
 export async function serveSystemLogs(folder: string, exchange: Exchange): Promise<void> {
   const { parts, request, response } = exchange;
   const path = await inside(folder, parts.slice(1));
-  if (path === undefined) return sendText(exchange, 404, "404 page not found\n");
+  if (path === undefined) return sendPlainError(exchange, 404, "404 page not found");
   const about = await stat(path);
   const endsInSlash = (request.url ?? "").split("?")[0]?.endsWith("/") ?? false;
   if (about.isDirectory()) {
     if (!endsInSlash) return redirect(exchange, `${parts.at(-1)}/`);
     return sendListing(exchange, path);
   }
-  if (!about.isFile()) return sendText(exchange, 404, "404 page not found\n");
+  if (!about.isFile()) return sendPlainError(exchange, 404, "404 page not found");
   response.writeHead(200, { "content-type": "text/plain; charset=utf-8", "content-length": about.size });
   // Logs grow: exactly what was announced.
   if (about.size === 0) return void response.end();
