@@ -1,12 +1,13 @@
 /**
  * Tells the API server that this node exists and how it is: registration, status when it changes (and every five minutes), and a lease every
- * ten seconds as the sign of life.
+ * ten seconds as the sign of life; or as often as the configuration says.
  */
 import type { Lease, Node, NodeStatus } from "#api";
 import { backoffMs, type Clock, type Logger } from "#base";
 import { type Client, delay, type EventRecorder } from "#client";
 import { type DeepReadonly, formatMicroTime, isStatusError } from "#machinery";
-import { newNode, type NodeIdentity, nodeStatusPatch, statusChanged } from "./node-status.ts";
+import type { KubeletConfiguration } from "../config/configuration.ts";
+import { newNode, type NodeIdentity, nodeStatusPatch, reconciledMetadata, statusChanged } from "./node-status.ts";
 
 export interface NodeAgent {
   /** Registers, then keeps status and lease fresh until the signal aborts. */
@@ -23,27 +24,32 @@ export interface NodeAgentOptions {
   readonly log: Logger;
   readonly recorder: EventRecorder;
   readonly identity: NodeIdentity;
-  /** The status as the server shows it, to which others may have added. */
-  shown(): DeepReadonly<NodeStatus> | undefined;
+  readonly config: Pick<
+    KubeletConfiguration,
+    "registerNode" | "nodeStatusUpdateFrequency" | "nodeStatusReportFrequency" | "nodeLeaseDurationSeconds"
+  >;
+  /** The node as the server shows it, to whose status others may have added. */
+  shown(): DeepReadonly<Node> | undefined;
   /** The status now, given the one that was written last. */
   status(old: DeepReadonly<NodeStatus>): Promise<NodeStatus>;
 }
 
 const registerRetry = { initialMs: 100, maxMs: 7_000 };
-const statusLookMs = 10_000;
-const statusWriteMs = 5 * 60_000;
-const leaseRenewMs = 10_000;
-const leaseSeconds = 40;
+/** Of a lease's life. */
+const renewShare = 0.25;
 const leaseNamespace = "kube-node-lease";
 
 export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
-  const { client, clock, log, recorder, identity } = options;
+  const { client, clock, log, recorder, identity, config } = options;
   const { nodeName } = identity;
   const nodes = client.resource("v1/nodes");
   const leases = client.resource("coordination.k8s.io/v1/leases", leaseNamespace);
   const registration = Promise.withResolvers<DeepReadonly<Node>>();
   let known: DeepReadonly<NodeStatus> = {};
   let writtenAt = 0;
+  /** So that nodes that changed at once don't write at once ever after. */
+  let spreadMs = 0;
+  let isUnschedulable = false;
   let poke = (): void => undefined;
   let isPoked = false;
 
@@ -55,21 +61,23 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
     );
 
   async function register(signal: AbortSignal): Promise<void> {
+    let isTold = false;
     for (let failures = 0; !signal.aborted; ) {
       try {
+        if (!config.registerNode) return registration.resolve(await takeOver());
         const status = await options.status(known);
-        const node = newNode(identity, status);
-        const made = await nodes.create(node).catch((error: unknown) => {
-          if (isStatusError(error, "AlreadyExists")) return undefined;
+        if (!isTold) tellTurns({}, status);
+        isTold = true;
+        const made = await nodes.create(newNode(identity, status)).catch((error: unknown) => {
+          // Who may not make nodes may have one.
+          if (isStatusError(error, "AlreadyExists") || isStatusError(error, "Forbidden")) return undefined;
           throw error;
         });
         if (made) {
-          tellTurns({}, status);
           known = made.status ?? {};
-          writtenAt = clock.now();
-          registration.resolve(made);
-        } else registration.resolve(await takeOver());
-        return;
+          written();
+        }
+        return registration.resolve(made ?? (await takeOver()));
       } catch (error) {
         failures++;
         log.warn("the node could not be registered", { node: nodeName, error });
@@ -78,35 +86,48 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
     }
   }
 
-  /** The node was here before: put the labels right that say what it is. */
+  /** The node was here before: put right what says what it is. */
   async function takeOver(): Promise<DeepReadonly<Node>> {
     const existing = await nodes.get(nodeName);
     known = existing.status ?? {};
-    const { labels, annotations } = newNode(identity, {}).metadata;
-    const missing = (wanted: Record<string, string> = {}, found: Readonly<Record<string, string>> = {}) =>
-      Object.fromEntries(Object.entries(wanted).filter(([key, value]) => found[key] !== value));
-    const patch = {
-      labels: missing(labels, existing.metadata.labels),
-      annotations: missing(annotations, existing.metadata.annotations),
-    };
-    return Object.values(patch).some((each) => Object.keys(each).length > 0)
-      ? nodes.patch(nodeName, { metadata: patch }, { type: "merge" })
-      : existing;
+    isUnschedulable = existing.spec?.unschedulable ?? false;
+    const { bootId } = identity.machine;
+    const before = known.nodeInfo?.bootID;
+    if (before && before !== bootId)
+      event("Warning", "Rebooted", `Node ${nodeName} has been rebooted, boot id: ${bootId}`);
+    const metadata = reconciledMetadata(newNode(identity, {}), existing);
+    return metadata && config.registerNode ? nodes.patch(nodeName, { metadata }, { type: "merge" }) : existing;
   }
 
+  const written = (): void => {
+    writtenAt = clock.now();
+  };
+
   async function writeStatus(): Promise<void> {
-    known = options.shown() ?? known;
+    const shown = options.shown();
+    known = shown?.status ?? known;
+    tellScheduling(shown?.spec?.unschedulable ?? isUnschedulable);
     const status = await options.status(known);
-    const isDue = clock.now() - writtenAt >= statusWriteMs;
-    if (!isDue && !statusChanged(known, status)) return;
+    const isDue = clock.now() - writtenAt >= config.nodeStatusReportFrequency + spreadMs;
+    const isChanged = statusChanged(known, status);
+    if (!isDue && !isChanged) return;
     tellTurns(known, status);
     const answer = await nodes.patch(nodeName, nodeStatusPatch(status, known), {
       type: "strategic",
       subresource: "status",
     });
     known = answer.status ?? status;
-    writtenAt = clock.now();
+    spreadMs = isChanged || writtenAt === 0 ? config.nodeStatusReportFrequency * (Math.random() - 0.5) : 0;
+    written();
   }
+
+  function tellScheduling(unschedulable: boolean): void {
+    if (unschedulable === isUnschedulable) return;
+    isUnschedulable = unschedulable;
+    tell(unschedulable ? "NodeNotSchedulable" : "NodeSchedulable");
+  }
+
+  const tell = (reason: string) => event("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
 
   /** Events for conditions that turned. */
   function tellTurns(before: DeepReadonly<NodeStatus>, after: NodeStatus): void {
@@ -117,9 +138,11 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
       Ready: ["NodeReady", "NodeNotReady"],
     };
     for (const { type, status } of after.conditions ?? []) {
-      if (before.conditions?.find((condition) => condition.type === type)?.status === status) continue;
+      const old = before.conditions?.find((condition) => condition.type === type)?.status;
+      // What wasn't known is no turn, but pressure is: upstream begins with "Unknown".
+      if (old === status || (old === undefined && type === "Ready")) continue;
       const reason = names[type]?.[status === "True" ? 0 : 1];
-      if (reason) event("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
+      if (reason) tell(reason);
     }
   }
 
@@ -134,45 +157,53 @@ export function createNodeAgent(options: NodeAgentOptions): NodeAgent {
         poke = resolve;
       });
       const wait = new AbortController();
-      await Promise.race([woken, delay(clock, statusLookMs, AbortSignal.any([signal, wait.signal]))]);
+      await Promise.race([
+        woken,
+        delay(clock, config.nodeStatusUpdateFrequency, AbortSignal.any([signal, wait.signal])),
+      ]);
       wait.abort();
     }
   }
 
-  async function renewLease(uid: string | undefined): Promise<void> {
-    const renewTime = formatMicroTime(clock.now());
-    await leases
-      .patch(
-        nodeName,
-        { spec: { renewTime, holderIdentity: nodeName, leaseDurationSeconds: leaseSeconds } },
-        { type: "merge" },
-      )
-      .catch(async (error: unknown) => {
-        if (!isStatusError(error, "NotFound")) throw error;
-        const lease: Lease = {
-          apiVersion: "coordination.k8s.io/v1",
-          kind: "Lease",
-          metadata: {
-            name: nodeName,
-            namespace: leaseNamespace,
-            ...(uid ? { ownerReferences: [{ apiVersion: "v1", kind: "Node", name: nodeName, uid }] } : {}),
-          },
-          spec: { holderIdentity: nodeName, leaseDurationSeconds: leaseSeconds, renewTime },
-        };
-        await leases.create(lease);
-      });
+  const leaseSpec = () => ({
+    holderIdentity: nodeName,
+    leaseDurationSeconds: config.nodeLeaseDurationSeconds,
+    renewTime: formatMicroTime(clock.now()),
+  });
+
+  async function renewLease(uid: string | undefined, isFirst: boolean): Promise<void> {
+    const ownerReferences = uid ? [{ apiVersion: "v1", kind: "Node", name: nodeName, uid }] : [];
+    const renew = async () => {
+      // One that somebody else made gets its owner.
+      const isOwned = !isFirst || (await leases.get(nodeName)).metadata.ownerReferences?.length;
+      const metadata = isOwned ? {} : { metadata: { ownerReferences } };
+      await leases.patch(nodeName, { ...metadata, spec: leaseSpec() }, { type: "merge" });
+    };
+    await renew().catch(async (error: unknown) => {
+      if (!isStatusError(error, "NotFound")) throw error;
+      const lease: Lease = {
+        apiVersion: "coordination.k8s.io/v1",
+        kind: "Lease",
+        metadata: { name: nodeName, namespace: leaseNamespace, ...(uid ? { ownerReferences } : {}) },
+        spec: leaseSpec(),
+      };
+      await leases.create(lease);
+    });
   }
 
   async function keepLease(uid: string | undefined, signal: AbortSignal): Promise<void> {
+    const renewMs = config.nodeLeaseDurationSeconds * 1000 * renewShare;
+    let isFirst = true;
     for (let failures = 0; !signal.aborted; ) {
       try {
-        await renewLease(uid);
+        await renewLease(uid, isFirst);
+        isFirst = false;
         failures = 0;
       } catch (error) {
         failures++;
         log.warn("the node's lease could not be renewed", { node: nodeName, error });
       }
-      await delay(clock, failures > 0 ? backoffMs(failures, registerRetry) : leaseRenewMs, signal);
+      await delay(clock, failures > 0 ? backoffMs(failures, registerRetry) : renewMs, signal);
     }
   }
 

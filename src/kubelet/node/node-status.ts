@@ -22,6 +22,8 @@ export interface NodeStatusInput {
   /** Why pods can't run; empty: they can. */
   readonly problems: readonly string[];
   readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
+  /** -1: all. */
+  readonly imagesMax?: number;
   readonly abilities?: RuntimeAbilities;
   /** Volumes that must stay attached. */
   readonly volumesInUse?: readonly string[];
@@ -29,10 +31,11 @@ export interface NodeStatusInput {
 }
 
 /** A node with very many images would make a large object. */
-const imagesMax = 50;
+const imagesMaxDefault = 50;
+const imageNamesMax = 5;
 
 export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput): NodeStatus {
-  const { machine, nodeName } = input;
+  const { machine, nodeName, imagesMax = imagesMaxDefault } = input;
   const own = input.amounts.capacity;
   // What others say that the node has besides is there for pods.
   const foreign = Object.fromEntries(Object.entries(old.capacity ?? {}).filter(([name]) => own[name] === undefined));
@@ -61,8 +64,8 @@ export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput
     ...(input.volumesInUse?.length || old.volumesInUse ? { volumesInUse: [...(input.volumesInUse ?? [])] } : {}),
     images: [...input.images]
       .sort((a, b) => b.sizeBytes - a.sizeBytes)
-      .slice(0, imagesMax)
-      .map(({ names, sizeBytes }) => ({ names: [...names], sizeBytes })),
+      .slice(0, imagesMax < 0 ? Infinity : imagesMax)
+      .map(({ names, sizeBytes }) => ({ names: names.slice(0, imageNamesMax), sizeBytes })),
     ...(input.abilities?.handlers.length ? { runtimeHandlers: [...input.abilities.handlers] } : {}),
     ...(input.abilities?.features ? { features: input.abilities.features } : {}),
   };
@@ -138,21 +141,56 @@ export interface NodeIdentity {
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[];
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly providerID?: string;
+  /** Attaching volumes is the controllers' matter: true when missing. */
+  readonly isAttachControlled?: boolean;
 }
 
+const attachAnnotation = "volumes.kubernetes.io/controller-managed-attach-detach";
+
 /** The object that a node registers itself with. */
-export function newNode({ nodeName, machine, labels, taints, annotations }: NodeIdentity, status: NodeStatus): Node {
+export function newNode(identity: NodeIdentity, status: NodeStatus): Node {
+  const { nodeName, machine, labels, taints, annotations, providerID, isAttachControlled = true } = identity;
   return {
     apiVersion: "v1",
     kind: "Node",
     metadata: {
       name: nodeName,
       labels: { ...defaultLabels(nodeName, machine), ...labels },
-      annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true", ...annotations },
+      annotations: { ...(isAttachControlled ? { [attachAnnotation]: "true" } : {}), ...annotations },
     },
-    spec: taints.length > 0 ? { taints: taints.map((taint) => ({ ...taint })) } : {},
+    spec: {
+      ...(providerID ? { providerID } : {}),
+      ...(taints.length > 0 ? { taints: taints.map((taint) => ({ ...taint })) } : {}),
+    },
     status,
   };
+}
+
+/** Labels that a node goes on saying of itself; others are given once and belong to whoever changes them. */
+const kept = new Set([
+  ...["hostname", "os", "arch"].map((name) => `kubernetes.io/${name}`),
+  ...["os", "arch", "instance-type"].map((name) => `beta.kubernetes.io/${name}`),
+  ...["topology.kubernetes.io", "failure-domain.beta.kubernetes.io"].flatMap((at) => [`${at}/zone`, `${at}/region`]),
+  "node.kubernetes.io/instance-type",
+]);
+
+/** What of an existing node's labels and annotations is to be put right; undefined: nothing. A null removes. */
+export function reconciledMetadata(wanted: Node, existing: DeepReadonly<Node>): object | undefined {
+  const differing = (
+    from: Readonly<Record<string, string>> = {},
+    to: Record<string, string | null> = {},
+  ): Record<string, string | null> =>
+    Object.fromEntries(Object.entries(to).filter(([key, value]) => (from[key] ?? null) !== value));
+  const labels = Object.entries(wanted.metadata.labels ?? {}).filter(([key]) => kept.has(key));
+  const patch = {
+    labels: differing(existing.metadata.labels, Object.fromEntries(labels)),
+    annotations: differing(existing.metadata.annotations, {
+      [attachAnnotation]: null,
+      ...wanted.metadata.annotations,
+    }),
+  };
+  return Object.values(patch).some((each) => Object.keys(each).length > 0) ? patch : undefined;
 }
 
 export const defaultLabels = (nodeName: string, { architecture }: MachineFacts): Record<string, string> => ({
