@@ -28,7 +28,6 @@ import {
   type KubeletOptions,
   resolvConfPaths,
 } from "./options.ts";
-import type { PodView } from "./core/types.ts";
 import { type PodContext, recordEvent } from "./pods/context.ts";
 import { createUserRanges } from "./pods/user-namespaces.ts";
 import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
@@ -118,24 +117,12 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const stopped = new AbortController();
     const life = AbortSignal.any([signal, stopped.signal]);
     const volumePlugins = createVolumePlugins({
-      client,
-      informers,
-      clock,
-      log,
-      nodeName,
-      nodes,
+      ...{ client, informers, clock, log, recorder, config, nodeName, nodes, layout, tokens },
       folder: folders.kubelet,
-      layout,
-      tokens,
-      syncMs: config.syncFrequency,
       signal: life,
-      event: (about, type, reason, message) => recorder.event(about, { type, reason, message }),
-      onChange: (uids) => wake((uid) => uids === "all" || new Set(uids).has(uid)),
+      workers: () => manager?.workers() ?? [],
       statusChanged: () => agent.changed(),
     });
-    const wake = (isMeant: (uid: string, pod: PodView) => boolean) => {
-      for (const worker of manager?.workers() ?? []) if (isMeant(worker.uid, worker.pod())) worker.sourcesChanged();
-    };
     const devices = await createDeviceManager({
       client,
       nodeName,
@@ -143,7 +130,10 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       clock,
       log,
       handlers: volumePlugins.registrations,
-      onChange: (uids) => wake((uid, pod) => (uids === "all" ? hasDevices(pod) : new Set(uids).has(uid))),
+      onChange: (uids) => {
+        for (const worker of manager?.workers() ?? [])
+          if (uids === "all" ? hasDevices(worker.pod()) : new Set(uids).has(worker.uid)) worker.sourcesChanged();
+      },
     });
     const nodeEvent = (type: "Normal" | "Warning", reason: string, message: string) =>
       recorder.event(

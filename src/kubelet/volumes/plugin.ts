@@ -31,6 +31,8 @@ export interface VolumeHost {
   event(about: DeepReadonly<KubernetesObject>, type: "Normal" | "Warning", reason: string, message: string): void;
   /** What these pods wait for may be there. */
   onChange(podUids: Iterable<string> | "all"): void;
+  /** Ends a pod that this node can't give what it needs. */
+  reject(podUid: string, reason: string, message: string): void;
   /** `volumesInUse` is otherwise than the node's status shows. */
   statusChanged(): void;
 }

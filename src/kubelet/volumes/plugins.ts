@@ -2,10 +2,19 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { NodeStatus } from "#api";
+import type { EventRecorder } from "#client";
 import type { DeepReadonly } from "#machinery";
+import type { KubeletConfiguration } from "../config/configuration.ts";
 import type { PluginHandler } from "../plugins/registry.ts";
+import type { PodWorker } from "../pods/pod-worker.ts";
 import type { CsiPlugin } from "./csi/csi-plugin.ts";
 import type { FindVolumePlugin, VolumeHost, VolumePlugin, VolumeStats } from "./plugin.ts";
+
+export interface VolumePluginsOptions extends Omit<VolumeHost, "syncMs" | "event" | "onChange" | "reject"> {
+  readonly config: Pick<KubeletConfiguration, "syncFrequency">;
+  readonly recorder: EventRecorder;
+  workers(): Iterable<Pick<PodWorker, "uid" | "pod" | "sourcesChanged" | "evict">>;
+}
 
 export interface VolumePlugins {
   readonly find: FindVolumePlugin;
@@ -20,7 +29,23 @@ export interface VolumePlugins {
   close(): Promise<void>;
 }
 
-export function createVolumePlugins(host: VolumeHost): VolumePlugins {
+export function createVolumePlugins(options: VolumePluginsOptions): VolumePlugins {
+  const { recorder, workers } = options;
+  const host: VolumeHost = {
+    ...options,
+    syncMs: options.config.syncFrequency,
+    event: (about, type, reason, message) => recorder.event(about, { type, reason, message }),
+    onChange(uids) {
+      const meant = uids === "all" ? undefined : new Set(uids);
+      for (const worker of workers()) if (!meant || meant.has(worker.uid)) worker.sourcesChanged();
+    },
+    reject(podUid, reason, message) {
+      const worker = [...workers()].find(({ uid }) => uid === podUid);
+      if (!worker) return;
+      host.event(worker.pod(), "Warning", reason, message);
+      worker.evict({ phase: "Failed", reason, message: `Pod was rejected: ${message}` });
+    },
+  };
   const loaded = new Set<VolumePlugin>();
   const once = <T>(load: () => Promise<T>): (() => Promise<T>) => {
     let made: Promise<T> | undefined;

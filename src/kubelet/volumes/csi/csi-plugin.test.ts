@@ -6,13 +6,13 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, test } from "node:test";
 import type { CSIDriver, Node, PersistentVolume, PersistentVolumeClaim, Pod } from "#api";
-import { realClock, silentLogger } from "#base";
+import { type Clock, realClock, silentLogger } from "#base";
 import { createClient, createInformers } from "#client";
 import { type KubernetesObject, statusError } from "#machinery";
 import { type CsiDriver, type CsiDriverOptions, FakeTransport, startCsiDriver } from "#testing";
 import { runPluginRegistry } from "../../plugins/registry.ts";
 import { nodeLayout } from "../layout.ts";
-import type { MountError, VolumeHost, VolumeRequest } from "../plugin.ts";
+import type { MountError, VolumeRequest } from "../plugin.ts";
 import { createVolumePlugins } from "../plugins.ts";
 import { createTokenSource } from "../tokens.ts";
 import { attachmentName } from "./paths.ts";
@@ -60,11 +60,12 @@ const claimOf = (
 });
 
 interface Started {
+  readonly clock?: Clock;
   readonly syncMs?: number;
   readonly kind?: CSIDriver | undefined;
 }
 
-async function start({ syncMs = 3_600_000, kind: object = kind() }: Started = {}) {
+async function start({ syncMs = 3_600_000, clock = realClock, kind: object = kind() }: Started = {}) {
   const folder = await mkdtemp(join(tmpdir(), "csi-"));
   endings.push(() => rm(folder, { recursive: true, force: true }));
   const transport = new FakeTransport();
@@ -97,32 +98,42 @@ async function start({ syncMs = 3_600_000, kind: object = kind() }: Started = {}
     const stopper = new AbortController();
     const informers = createInformers(client);
     const nodes = informers.of("v1/nodes");
-    const host: VolumeHost = {
+    const worker = (uid: string) => ({
+      uid,
+      pod: () => podNamed(uid.replace("uid-", "")),
+      sourcesChanged() {
+        told.push(`wake ${uid}`);
+        look();
+      },
+      evict({ reason, message }: { reason: string; message: string }) {
+        told.push(`reject ${uid} ${reason} ${message}`);
+        look();
+      },
+    });
+    const plugins = createVolumePlugins({
       client,
       informers,
-      clock: realClock,
+      clock,
       log: silentLogger,
       nodeName: "n1",
       nodes,
       folder,
       layout,
       tokens: createTokenSource(client, realClock),
-      syncMs,
+      config: { syncFrequency: syncMs },
       signal: stopper.signal,
-      event(about, type, reason, message) {
-        told.push(`${about.metadata?.name} ${type} ${reason} ${message}`);
-        look();
-      },
-      onChange(uids) {
-        told.push(`wake ${uids === "all" ? uids : [...uids].join(",")}`);
-        look();
+      workers: () => [worker("uid-a")],
+      recorder: {
+        event(about, { type, reason, message }) {
+          told.push(`${about.metadata?.name} ${type} ${reason} ${message}`);
+          look();
+        },
       },
       statusChanged() {
         told.push("status");
         look();
       },
-    };
-    const plugins = createVolumePlugins(host);
+    });
     const running = [
       informers.run(stopper.signal),
       runPluginRegistry(
@@ -225,7 +236,7 @@ test("CSI drivers: the node and its CSINode say what a driver tells of itself, u
   ]);
   assert.equal(node().metadata.annotations?.["csi.volume.kubernetes.io/nodeid"], `{"${driverName}":"n1-id"}`);
   assert.equal(node().metadata.labels?.["topology.d/zone"], "z1");
-  assert.ok(told.includes("wake all"));
+  assert.ok(told.includes("wake uid-a"));
   const twin = await startCsiDriver({
     name: driverName,
     nodeName: "n1",
@@ -440,7 +451,7 @@ test("CSI volumes: a node that starts again knows who uses what, and gives back 
     /^kubernetes\.io\/csi: Unmounter\.TearDownAt failed to get CSI client: driver name/,
   );
   await one.start();
-  await until(() => told.includes("wake all"));
+  await until(() => told.includes("wake uid-a"));
   // Staged for a pod that is gone.
   await until(() =>
     one.calls.some(({ method, request: { volumeId } }) => method === "NodeUnstageVolume" && volumeId === "vol-2"),
@@ -515,6 +526,32 @@ test("CSI volumes: waits until the node's status has the attachment, and is in u
   await until(() => told.includes("status"));
   assert.ok(methods(one).includes("NodeUnstageVolume"));
   assert.deepEqual(await plugins.volumesInUse({}), []);
+});
+
+test("CSI volumes: a pod for whose volume a driver has no room on the node is rejected, and the new limit told", async () => {
+  let ahead = 0;
+  const clock = { ...realClock, now: () => realClock.now() + ahead };
+  const { startNode, driver, until, request, put, told, transport } = await start({
+    clock,
+    kind: kind({ attachRequired: true, nodeAllocatableUpdatePeriodSeconds: 3600 }),
+  });
+  const { csi } = await startNode();
+  const one = await driver({ nodeInfo: { maxVolumesPerNode: 9 } });
+  await until(registered(one));
+  const id = attachmentName("vol-1", driverName, "n1");
+  const status = { attached: false, attachError: { message: "full", errorCode: 8 } };
+  put(`${storage}/volumeattachments/${id}`, { metadata: { name: id }, status });
+  const node = transport.objects.get("/api/v1/nodes/n1");
+  put("/api/v1/nodes/n1", { ...node, status: { volumesInUse: [unique] } });
+  await failing(csi.setUp(request(podNamed("a"))));
+  assert.ok(!told.some((text) => text.startsWith("reject")));
+  ahead = 124_000;
+  one.maxVolumesPerNode = 2;
+  await failing(csi.setUp(request(podNamed("a"))));
+  const why =
+    "Node has reached its volume attachment limit, rejecting pod. unmounted volumes=[v], unattached volumes=[v], failed to process volumes=[]: context deadline exceeded";
+  assert.ok(told.includes(`reject uid-a VolumeAttachmentLimitExceeded Pod was rejected: ${why}`));
+  assert.match(JSON.stringify(transport.objects.get(`${storage}/csinodes/n1`)), /"count":2/);
 });
 
 const claimPath = "/api/v1/namespaces/ns/persistentvolumeclaims/c1";

@@ -19,7 +19,15 @@ import { expandOnNode } from "./expand.ts";
 import type { NodeInfo } from "./node-info.ts";
 import { csiPaths, loadVolumeData, removeMountPoint, uniqueName, type VolumeData } from "./paths.ts";
 import { publish, stage, unpublish, unstage } from "./publish.ts";
-import { type Attachment, type CsiTools, type CsiVolume, createSecretReader, csiVolume, said } from "./tools.ts";
+import {
+  type Attachment,
+  type CsiTools,
+  type CsiVolume,
+  createSecretReader,
+  csiVolume,
+  type DriverKind,
+  said,
+} from "./tools.ts";
 import { readStats } from "./stats.ts";
 
 export interface CsiPlugin extends VolumePlugin {
@@ -47,6 +55,10 @@ interface Published {
   readonly result: PluginVolume;
 }
 
+/** After this long without its attachment it is asked whether there is room for it at all. */
+const attachLateMs = 123_000;
+/** gRPC's code. */
+const resourceExhausted = 8;
 /** Of what a driver doesn't take back; upstream's for volumes. */
 const releaseRetry = { initialMs: 500, maxMs: 122_000 };
 
@@ -59,7 +71,8 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
   const uses = new Map<string, Use>();
   /** By pod and volume: what needn't be done again. */
   const published = new Map<string, Published>();
-  const waiting = new Set<string>();
+  /** Pods that wait for attachments, since when. */
+  const waiting = new Map<string, number>();
   /** Of volumes that nobody uses and that aren't given back yet. */
   const releases = new Map<string, { failures: number; cancel: () => void }>();
   const keyOf = ({ podUid, name }: { podUid: string; name: string }) => `${podUid}/${name}`;
@@ -122,9 +135,7 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
       if (waiting.size === 0) return;
       const { volumesAttached, volumesInUse } = status ?? {};
       if (same(volumesAttached, old.status?.volumesAttached) && same(volumesInUse, old.status?.volumesInUse)) return;
-      const pods = [...waiting];
-      waiting.clear();
-      host.onChange(pods);
+      host.onChange([...waiting.keys()]);
     },
   });
   const listed = (status: DeepReadonly<NodeStatus> | undefined, unique: string): boolean =>
@@ -139,12 +150,15 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
       used.isAttached = true;
       host.statusChanged();
     }
-    waiting.add(podUid);
+    const since = waiting.get(podUid) ?? clock.now();
+    waiting.set(podUid, since);
     const { volumesInUse, volumesAttached } = host.nodes.get(nodeName)?.status ?? {};
     if (!volumesInUse?.includes(unique))
       throw new MountError("Volume has not been added to the list of VolumesInUse in the node's volume status", {
         isSilent: true,
       });
+    if (!volumesAttached?.some(({ name }) => name === unique) && clock.now() - since > attachLateMs)
+      await rejectIfFull(volume, kind);
     if (!volumesAttached?.some(({ name }) => name === unique))
       throw new MountError("Volume not attached according to node status", { isSilent: true });
     waiting.delete(podUid);
@@ -164,6 +178,19 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
     if (attachment.status?.attached) return attachment;
     const why = attachment.status?.attachError?.message;
     throw new MountError(why ?? `volume ${handle} is not attached for volume attachment ${attachmentId}`, as);
+  }
+
+  /** A driver that tells its limit anew may have no room here, whatever the scheduler knew. */
+  async function rejectIfFull({ driver, attachmentId, podUid, request }: CsiVolume, kind: DriverKind): Promise<void> {
+    if (!kind?.nodeAllocatableUpdatePeriodSeconds) return;
+    const attachment = await client.resource("storage.k8s.io/v1/volumeattachments").get(attachmentId);
+    if (attachment.status?.attachError?.errorCode !== resourceExhausted) return;
+    await drivers
+      .refresh(driver)
+      .catch((error: unknown) => log.warn("a CSI driver's limit is not known", { driver, error }));
+    const names = `unmounted volumes=[${request.volume.name}], unattached volumes=[${request.volume.name}], failed to process volumes=[]`;
+    const why = `Node has reached its volume attachment limit, rejecting pod. ${names}: context deadline exceeded`;
+    host.reject(podUid, "VolumeAttachmentLimitExceeded", why);
   }
 
   async function setUpPersistent(volume: CsiVolume): Promise<PluginVolume> {
