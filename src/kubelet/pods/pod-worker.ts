@@ -13,7 +13,7 @@ import { isAboutNode, type Refusal } from "../core/admission.ts";
 import type { PodVerdict } from "../core/pod-status.ts";
 import { podStatus, refusedStatus } from "../core/pod-status.ts";
 import { podAmounts, podResourcesStatus, resourcesStatus } from "../core/resize.ts";
-import { isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
+import { isHostNetwork, isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { wording } from "../core/wording.ts";
 import { hasDevices } from "../devices/device-manager.ts";
 import { evictedReason } from "../eviction/verdicts.ts";
@@ -114,7 +114,12 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   let refreshing: Promise<void> = Promise.resolve();
   const waker = createWaker(clock, () => step());
 
-  const podIP = (): string => reported?.podIP ?? pod.status?.podIP ?? runtime.sandboxes[0]?.ips[0] ?? "";
+  const podIP = (): string => {
+    if (isHostNetwork(pod)) return node.hostIPs()[0] ?? "";
+    const ips = runtime.sandboxes[0]?.ips ?? [];
+    const told = reported?.podIP ?? pod.status?.podIP ?? "";
+    return ips.includes(told) ? told : (ips[0] ?? told);
+  };
   const downward = () => ({
     podIPs: runtime.sandboxes[0]?.ips ?? [],
     hostIPs: node.hostIPs(),
@@ -122,6 +127,8 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   });
 
   function report(): void {
+    // First, since it knows what containers of an earlier node have shown.
+    prober.update(pod, runtime, { podIP: podIP(), stopping: stage !== "running" });
     const handler = runtime.sandboxes[0]?.handler ?? "";
     const made = podStatus(pod, {
       canRecursiveReadOnly: handlerCan(node.abilities(), handler, "recursiveReadOnlyMounts"),
@@ -144,7 +151,13 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
         });
       },
     });
-    reported = { ...made, containerStatuses: context.devices.withHealth(pod, made.containerStatuses ?? []) };
+    reported = {
+      ...made,
+      containerStatuses: context.devices.withHealth(
+        pod,
+        context.resources.withHealth(pod, made.containerStatuses ?? []),
+      ),
+    };
     if (context.resizes.plan(pod, runtime).isDone)
       Object.assign(reported, podResourcesStatus(pod, made.phase === "Running"));
     else Object.assign(reported, { resources: pod.status?.resources, allocatedResources: podAmounts(pod, "requests") });
@@ -153,7 +166,6 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     const isEarly = stage !== "ended" && holds && !isTerminalPhase(pod.status?.phase) && isTerminalPhase(made.phase);
     if (!isTerminalPhase(made.phase)) lastPhase = made.phase ?? lastPhase;
     writer.write(isEarly ? { ...reported, phase: lastPhase } : reported);
-    prober.update(pod, runtime, { podIP: podIP(), stopping: stage !== "running" });
     for (const listener of lookListeners) listener();
   }
 
@@ -220,7 +232,9 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   /** Answers whether the pod may run here. */
   async function admit(): Promise<boolean> {
     const isOver = isTerminalPhase(pod.status?.phase) || pod.metadata.deletionTimestamp !== undefined;
-    let refused: Refusal | undefined = isOver ? undefined : (refuseSecurity(pod, node) ?? options.refuse(pod));
+    const given = isOver ? undefined : context.resources.allocate(pod);
+    let refused: Refusal | undefined = (given && (await given)) ?? undefined;
+    if (!isOver) refused ??= refuseSecurity(pod, node) ?? options.refuse(pod);
     if (refused && isAboutNode(refused)) refused = options.refuse(pod, await options.readNode());
     // In the same turn as the check, so that two pods can't take one place.
     admitted = true;
@@ -278,6 +292,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       throw new Error("containers are still running after they were stopped");
     await context.devices.unprepare(pod);
     stage = "ended";
+    context.resources.released();
     report();
     prober.forget(uid);
   }

@@ -64,8 +64,6 @@ interface Running {
 const types: readonly ProbeType[] = ["startup", "liveness", "readiness"];
 /** Upstream tries again when the probe itself failed. */
 const attemptsMax = 3;
-/** A container this much older than the node was started by an earlier one. */
-const adoptedAfterMs = 10_000;
 
 export function createProber({ cri, clock, onTurn, event, meter }: ProberOptions): Prober {
   const pods = new Map<string, Map<string, Running>>();
@@ -143,7 +141,7 @@ export function createProber({ cri, clock, onTurn, event, meter }: ProberOptions
     options: { type: ProbeType; spec: ProbeSpec; containerId: string; startedAt: number; podIP: string },
   ): Running {
     const { type, spec, containerId, startedAt, podIP } = options;
-    const adopted = startedAt < bornAt - adoptedAfterMs ? shown(pod, containerId) : undefined;
+    const adopted = startedAt < bornAt ? shown(pod, containerId) : undefined;
     const now = clock.now();
     const running: Running = {
       type,
@@ -171,11 +169,12 @@ export function createProber({ cri, clock, onTurn, event, meter }: ProberOptions
       for (const container of allContainers(pod)) {
         const current = newestContainer(runtime, container.name);
         if (current?.state !== "running") continue;
-        const started = !container.startupProbe || byContainer.get(verdictKey("startup", current.id)) === true;
+        // Asked when its startup probe is there: it may be known to have started.
+        const started = () => !container.startupProbe || byContainer.get(verdictKey("startup", current.id)) === true;
         for (const type of types) {
           const spec = container[`${type}Probe`];
           if (!spec) continue;
-          if (type !== "startup" && !started) continue;
+          if (type !== "startup" && !started()) continue;
           if (type !== "readiness" && stopping) continue;
           const key = `${container.name}/${type}/${current.id}`;
           wanted.add(key);

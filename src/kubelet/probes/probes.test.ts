@@ -140,3 +140,46 @@ test("prober: startup first, then the others at once; stops with the container",
   assert.equal(commands.length, before);
   assert.equal(prober.results.of("readiness", "a-0"), undefined);
 });
+
+test("prober: a container of an earlier node has started and is ready as it was, until a probe says otherwise", async () => {
+  let exitCode = 0;
+  const execSync = async () => ({ exitCode, stdout: new Uint8Array(), stderr: new Uint8Array() });
+  const cri = { runtime: { execSync } } as unknown as CriClient; // what exec probes call
+  const clock = new FakeClock();
+  const startedAt = clock.now() - 1000;
+  const probe = { exec: { command: ["x"] }, periodSeconds: 1, failureThreshold: 1 };
+  const pod = podOf({ containers: ["a", "b"] });
+  for (const container of pod.spec!.containers)
+    Object.assign(container, { startupProbe: probe, readinessProbe: probe });
+  pod.status = {
+    conditions: [{ type: "Ready", status: "True" }],
+    containerStatuses: [
+      { name: "a", containerID: "containerd://a-0", started: true } as never, // what is looked at
+    ],
+  };
+  const runtime = runtimeOf(pod, { containers: { a: { startedAt }, b: { startedAt: clock.now() } } });
+  const prober = createProber({ cri, clock, onTurn: () => undefined, event: () => undefined });
+  prober.update(pod, runtime, { podIP: "", stopping: false });
+  const of = (id: string) => (["startup", "readiness"] as const).map((type) => prober.results.of(type, id));
+  assert.deepEqual(
+    [of("a-0"), of("b-0")],
+    [
+      [true, true],
+      [undefined, undefined],
+    ],
+  );
+  exitCode = 1;
+  for (let seconds = 0; seconds < 2; seconds++) {
+    clock.advance(1000);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.deepEqual(of("a-0"), [true, false]);
+});
+
+test("gRPC: a service that nobody serves is tried as long as there is time", async () => {
+  const { probeGrpc } = await import("./grpc.ts");
+  assert.deepEqual(await probeGrpc({ host: "127.0.0.1", port: 1, service: "", timeoutMs: 100 }), {
+    result: "failure",
+    output: 'timeout: failed to connect service "127.0.0.1:1" within 100ms: context deadline exceeded',
+  });
+});
