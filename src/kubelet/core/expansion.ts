@@ -10,7 +10,7 @@ export function expand(text: string, lookUp: (name: string) => string | undefine
 export function expandOrThrow(text: string, lookUp: (name: string) => string | undefined): string {
   return expand(text, (name) => {
     const value = lookUp(name);
-    if (value === undefined) throw new Error("missing value for " + JSON.stringify(name));
+    if (value === undefined) throw new Error(`missing value for ${name}`);
     return value;
   });
 }

@@ -43,7 +43,7 @@ export async function writePayload(
   const current = await readlink(link).catch(orMissing);
   if (current !== undefined && (await sameFiles(join(directory, current), payload))) return false;
 
-  const next = join(directory, `${stamp(Date.now())}.${Math.floor(Math.random() * 1e9)}`);
+  const next = join(directory, `${stamp(Date.now())}.${Math.floor(Math.random() * 2 ** 32)}`);
   await mkdir(next);
   await chmod(next, 0o755);
   for (const [path, { bytes, mode, uid }] of payload) {

@@ -287,9 +287,11 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       await mkdir(layout.pods, { recursive: true, mode: 0o750 });
       await mkdir(layout.memory, { recursive: true, mode: 0o750 });
       if ((await mountsUnder(layout.memory)).includes(layout.memory)) return;
-      await mountMemory(layout.memory, ["mode=0750"]).catch((error: unknown) =>
+      const size = memoryBytes > 0 ? [`size=${memoryBytes}`] : [];
+      await mountMemory(layout.memory, size).catch((error: unknown) =>
         log.warn("secrets and tokens are kept on disk, since no tmpfs can be mounted", { path: layout.memory, error }),
       );
+      await chmod(layout.memory, 0o750);
     },
 
     async close() {
