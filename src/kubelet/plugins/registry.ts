@@ -49,6 +49,7 @@ interface Known {
 export async function runPluginRegistry(options: PluginRegistryOptions, signal: AbortSignal): Promise<void> {
   const { folder, handlers, clock, log } = options;
   const known = new Map<string, Known>();
+  const underWay = new Set<Promise<void>>();
   await mkdir(folder, { recursive: true, mode: 0o750 });
   let running: Promise<void> | undefined;
   let again = false;
@@ -87,14 +88,14 @@ export async function runPluginRegistry(options: PluginRegistryOptions, signal: 
         handlers[each.plugin.type]?.deregister(each.plugin);
       }
     }
-    await Promise.all(
-      [...found].map(async ([path, identity]) => {
-        if (known.has(path)) return;
-        const fresh: Known = { identity, failures: 0 };
-        known.set(path, fresh);
-        await tryToRegister(path, fresh);
-      }),
-    );
+    for (const [path, identity] of found) {
+      if (known.has(path)) continue;
+      const fresh: Known = { identity, failures: 0 };
+      known.set(path, fresh);
+      // Not waited for: one that hangs holds nobody else up.
+      const trying = tryToRegister(path, fresh).finally(() => underWay.delete(trying));
+      underWay.add(trying);
+    }
   }
 
   async function tryToRegister(path: string, entry: Known): Promise<void> {
@@ -156,6 +157,7 @@ export async function runPluginRegistry(options: PluginRegistryOptions, signal: 
   watcher.close();
   for (const { cancelRetry } of known.values()) cancelRetry?.();
   await running;
+  await Promise.all(underWay);
 }
 
 const prefixed = (prefix: string, text: string | undefined) => (text === undefined ? undefined : prefix + text);
