@@ -40,6 +40,7 @@ import { createNodeResources } from "./resources/node-resources.ts";
 import { createResizes } from "./resources/resizes.ts";
 import { watchRuntime } from "./runtime/watch.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
+import { shutdownPeriods } from "./shutdown/groups.ts";
 import { createStaticPods } from "./static/static-pods.ts";
 import { nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
 import { createImageVolumes } from "./volumes/image-volumes.ts";
@@ -213,7 +214,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       nodes,
       maxPods,
       statics,
-      refuse: (pod) => eviction.refuse(pod),
+      refuse: (pod) => shutdown?.refuse() ?? eviction.refuse(pod),
       onPodsChanged: (active) => void cgroups.balance(active),
     });
     manager = podManager;
@@ -228,6 +229,16 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       removeImages: () => imageGc.collect({ all: true }),
       onConditions: () => agent.changed(),
     });
+
+    const periods = shutdownPeriods(config);
+    const shutdown =
+      periods.length > 0
+        ? (await import("./shutdown/node-shutdown.ts")).createNodeShutdown({
+            ...{ periods, clock, log, folder: folders.kubelet, event: nodeEvent },
+            workers: () => podManager.workers(),
+            onChange: () => agent.changed(),
+          })
+        : undefined;
 
     const agent: NodeAgent = createNodeAgent({
       client,
@@ -257,7 +268,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           port: config.enableServer ? config.port : 0,
           disk,
           pressures: eviction.conditions(),
-          problems,
+          problems: [...problems, ...[shutdown?.problem() ?? []].flat()],
           images,
           imagesMax: config.nodeStatusMaxImages,
           abilities: runtime.abilities(),
@@ -279,6 +290,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       agent.run(life),
       imageGc.run(life),
       eviction.run(life),
+      ...(shutdown ? [shutdown.run(life)] : []),
       rotateLogs(
         {
           config,

@@ -5,7 +5,7 @@ import { type DeepReadonly, isStatusError } from "#machinery";
 import { type Refusal, refusal } from "../core/admission.ts";
 import { emptyRuntime, isTerminalPhase, type PodRuntime, type PodView } from "../core/types.ts";
 import { cleanUpRuntime, cleanUpVolumes } from "./clean-up.ts";
-import { isMirror, type StaticPods } from "../static/static-pods.ts";
+import { isMirror, ofApi, type StaticPods } from "../static/static-pods.ts";
 import type { PodContext } from "./context.ts";
 import type { StatusWriter } from "./status-writer.ts";
 import { same } from "./status-patch.ts";
@@ -152,15 +152,12 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     await cleanUpRuntime(context, pod, name ? await observer.pod(uid, runtime) : runtime);
   }
 
+  /** A list, since nodes may read no pod that isn't theirs, and one that is gone is nobody's. */
   async function isOurs({ uid, namespace, name }: PodRuntime): Promise<boolean> {
-    const pod = await context.client
+    const { items } = await context.client
       .resource("v1/pods", namespace)
-      .get(name)
-      .catch((error: unknown) => {
-        if (isStatusError(error, "NotFound")) return undefined;
-        throw error;
-      });
-    return pod?.metadata.uid === uid && pod.spec?.nodeName === context.node.name;
+      .list({ fieldSelector: `spec.nodeName=${context.node.name},metadata.name=${name}` });
+    return items.some(({ metadata }) => metadata.uid === uid);
   }
 
   context.resizes.attach({
@@ -175,7 +172,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     },
     async start() {
       await Promise.all([pods.synced(), nodes.synced()]);
-      const seen = (pod: PodView) => (isMirror(pod) ? statics.mirrors.seen(pod) : add(pod));
+      const seen = (pod: PodView) => (isMirror(pod) ? statics.mirrors.seen(pod) : add(ofApi(pod)));
       // For those that are there, at once.
       removeHandler = pods.addHandler({
         added: seen,

@@ -8,7 +8,7 @@ import type { Client, EventRecorder } from "#client";
 import type { KubeletConfiguration } from "../config/configuration.ts";
 import type { PodView } from "../core/types.ts";
 import type { StatusWriter } from "../pods/status-writer.ts";
-import { seenAnnotation, type StaticSource } from "./decode.ts";
+import { seenAnnotation, sourceAnnotation, type StaticSource } from "./decode.ts";
 import { createMirrorPods, fullNameOf, isMirror, type MirrorPods } from "./mirror-pods.ts";
 
 export interface StaticPods {
@@ -122,6 +122,16 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
 }
 
 export { isMirror };
+
+/** Nobody may pass a pod of the API off as the node's own, which is spared where others aren't. */
+export function ofApi(pod: PodView): PodView {
+  const source = pod.metadata.annotations?.[sourceAnnotation];
+  if (source === undefined || source === "api") return pod;
+  return {
+    ...pod,
+    metadata: { ...pod.metadata, annotations: { ...pod.metadata.annotations, [sourceAnnotation]: "api" } },
+  };
+}
 
 /** With nanoseconds, as Go writes it. */
 const timestamp = (ms: number): string => new Date(ms).toISOString().replace("Z", "000000Z");
