@@ -46,6 +46,15 @@ test("statuses that can't be", () => {
         set(running),
         ["status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"],
       ],
+      [
+        "an init container is back with another sandbox",
+        madePod(
+          { initContainers: [{ name: "i", image: "x" }] },
+          { initContainerStatuses: [{ ...terminated(0).containerStatuses[0], name: "i" }] },
+        ),
+        set({ initContainerStatuses: [{ ...terminated(0).containerStatuses[0], name: "i", state: { running: {} } }] }),
+        [],
+      ],
       ["and after a failure", madePod({ restartPolicy: "OnFailure" }, terminated(1)), set(running), []],
       [
         "addresses",

@@ -8,14 +8,14 @@ export function validateTransitions(status: PodStatus, old: { status: PodStatus;
   const everyMayRestart = [...containers, ...initContainers].some((container) =>
     container.restartPolicyRules?.some(({ action }) => action === "RestartAllContainers"),
   );
-  const restarts = (list: readonly Container[], isInit: boolean) => (name: string, exitCode: number) => {
+  const restarts = (list: readonly Container[]) => (name: string, exitCode: number) => {
     const container = list.find((each) => each.name === name);
-    return everyMayRestart || (container !== undefined && mayRestart(container, { spec: old.spec, isInit, exitCode }));
+    return everyMayRestart || (container !== undefined && mayRestart(container, { spec: old.spec, exitCode }));
   };
   const check = (list: StatusList, allowed: (name: string, exitCode: number) => boolean) =>
     validateList(status[list] ?? [], old.status[list] ?? [], { at: at.child(list), allowed });
-  check("containerStatuses", restarts(containers, false));
-  check("initContainerStatuses", restarts(initContainers, true));
+  check("containerStatuses", restarts(containers));
+  check("initContainerStatuses", restarts(initContainers));
   check("ephemeralContainerStatuses", () => false);
 }
 
@@ -37,18 +37,17 @@ function validateList(
 
 interface Ending {
   readonly spec: PodSpec;
-  readonly isInit: boolean;
   readonly exitCode: number;
 }
 
 /** What the kubelet does with a container that ended. */
-export function mayRestart(container: Container, { spec, isInit, exitCode }: Ending): boolean {
+export function mayRestart(container: Container, { spec, exitCode }: Ending): boolean {
   for (const { action, exitCodes } of container.restartPolicyRules ?? []) {
     if (!exitCodes) continue;
     const listed = exitCodes.values?.includes(exitCode) ?? false;
     if (listed === (exitCodes.operator === "In")) return action === "Restart" || action === "RestartAllContainers";
   }
   const policy = container.restartPolicy ?? spec.restartPolicy;
-  if (policy === "Always") return !isInit || container.restartPolicy === "Always" || exitCode !== 0;
-  return policy === "OnFailure" && exitCode !== 0;
+  // Init containers run again too, in another sandbox.
+  return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
 }
