@@ -76,6 +76,8 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     evictionHard,
     warn: (message) => log.warn(message),
   });
+  // Somebody's own machine may swap; containers don't, unless the settings say so.
+  if (!values["kubelet-config"] && !values["config-dir"]) config.failSwapOn = false;
   readNodeLabels(values["node-labels"]);
   await refuseSecond(layout);
   if (!isSimulated) await preflight(values);
@@ -187,12 +189,12 @@ async function startSimulatedParts(
   };
 }
 
-/** The disk of somebody's own machine is often fuller than a server's may be, and not the cluster's to clean up. */
+/** The disk of somebody's own machine is often fuller than a server's may be, and not the cluster's to clean up: no share of it counts. */
 const evictionHard = {
   "memory.available": "100Mi",
-  "nodefs.available": "5%",
+  "nodefs.available": "1Gi",
   "nodefs.inodesFree": "5%",
-  "imagefs.available": "5%",
+  "imagefs.available": "1Gi",
   "imagefs.inodesFree": "5%",
 };
 

@@ -4,11 +4,19 @@ import { access, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Pod, PodSpec } from "#api";
+import type { Node, Pod, PodSpec } from "#api";
 import { createLogger, realClock } from "#base";
 import { createClient } from "#client";
 import type { ApiRequest } from "#machinery";
-import { FakeTransport, insideNamespace, ip, runInNamespace, startDeviceDriver, whyNoNamespaces } from "#testing";
+import {
+  FakeTransport,
+  insideNamespace,
+  ip,
+  runInNamespace,
+  startDeviceDriver,
+  startTestPlugin,
+  whyNoNamespaces,
+} from "#testing";
 import { packImage } from "./image/pack.ts";
 import { createKubelet, type KubeletOptions, removeNode } from "./mod.ts";
 import { findHierarchy } from "./node/cgroups.ts";
@@ -29,6 +37,9 @@ async function whyNoContainers(): Promise<string | undefined> {
 
 const base = "/api/v1/namespaces/default";
 
+const isResizing = (pod: Pod | undefined): boolean =>
+  pod?.status?.conditions?.some(({ type }) => type.startsWith("PodResize")) ?? false;
+
 /** As the API server: merges conditions by type, takes `$patch: replace`, answers tokens, keeps deleted pods until grace 0. */
 function createApi(): FakeTransport {
   const api = new FakeTransport();
@@ -44,7 +55,8 @@ function createApi(): FakeTransport {
       if (value[0]?.$patch) body.status[field] = value.slice(1);
       if (field === "conditions") {
         const types = value.map(({ type }) => type);
-        body.status[field] = [...(old?.status?.conditions ?? []).filter(({ type }) => !types.includes(type)), ...value];
+        const kept = (old?.status?.conditions ?? []).filter(({ type }) => !types.includes(type));
+        body.status[field] = [...kept, ...value.filter(({ $patch }) => $patch !== "delete")];
       }
     }
     return api.patch(request.path, body);
@@ -126,7 +138,13 @@ else
       version: "v1.36.0",
       nodeIPs: ["10.244.0.1"],
       podCidrs: ["10.244.0.0/24"],
-      config: { clusterDNS: ["10.96.0.10"], clusterDomain: "cluster.local", enableServer: false },
+      config: {
+        clusterDNS: ["10.96.0.10"],
+        clusterDomain: "cluster.local",
+        enableServer: false,
+        // The disk of this machine may be as full as it likes.
+        evictionHard: { "memory.available": "100Mi" },
+      },
     };
     t.after(async () => {
       await removeNode(options, log);
@@ -222,6 +240,55 @@ else
       await driver.stop();
     });
 
+    await t.test("a container gets the devices of a plugin, which the node counts", async () => {
+      const folder = nodeFolders(options).kubelet;
+      const devices = [{ ID: "one", health: "Healthy" }];
+      const plugin = await startTestPlugin({ resource: "example.com/thing", folder, devices });
+      const command = ["/bin/sh", "-c", "test -c /dev/test-one && echo got $EXAMPLE_COM_THING > /dev/termination-log"];
+      const resources = { limits: { "example.com/thing": "1" } };
+      while ((api.objects.get("/api/v1/nodes/node1") as Node).status?.allocatable?.["example.com/thing"] !== "1")
+        await new Promise((resolve) => setImmediate(resolve));
+      api.create(`${base}/pods`, podWith("plugged", { command, resources }, { restartPolicy: "Never" }));
+      const pod = await until(api, "plugged", (one) => one?.status?.phase === "Succeeded");
+      const [status] = pod?.status?.containerStatuses ?? [];
+      assert.equal(status?.state?.terminated?.message, "got one\n");
+      assert.deepEqual(status?.allocatedResourcesStatus, [
+        { name: "example.com/thing", resources: [{ resourceID: "one", health: "Healthy" }] },
+      ]);
+      assert.deepEqual(plugin.calls, ["allocate one"]);
+      await plugin.stop();
+    });
+
+    await t.test("a running container gets other limits without a restart, in the kernel too", async () => {
+      const sized = (cpu: string, memory: string) => ({ requests: { cpu, memory }, limits: { cpu, memory } });
+      const grown = podWith("sized", { command: ["/bin/sh", "-c", untilTerm], resources: sized("200m", "48Mi") });
+      api.create(
+        `${base}/pods`,
+        podWith("sized", { command: ["/bin/sh", "-c", untilTerm], resources: sized("100m", "32Mi") }),
+      );
+      const before = await until(api, "sized", isReady);
+      api.put(`${base}/pods/sized`, { ...before, spec: grown.spec } as object);
+      const after = await until(
+        api,
+        "sized",
+        (pod) => pod?.status?.containerStatuses?.[0]?.resources?.limits?.memory === "48Mi" && !isResizing(pod),
+      );
+      const [was, is] = [before, after].map((pod) => pod?.status?.containerStatuses?.[0]);
+      assert.deepEqual([is?.containerID, is?.restartCount], [was?.containerID, 0]);
+      assert.deepEqual(is?.resources, sized("200m", "48Mi"));
+      assert.deepEqual(after?.status?.allocatedResources, { cpu: "200m", memory: "48Mi" });
+      const hierarchy = await findHierarchy();
+      const group = join(cgroupRootOf(options), `poduid-sized`);
+      const id = is?.containerID?.replace("containerd://", "") ?? "";
+      if (hierarchy?.version === 1)
+        for (const at of [group, join(group, id)]) {
+          const read = (controller: string, file: string): Promise<string> =>
+            readFile(join(hierarchy.mounts.get(controller) ?? "", at, file), "utf8");
+          assert.equal(Number(await read("memory", "memory.limit_in_bytes")), 48 * 2 ** 20);
+          assert.equal(Number(await read("cpu", "cpu.cfs_quota_us")), 20_000);
+        }
+    });
+
     await t.test("files follow their source", async () => {
       const config = api.objects.get(`${base}/configmaps/cfg`);
       api.put(`${base}/configmaps/cfg`, { ...config, data: { key: "two" } } as object);
@@ -239,8 +306,9 @@ else
     });
 
     await t.test("a deleted pod goes, with everything it had", async () => {
-      for (const name of ["one", "ends", "device"]) deletePod(api, name);
-      for (const name of ["one", "ends", "device"]) await until(api, name, (pod) => pod === undefined);
+      const names = ["one", "ends", "device", "plugged", "sized"];
+      for (const name of names) deletePod(api, name);
+      for (const name of names) await until(api, name, (pod) => pod === undefined);
       const { logs, kubelet } = nodeFolders(options);
       while ((await readdir(logs)).length + (await readdir(join(kubelet, "pods"))).length > 0)
         await new Promise((resolve) => setImmediate(resolve));

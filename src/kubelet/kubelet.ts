@@ -102,7 +102,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const health = createRuntimeHealth(runtime, { clock, log, observer });
     const { maxPods } = config;
     const { capacityBytes: diskBytes } = await readDisk(folders.kubelet);
-    const amounts = (): NodeAmounts => nodeAmounts({ machine, diskBytes, config });
+    const amounts = (): NodeAmounts => nodeAmounts({ machine, diskBytes, config, devices: resources.amounts() });
     checkReservations({ machine, diskBytes, config });
 
     let manager: PodManager | undefined;
@@ -124,13 +124,18 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       workers: () => manager?.workers() ?? [],
       statusChanged: () => agent.changed(),
     });
+    const resources = await createNodeResources({
+      ...{ config, machine, cgroups, cri, clock, log },
+      folder: folders.kubelet,
+      allocatable: () => amounts().allocatable,
+    });
     const devices = await createDeviceManager({
       client,
       nodeName,
       folder: folders.kubelet,
       clock,
       log,
-      handlers: volumePlugins.registrations,
+      handlers: { ...volumePlugins.registrations, DevicePlugin: resources.pluginHandler },
       onChange: (uids) => {
         for (const worker of manager?.workers() ?? [])
           if (uids === "all" ? hasDevices(worker.pod()) : new Set(uids).has(worker.uid)) worker.sourcesChanged();
@@ -152,7 +157,6 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       clock,
       log,
     });
-    const resources = await createNodeResources({ config, machine, cgroups, allocatable: () => amounts().allocatable });
     const imageVolumes = createImageVolumes({ images, cri, runtime, layout });
     const context: PodContext = {
       config,
@@ -218,6 +222,15 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       onPodsChanged: (active) => void cgroups.balance(active),
     });
     manager = podManager;
+    resources.attach({
+      pods: () =>
+        [...podManager.workers()].flatMap((worker) =>
+          worker.stage() === "ended" ? [] : [{ pod: worker.pod(), runtime: worker.runtime() }],
+        ),
+      onHealth: (uids) => uids.forEach((uid) => void podManager.byUid(uid)?.sourcesChanged()),
+      onAmounts: () => agent.changed(),
+      claimsOf: (pod, container) => devices.claimsOf(pod, container),
+    });
     const onDisk = { rootDir: folders.kubelet, layout, mounted: context.volumes.mounted };
     const eviction = createNodeEviction({
       ...context,
@@ -302,6 +315,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         life,
       ),
       devices.run(life),
+      resources.run(life),
       takeBackDevices(devices, podManager, life),
       watchRuntime(
         {
@@ -352,7 +366,19 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           await podManager.start();
           host = createHost({ nodeName, cri, pods: podManager });
           const runtimePid = async () => (runtime.store ? runningPid(folders.containerd) : undefined);
-          stats = createNodeStats({ ...onDisk, nodeName, host, cri, cgroups, machine, metrics, runtimePid, clock });
+          const servesContainerInfo = options.cadvisorJsonEndpoints ?? false;
+          stats = createNodeStats({
+            ...onDisk,
+            servesContainerInfo,
+            nodeName,
+            host,
+            cri,
+            cgroups,
+            machine,
+            metrics,
+            runtimePid,
+            clock,
+          });
           await whenNetworkReady(health, agent, life);
           readiness.resolve();
           await volumePlugins.start();

@@ -31,4 +31,5 @@ export {
   type KubeletServerOptions,
   type KubeletTls,
 } from "./server/server.ts";
-export { servePlugin } from "./plugins/plugin-protocol.ts";
+export { connectPlugin, servePlugin } from "./plugins/plugin-protocol.ts";
+export type { PluginDevice } from "./device-plugins/device-plugins.ts";

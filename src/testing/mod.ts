@@ -32,3 +32,6 @@ export const startDeviceDriver = async (options: import("./device-driver.ts").De
 export type { CsiDriver, CsiDriverOptions, CsiRequest } from "./csi-driver.ts";
 export const startCsiDriver = async (options: import("./csi-driver.ts").CsiDriverOptions) =>
   (await import("./csi-driver.ts")).startCsiDriver(options);
+export type { TestPlugin, TestPluginOptions } from "./device-plugin.ts";
+export const startTestPlugin = async (options: import("./device-plugin.ts").TestPluginOptions) =>
+  (await import("./device-plugin.ts")).startTestPlugin(options);

@@ -287,7 +287,7 @@ export class DevicePlugins {
       const devices: Record<string, string[]> = {};
       for (const id of chosen) {
         const nodes = nodesOf(this.#devices.get(resource)?.get(id));
-        for (const node of nodes.length > 0 ? nodes : [noNode]) (devices[node] ??= []).push(id);
+        for (const node of nodes.length > 0 ? nodes : [noNode]) devices[node] = [...(devices[node] ?? []), id];
       }
       this.#given.push({ podUid: uid, container: container.name, resource, devices, answer });
     }

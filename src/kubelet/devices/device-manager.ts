@@ -9,6 +9,7 @@ import type { Clock, Logger } from "#base";
 import type { Client } from "#client";
 import { type DeepReadonly, isStatusError, quantityValue } from "#machinery";
 import type { ContainerSpec, PodView } from "../core/types.ts";
+import type { DynamicResource } from "../device-plugins/pod-resources.ts";
 import { type PluginHandler, runPluginRegistry } from "../plugins/registry.ts";
 import { type ClaimRecord, ClaimRecords, type PreparedDevice } from "./claim-records.ts";
 import { type DeviceHealth, type Driver, Drivers } from "./drivers.ts";
@@ -20,6 +21,8 @@ export interface DeviceManager {
   unprepare(pod: PodView): Promise<void>;
   /** Names of the CDI devices of a container. */
   cdiDevices(pod: PodView, container: ContainerSpec): readonly string[];
+  /** For the pod resources API. */
+  claimsOf(pod: PodView, container: ContainerSpec): DynamicResource[];
   /** Adds how the devices of its containers are. */
   withHealth(pod: PodView, statuses: readonly ContainerStatus[]): ContainerStatus[];
   /** Takes back what pods have that aren't here any more. */
@@ -295,6 +298,20 @@ export async function createDeviceManager(options: DeviceManagerOptions): Promis
         for (const [, device] of devicesOf(key, request)) names.push(...(device.CDIDeviceIDs ?? []));
       }
       return [...new Set(names)];
+    },
+    claimsOf(pod, container) {
+      if (!hasDevices(pod)) return [];
+      return [...uses(pod, container)].map(([key, request]) => ({
+        claimName: key.slice(key.indexOf("/") + 1),
+        claimNamespace: key.slice(0, key.indexOf("/")),
+        claimResources: [...devicesOf(key, request)].map(([driverName, device]) => ({
+          cdiDevices: (device.CDIDeviceIDs ?? []).map((name) => ({ name })),
+          driverName,
+          poolName: device.PoolName,
+          deviceName: device.DeviceName,
+          ...(device.ShareID ? { shareId: device.ShareID } : {}),
+        })),
+      }));
     },
     withHealth(pod, statuses) {
       if ((pod.spec?.resourceClaims?.length ?? 0) === 0) return [...statuses];

@@ -23,7 +23,7 @@ export async function prepareSandbox(context: PodContext, pod: PodView, attempt:
   for (const warning of warnings) recordEvent(context, pod, { type: "Warning", ...warning });
   const logDirectory = layout.podLogs({ namespace, name, uid });
   const [cgroupParent, users] = await Promise.all([
-    cgroups.setUp(pod),
+    cgroups.setUp(pod, context.resources.hasOwnCpus(pod)),
     podUsers(context, pod),
     mkdir(logDirectory, { recursive: true, mode: 0o755 }),
   ]);

@@ -167,8 +167,9 @@ async function configure(
   const targetName = target?.targetContainerName;
   const targetId = targetName ? newestContainer(runtime, targetName)?.id : undefined;
   if (targetName && !targetId) throw new Error(`unable to find target container ${targetName}`);
-  const devices = context.devices.cdiDevices(pod, container);
-  const config = containerConfig(pod, container, {
+  const devices = [...context.devices.cdiDevices(pod, container)];
+  const answers = await context.resources.forStart(pod, container);
+  let config = containerConfig(pod, container, {
     restartCount,
     imageRef: image.id,
     imageUser: image.user,
@@ -194,6 +195,11 @@ async function configure(
   if (container.volumeDevices?.length) {
     const { containerDevices } = await import("../volumes/block/container-devices.ts");
     config.devices = [...(config.devices ?? []), ...containerDevices(container, input.volumes)];
+  }
+  if (answers && answers.length > 0) {
+    const applied = (await import("../device-plugins/apply-answers.ts")).applyAnswers(config, answers);
+    config = applied.config;
+    devices.push(...applied.cdiDevices);
   }
   if (devices.length === 0) return config;
   return context.cdiFolders

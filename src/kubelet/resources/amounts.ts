@@ -172,3 +172,7 @@ export function reservedGroups(
     config.enforceNodeAllocatable.includes(key) ? [{ title, group, values: groupValuesOf(amounts, compressible) }] : [],
   );
 }
+
+/** Thousandths of cpu that the settings keep from pods. */
+export const cpusReservedMilli = (config: Settings): number =>
+  reservedBy(config).reduce((sum, list) => sum + milliOf(list.cpu), 0);
