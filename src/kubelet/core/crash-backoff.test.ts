@@ -38,3 +38,18 @@ test("durations: as Go prints them", () => {
     "1h0m0s",
   ]);
 });
+
+test("restarts: a node may wait less, and a clock that was put back makes nobody wait longer", () => {
+  const first = decideRestart(undefined, { finishedAt: 0, now: 0, msMax: 5000 });
+  assert.deepEqual(first, { wait: false, next: { delayMs: 5000, at: 0 } });
+  const entry = { delayMs: 20_000, at: 0 };
+  assert.deepEqual(decideRestart(entry, { finishedAt: 20_000, now: 20_000, msMax: 30_000 }), {
+    wait: true,
+    until: 40_000,
+    delayMs: 20_000,
+  });
+  const next = decideRestart(entry, { finishedAt: 20_000, now: 40_000, msMax: 30_000 });
+  assert.deepEqual(next, { wait: false, next: { delayMs: 30_000, at: 40_000 } });
+  const back = decideRestart({ delayMs: 10_000, at: 3_600_000 }, { finishedAt: 3_600_000, now: 1000 });
+  assert.deepEqual(back, { wait: true, until: 11_000, delayMs: 10_000 });
+});
