@@ -42,8 +42,9 @@ export function createRbdPlugin(host: VolumeHost): VolumePlugin {
     const { name = "", namespace = "" } = persistent?.spec?.claimRef ?? {};
     const claim = await client.resource("v1/persistentvolumeclaims", namespace).get(name);
     const size = wantedSize(persistent, claim);
+    // Of a device the claim says it already; the device itself doesn't know.
+    if (size !== undefined || request.mode === "Block") await images.grow(rbdSource(request));
     if (size === undefined) return;
-    await images.grow(rbdSource(request));
     await finish(request, claim, size);
   }
 
