@@ -2,6 +2,9 @@
  * gRPC with plugins of the node, in both directions: calls to them, and for tests and drivers of ours what answers. Messages are encoded
  * from facts, as those of the runtime are (cri/client.ts); a call names its service and method, so that new plugins need facts only.
  */
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import type { Client, Server, ServiceError } from "@grpc/grpc-js";
 import { assert } from "#base";
 import { type CompactTypes, createProtobufCodec, type TypeSchema, typeFacts } from "#machinery";
@@ -75,9 +78,21 @@ function failure(error: ServiceError, codes: Record<number, string>): PluginErro
   return new PluginError(code, details, { cause: error });
 }
 
+/** What the kernel takes as the address of a socket, in bytes. */
+const pathBytesMax = 107;
+
+/** A short path to a socket, by its open folder, where its own is too long to connect to: data folders may be deep. */
+async function reach(socket: string): Promise<{ path: string; forget(): void }> {
+  if (Buffer.byteLength(socket) <= pathBytesMax) return { path: socket, forget: () => undefined };
+  const folder = await open(dirname(socket), constants.O_RDONLY | constants.O_DIRECTORY);
+  const forget = () => void folder.close();
+  return { path: `/proc/${process.pid}/fd/${folder.fd}/${basename(socket)}`, forget };
+}
+
 export async function connectPlugin(socket: string): Promise<PluginConnection> {
   const { grpc, methodOf } = await loadProtocol();
-  const client: Client = new grpc.Client(`unix://${socket}`, grpc.credentials.createInsecure(), {
+  const at = await reach(socket);
+  const client: Client = new grpc.Client(`unix://${at.path}`, grpc.credentials.createInsecure(), {
     "grpc.enable_http_proxy": 0,
     "grpc.initial_reconnect_backoff_ms": 200,
     "grpc.max_reconnect_backoff_ms": 3_000,
@@ -133,8 +148,10 @@ export async function connectPlugin(socket: string): Promise<PluginConnection> {
       follow();
     },
     close() {
+      if (closed) return;
       closed = true;
       client.close();
+      at.forget();
     },
   };
 }

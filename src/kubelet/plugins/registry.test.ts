@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { realClock, silentLogger } from "#base";
-import { servePlugin } from "./plugin-protocol.ts";
+import { connectPlugin, servePlugin } from "./plugin-protocol.ts";
 import { type PluginInfo, runPluginRegistry } from "./registry.ts";
 
 interface Status {
@@ -69,5 +69,24 @@ test("plugins: are registered by kind, told what is wrong, and deregistered when
   stopper.abort();
   await running;
   for (const stop of stops) await stop();
+  await rm(root, { recursive: true });
+});
+
+test("plugins: a socket whose path is longer than an address may be is reached", async () => {
+  const root = await mkdtemp(join(tmpdir(), "plugins-"));
+  const folder = join(root, "x".repeat(120));
+  await mkdir(folder);
+  // It can't be bound under that name either: made elsewhere, and moved.
+  const stop = await servePlugin(join(root, "s"), {
+    "pluginregistration.Registration": { GetInfo: async () => ({ type: "T", name: "far" }) },
+  });
+  await rename(join(root, "s"), join(folder, "s"));
+  const connection = await connectPlugin(join(folder, "s"));
+  assert.equal(
+    (await connection.call<PluginInfo>("pluginregistration.Registration", "GetInfo", {}, 10_000)).name,
+    "far",
+  );
+  connection.close();
+  await stop();
   await rm(root, { recursive: true });
 });
