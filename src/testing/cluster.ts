@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -13,6 +13,14 @@ const root = path.resolve(import.meta.dirname, "../..");
 const program = path.join(root, "dist/sampan.js");
 const readyMsMax = 60_000;
 const lookMs = 20;
+/** Neither evicts pods nor collects images. */
+const calmNode = {
+  apiVersion: "kubelet.config.k8s.io/v1beta1",
+  kind: "KubeletConfiguration",
+  evictionHard: { "memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%" },
+  imageGCHighThresholdPercent: 100,
+  imageGCLowThresholdPercent: 99,
+};
 
 export interface TestCluster {
   readonly directory: string;
@@ -117,10 +125,20 @@ export async function startTestCluster(...flags: string[]): Promise<TestCluster>
     async start(...more) {
       const before = readSafely(logFile).length;
       const output = openSync(logFile, "a");
+      // However full this machine's disk is.
+      const kubeletConfig = path.join(directory, "kubelet.json");
+      if (!more.includes("--kubelet-config")) writeFileSync(kubeletConfig, JSON.stringify(calmNode));
       // nsenter becomes the program: its pid is the process's own.
       up = spawn(
         namespace[0] ?? "",
-        [...namespace.slice(1), process.execPath, program, "up", "--data-dir", dataDir, ...more],
+        [
+          ...namespace.slice(1),
+          process.execPath,
+          program,
+          ...["up", "--data-dir", dataDir],
+          ...(more.includes("--kubelet-config") ? [] : ["--kubelet-config", kubeletConfig]),
+          ...more,
+        ],
         {
           env,
           stdio: ["ignore", output, output],

@@ -30,7 +30,8 @@ export async function serveContainerLogs(context: LogsContext, exchange: Exchang
   if (!containerByName(found.pod, container)) {
     return sendText(exchange, 404, `container ${JSON.stringify(container)} not found in pod ${JSON.stringify(name)}`);
   }
-  if (options.stream !== "All" && !context.config.featureGates.PodLogsQuerySplitStreams) {
+  // Alpha upstream and off; here the API server offers it.
+  if (options.stream !== "All" && context.config.featureGates.PodLogsQuerySplitStreams === false) {
     const why = `unable to return the given log stream: ${JSON.stringify(options.stream)}. Please enable PodLogsQuerySplitStreams feature gate in kubelet`;
     return sendText(exchange, 400, why);
   }

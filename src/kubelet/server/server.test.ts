@@ -21,7 +21,7 @@ import { createKubeletServer, type KubeletServer } from "./server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sampan-kubelet-server-"));
 const clock = new FakeClock();
-const config = { ...defaultConfiguration(), featureGates: { PodLogsQuerySplitStreams: true } };
+const config = defaultConfiguration();
 const asked: ApiRequest[] = [];
 let may: (review: SubjectAccessReview) => boolean;
 let pki: Pki;

@@ -10,6 +10,7 @@ import type { Duplex } from "node:stream";
 import type { Clock, Logger } from "#base";
 import type { KubeletConfiguration } from "../config/configuration.ts";
 import type { KubeletHost } from "../host.ts";
+import type { MeterRequest } from "../metrics/meter-requests.ts";
 import type { KubeletAuth } from "./auth.ts";
 import { exchangeOf, responseOn, sendText } from "./exchange.ts";
 import { healthRoutes } from "./health.ts";
@@ -53,6 +54,8 @@ export interface KubeletServerDependencies {
   readonly routes?: ReadonlyMap<string, KubeletRoute>;
   readonly page?: RouteOptions["page"];
   readonly translate?: RouteOptions["translate"];
+  /** Told of each request. */
+  readonly meter?: MeterRequest;
 }
 
 export interface KubeletServer {
@@ -93,7 +96,7 @@ export function createReadOnlyServer(
   dependencies: PlainDependencies,
 ): Omit<KubeletServer, "setTls"> {
   const table = routeTable({ ...dependencies, isReadOnly: true, systemLogs: undefined });
-  return served(createPlainServer(limits), table, { ...place, log: dependencies.log });
+  return served(createPlainServer(limits), table, { ...dependencies, ...place });
 }
 
 /** Only whether the node is well (`healthzPort`). */
@@ -111,13 +114,14 @@ interface Serving {
   readonly address?: string;
   readonly port: number;
   readonly auth?: KubeletAuth;
+  readonly meter?: MeterRequest;
   readonly log: Logger;
 }
 
 function served(
   server: Server | TlsServer,
   table: RouteTable,
-  { address, port, auth, log }: Serving,
+  { address, port, auth, meter, log }: Serving,
 ): Omit<KubeletServer, "setTls"> {
   const sockets = new Set<Duplex>();
   server.headersTimeout = headersTimeoutMs;
@@ -134,6 +138,7 @@ function served(
       response.writeHead(400, { connection: "close" }).end("400 Bad Request");
       return;
     }
+    meter?.(exchange);
     serveExchange(exchange, { table, auth, log }).catch((error: unknown) => {
       if (exchange.signal.aborted) return;
       log.error("a request to the node failed", { path: request.url, error });
