@@ -20,9 +20,10 @@ import type { ResizePlan } from "../core/resize.ts";
 import { wording } from "../core/wording.ts";
 import type { PodSandboxConfig } from "../cri/types.d.ts";
 import { printRuntimeError } from "../images/image-manager.ts";
-import { type MountedVolume, VolumeError, type VolumeFailure } from "../volumes/manager.ts";
+import type { MountedVolume } from "../volumes/manager.ts";
 import { ignoreGone } from "./clean-up.ts";
 import { type PodContext, recordEvent } from "./context.ts";
+import { createPodVolumes } from "./pod-volumes.ts";
 import { runtimeHandlerOf } from "./runtime-class.ts";
 import { prepareSandbox, writeHostsFile } from "./sandbox.ts";
 import { startContainer } from "./start-container.ts";
@@ -63,11 +64,8 @@ const startRetryMs = 1000;
 const problemRetryMs = 10_000;
 /** Problems that something outside of the container may end. */
 const waitsForOthers = new Set(["CreateContainerConfigError", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff"]);
-const volumeRetry = { initialMs: 500, maxMs: 122_000 };
 const resizeRetry = { initialMs: 1000, maxMs: 10_000 };
 const sandboxRetry = { initialMs: 1000, maxMs: 60_000 };
-/** After this long without volumes the pod says which ones are missing, as upstream does. */
-const volumesLateMs = 123_000;
 
 export function createRunner(context: PodContext): PodRunner {
   const { clock, prober, cri } = context;
@@ -76,11 +74,7 @@ export function createRunner(context: PodContext): PodRunner {
   const waitTold = new Set<string>();
   /** No start of this container before this time. */
   const notBefore = new Map<string, number>();
-  let volumes: ReadonlyMap<string, MountedVolume> | undefined;
-  let volumesFor: PodView["spec"];
-  let volumeFailures = 0;
-  let volumesWantedSince: number | undefined;
-  let volumesNotBefore = 0;
+  const podVolumes = createPodVolumes(context);
   let deviceFailures = 0;
   let devicesNotBefore = 0;
   let resizeFailures = 0;
@@ -111,44 +105,6 @@ export function createRunner(context: PodContext): PodRunner {
       resizeFailures++;
       resizeNotBefore = clock.now() + backoffMs(resizeFailures, resizeRetry);
       return resizeNotBefore;
-    }
-  }
-
-  async function setUpVolumes(pod: PodView, runtime: PodRuntime): Promise<boolean> {
-    if (volumes && volumesFor === pod.spec) return true;
-    if (clock.now() < volumesNotBefore) return false;
-    const since = volumesWantedSince ?? clock.now();
-    volumesWantedSince = since;
-    try {
-      volumes = await context.volumes.setUp(pod, {
-        podIPs: runtime.sandboxes[0]?.ips ?? [],
-        hostIPs: context.node.hostIPs(),
-        allocatable: context.node.allocatable(),
-      });
-      volumesFor = pod.spec;
-      for (const { warning } of volumes.values())
-        if (warning) recordEvent(context, pod, { type: "Warning", reason: "AlreadyMountedVolume", message: warning });
-      volumeFailures = 0;
-      volumesWantedSince = undefined;
-      return true;
-    } catch (error) {
-      if (!(error instanceof VolumeError)) throw error;
-      const names = (some: readonly VolumeFailure[]) => some.map(({ volume }) => volume).join(" ");
-      const unprocessed = error.failures.filter(({ isUnprocessed }) => isUnprocessed);
-      const isLate = clock.now() - since > volumesLateMs;
-      for (const { event } of error.failures) if (event) recordEvent(context, pod, { type: "Warning", ...event });
-      if (isLate || unprocessed.length > 0) {
-        if (isLate) volumesWantedSince = clock.now();
-        const why = unprocessed.map(({ message }) => message).join("; ") || "timed out waiting for the condition";
-        recordEvent(context, pod, {
-          type: "Warning",
-          reason: "FailedMount",
-          message: `Unable to attach or mount volumes: unmounted volumes=[${names(error.failures)}], unattached volumes=[], failed to process volumes=[${names(unprocessed)}]: ${why}`,
-        });
-      }
-      volumeFailures++;
-      volumesNotBefore = clock.now() + backoffMs(volumeFailures, volumeRetry);
-      return false;
     }
   }
 
@@ -313,9 +269,9 @@ export function createRunner(context: PodContext): PodRunner {
 
   return {
     problems,
-    hasVolumes: () => volumes !== undefined,
+    hasVolumes: () => podVolumes.mounted() !== undefined,
     retryNow() {
-      volumesNotBefore = 0;
+      podVolumes.retryNow();
       devicesNotBefore = 0;
       for (const [name, { reason }] of problems) if (waitsForOthers.has(reason)) notBefore.delete(name);
     },
@@ -373,7 +329,7 @@ export function createRunner(context: PodContext): PodRunner {
       changed ||= !resizePlan.isDone && resizeAt === undefined;
       if (!plan.createSandbox && plan.startEphemeral.length + plan.startInit.length + plan.start.length === 0) {
         // Containers that were here before this process: from now on their files follow their sources again.
-        if (!volumes && plan.sandboxId) await setUpVolumes(pod, runtime);
+        if (!podVolumes.mounted() && plan.sandboxId) await podVolumes.setUp(pod, runtime);
         return { ...nothing, changed, wakeAt: resizeAt };
       }
 
@@ -385,14 +341,15 @@ export function createRunner(context: PodContext): PodRunner {
         const { attempt } = plan.createSandbox;
         [sandboxId, volumesReady] = await Promise.all([
           createSandbox(pod, attempt, signal),
-          setUpVolumes(pod, runtime),
+          podVolumes.setUp(pod, runtime),
         ]);
         changed = true;
         if (!sandboxId) return { ...nothing, changed, wakeAt: sandboxNotBefore };
         runtime = await context.observer.pod(runtime.uid, runtime);
         onSandbox(runtime);
-      } else volumesReady = await setUpVolumes(pod, runtime);
-      if (!volumesReady || !volumes) return { ...nothing, changed, wakeAt: volumesNotBefore };
+      } else volumesReady = await podVolumes.setUp(pod, runtime);
+      const volumes = podVolumes.mounted();
+      if (!volumesReady || !volumes) return { ...nothing, changed, wakeAt: podVolumes.notBefore() };
 
       const attempt = runtime.sandboxes[0]?.attempt ?? 0;
       const config =
