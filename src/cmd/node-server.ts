@@ -39,6 +39,7 @@ export async function serveNode(options: NodeServerOptions, signal: AbortSignal)
   const dependencies = {
     host: kubelet.host(),
     routes: kubelet.stats().routes,
+    meter: kubelet.stats().meter,
     checkpoints: join(kubelet.folder, "checkpoints"),
     shownConfiguration: () => printConfiguration(config),
     translate: async ({ exchange, ...stream }: TranslatedExchange) => {

@@ -15,7 +15,7 @@ import { createHost, type KubeletHost } from "./host.ts";
 import { createNodeImages } from "./images/node-images.ts";
 import { watchImageFolder } from "./images/watch-folder.ts";
 import { rotateLogs } from "./logs/rotate.ts";
-import { createNodeMeters } from "./metrics/node-meters.ts";
+import { createNodeMeters, meterObserver } from "./metrics/node-meters.ts";
 import { defaultRouteAddress } from "./network/node-address.ts";
 import { createCgroups } from "./node/cgroups.ts";
 import { readDisk, readMachine } from "./node/machine.ts";
@@ -98,7 +98,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const services = informers.of("v1/services");
     const nodes = informers.of("v1/nodes", { fieldSelector: `metadata.name=${nodeName}` });
     const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log });
-    const observer = createObserver(cri, clock);
+    const observer = meterObserver(createObserver(cri, clock), { metrics, clock });
     const health = createRuntimeHealth(runtime, { clock, log, observer });
     const { maxPods } = config;
     const { capacityBytes: diskBytes } = await readDisk(folders.kubelet);
@@ -167,6 +167,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       cri,
       runtimeName: runtime.name,
       observer,
+      metrics,
       images,
       volumes: createVolumeManager({
         client,

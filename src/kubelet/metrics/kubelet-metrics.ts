@@ -31,6 +31,11 @@ export function createKubeletMetrics() {
     "[BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.",
     ["container", "namespace", "pod", "pod_uid", "probe_type", "result"],
   );
+  const workerSeconds = seconds(
+    "pod_worker_duration_seconds",
+    "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
+    { labels: ["operation_type"] },
+  );
   const probeSeconds = probes.histogram(
     "prober_probe_duration_seconds",
     "[ALPHA] Duration in seconds for a probe response.",
@@ -115,16 +120,11 @@ export function createKubeletMetrics() {
       bounds: exponentialBounds(1, 2, 5),
       labels: [],
     }).with(),
-    workerSeconds: seconds(
-      "pod_worker_duration_seconds",
-      "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
-      { labels: ["operation_type"] },
-    ),
-    workerStartSeconds: seconds(
-      "pod_worker_start_duration_seconds",
-      "Duration in seconds from kubelet seeing a pod to starting a worker.",
-      { labels: [] },
-    ).with(),
+    /** A worker's step, in the words of upstream's. */
+    worked(stage: "new" | "running" | "stopping" | "ended", took: number): void {
+      const operations = { new: "create", running: "sync", stopping: "kill", ended: "terminated" } as const;
+      workerSeconds.with(operations[stage]).observe(took);
+    },
     listSeconds: seconds("pleg_relist_duration_seconds", "Duration in seconds for relisting pods in PLEG.", {
       labels: [],
     }).with(),

@@ -8,7 +8,8 @@ import { imageSizeText, type KubeletMetrics } from "./kubelet-metrics.ts";
 const names: Readonly<Record<string, string>> = { updateContainerResources: "update_container" };
 /** `runPodSandbox`: `run_podsandbox`. */
 const operationOf = (method: string): string =>
-  names[method] ?? method.replace("PodSandbox", "Podsandbox").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  names[method] ??
+  method.replace(/(p|P)odSandbox/, "$1odsandbox").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 type Call = (request: Record<string, unknown>, options?: unknown) => Promise<Record<string, unknown>>;
 interface Ended {

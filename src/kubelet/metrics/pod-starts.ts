@@ -12,7 +12,9 @@ export interface PodStarts {
 }
 
 interface Starting {
+  readonly seenMs: number;
   pullMs: number;
+  wasRunning: boolean;
 }
 
 export function followPodStarts(
@@ -27,13 +29,17 @@ export function followPodStarts(
       // It was here before this process: nobody knows how long it took.
       if (pod.status?.startTime || isTerminalPhase(pod.status?.phase)) return;
       metrics.containersPerPod.observe(pod.spec?.containers.length ?? 0);
-      starting.set(uid, { pullMs: 0 });
+      starting.set(uid, { seenMs: clock.now(), pullMs: 0, wasRunning: false });
     },
     updated(pod) {
       const { uid = "" } = pod.metadata;
       const known = starting.get(uid);
       if (!known) return;
       if (isTerminalPhase(pod.status?.phase)) starting.delete(uid);
+      if (pod.status?.phase === "Running" && !known.wasRunning) {
+        known.wasRunning = true;
+        metrics.startSeconds.observe((clock.now() - known.seenMs) / 1000);
+      }
       if (!hasStarted(pod)) return;
       starting.delete(uid);
       const tookMs = Math.max(0, clock.now() - timeMs(pod.metadata.creationTimestamp));

@@ -7,6 +7,7 @@ import type { ContainerSpec, PodView } from "../core/types.ts";
 import type { CriClient } from "../cri/client.ts";
 import type { DeviceManager } from "../devices/device-manager.ts";
 import type { ImageManager } from "../images/image-manager.ts";
+import type { KubeletMetrics } from "../metrics/kubelet-metrics.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
 import type { Prober } from "../probes/prober.ts";
 import type { RuntimeAbilities } from "../runtime/abilities.ts";
@@ -29,6 +30,7 @@ export interface PodContext {
   /** Scheme of container ids: `containerd`. */
   readonly runtimeName: string;
   readonly observer: RuntimeObserver;
+  readonly metrics: KubeletMetrics;
   readonly images: ImageManager;
   readonly volumes: VolumeManager;
   readonly imageVolumes: ImageVolumes;

@@ -184,11 +184,13 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   async function step(): Promise<void> {
     if (interrupt.signal.aborted) interrupt = new AbortController();
     const { signal } = interrupt;
+    const [began, started] = [reported ? stage : "new", performance.now()] as const;
     try {
       if (stage === "running") await stepRunning(signal);
       if (stage === "stopping") await stepStopping(signal);
       if (stage === "ended") await stepEnded();
       failures = 0;
+      context.metrics.worked(began, (performance.now() - started) / 1000);
     } catch (error) {
       // Whatever was under way may have happened or not.
       stale = true;
@@ -243,6 +245,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       return true;
     }
     recordEvent(context, pod, { type: "Warning", ...refused });
+    context.metrics.refusals.with(refused.reason).inc();
     reported = refusedStatus(pod, { ...refused, now: clock.now() });
     writer.write(reported);
     stage = "ended";

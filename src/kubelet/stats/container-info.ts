@@ -30,8 +30,8 @@ interface StatsRequest {
 /** Nobody needs more to say which group is meant. */
 const bodyBytesMax = 64 * 1024;
 const namespaceDefault = "default";
-/** What cadvisor says where there is no limit. */
-const noLimit = 2 ** 64;
+/** Where there is none; the largest that still is a number of 63 bits as JavaScript prints it. */
+const noLimit = 2 ** 63 - 2 ** 12;
 
 export async function serveContainerInfo(exchange: Exchange, options: ContainerInfoOptions): Promise<void> {
   const { parts } = exchange;
@@ -128,7 +128,7 @@ function specOf({ labels, network, disks }: GroupView, { createdMs, cpu, memory 
     has_memory: true,
     memory: {
       limit: Math.min(memory.limitBytes, noLimit),
-      reservation: memory.reservationBytes,
+      reservation: Math.min(memory.reservationBytes, noLimit),
       swap_limit: Math.min(memory.swapLimitBytes, noLimit),
     },
     has_network: network.length > 0,

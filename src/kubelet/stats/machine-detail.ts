@@ -37,8 +37,9 @@ export function readFileSystems(): FileSystem[] {
     const [type = "", source = ""] = right.split(" ");
     // Of file systems in memory only the machine's own.
     const isShared = type === "tmpfs" && mountpoint === "/dev/shm";
-    if ((!kept.has(type) && !isShared) || seen.has(device)) return [];
-    seen.add(device);
+    const name = isShared ? mountpoint : source;
+    if ((!kept.has(type) && !isShared) || seen.has(device) || seen.has(name)) return [];
+    seen.add(device).add(name);
     const [major = 0, minor = 0] = device.split(":").map(Number);
     const place = mountpoint.replace(/\\040/g, " ");
     const { bsize, blocks, bfree, bavail, files, ffree } = statfsSync(place);

@@ -4,6 +4,7 @@ import { type Clock, metricContentTypes, metricFormatOf, printMetrics } from "#b
 import type { CriClient } from "../cri/client.ts";
 import type { KubeletHost } from "../host.ts";
 import type { KubeletMetrics } from "../metrics/kubelet-metrics.ts";
+import { createRequestMeter, type MeterRequest } from "../metrics/meter-requests.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
 import type { MachineFacts } from "../node/machine.ts";
 import { type Exchange, sendJson, sendText } from "../server/exchange.ts";
@@ -31,6 +32,8 @@ export interface NodeStatsOptions extends PodDiskOptions {
 export interface NodeStats {
   usage(): Promise<NodeUsage>;
   readonly sampler: Sampler;
+  /** Counts requests to the node's server. */
+  readonly meter: MeterRequest;
   /** `/stats/summary` and `/metrics…`; `/stats/…` and `/spec/` where that is wanted. */
   readonly routes: ReadonlyMap<string, KubeletRoute>;
 }
@@ -55,6 +58,7 @@ export function createNodeStats(options: NodeStatsOptions): NodeStats {
   return {
     usage: async () => usageOf(await sampler.look({ brief: true })),
     sampler,
+    meter: createRequestMeter(metrics.registry),
     routes: new Map<string, KubeletRoute>([
       [
         "stats",
