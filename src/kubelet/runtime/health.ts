@@ -34,13 +34,15 @@ export function createRuntimeHealth(
       names: [...repoDigests, ...repoTags],
       sizeBytes: size,
     }));
-    return (answer.status?.conditions ?? [])
-      // A runtime tells of other things too (features that will go), which keep no pod from running.
-      .filter(({ type, status }) => !status && (type === "RuntimeReady" || type === "NetworkReady"))
-      .map(({ type, reason, message }) => {
-        const what = type === "NetworkReady" ? "container runtime network not ready" : "container runtime not ready";
-        return `${what}: ${type}=false reason:${reason} message:${message}`;
-      });
+    return (
+      (answer.status?.conditions ?? [])
+        // A runtime tells of other things too (features that will go), which keep no pod from running.
+        .filter(({ type, status }) => !status && (type === "RuntimeReady" || type === "NetworkReady"))
+        .map(({ type, reason, message }) => {
+          const what = type === "NetworkReady" ? "container runtime network not ready" : "container runtime not ready";
+          return `${what}: ${type}=false reason:${reason} message:${message}`;
+        })
+    );
   }
 
   return {
