@@ -44,6 +44,8 @@ const flags = {
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
 
+/** More at once make none faster. */
+const pullsMax = 5;
 /** Where in the service range the cluster's DNS is, as kubeadm does. */
 const dnsOffset = 10;
 
@@ -77,7 +79,12 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     warn: (message) => log.warn(message),
   });
   // Somebody's own machine may swap; containers don't, unless the settings say so.
-  if (!values["kubelet-config"] && !values["config-dir"]) config.failSwapOn = false;
+  if (!values["kubelet-config"] && !values["config-dir"]) {
+    config.failSwapOn = false;
+    // One slow registry must not hold up all pods of this machine.
+    config.serializeImagePulls = false;
+    config.maxParallelImagePulls = pullsMax;
+  }
   readNodeLabels(values["node-labels"]);
   await refuseSecond(layout);
   if (!isSimulated) await preflight(values);
