@@ -21,7 +21,7 @@ import {
 import type { PodView } from "../core/types.ts";
 
 export interface PodCgroups {
-  /** Before the first pod; `limits`: of all pods together. */
+  /** Before the first pod; `limits`: of all pods together, rejects when the kernel refuses them. */
   prepare(limits?: GroupValues): Promise<void>;
   /** Makes the pod's group; answers what the runtime is told, "" when there is none. `isUnlimited`: cpus of its own make a quota pointless. */
   setUp(pod: PodView, isUnlimited?: boolean): Promise<string>;
@@ -113,9 +113,11 @@ export async function createCgroups(options: {
   log: Logger;
   hierarchy?: CgroupHierarchy | undefined;
   config?: Readonly<KubeletConfiguration>;
+  /** Of huge pages; those of this machine when missing. */
+  pageSizes?: readonly string[];
 }): Promise<PodCgroups> {
   const { root, log, config = defaultConfiguration() } = options;
-  const pageSizes = await readPageSizes();
+  const pageSizes = options.pageSizes ?? (await readPageSizes());
   const hierarchy = options.hierarchy ?? (await findHierarchy());
   let usable = hierarchy !== undefined && hierarchy.mounts.size > 0;
   const mounts = [...new Set(hierarchy?.mounts.values() ?? [])];
@@ -186,13 +188,13 @@ export async function createCgroups(options: {
       if (!usable) return log.warn("this machine has no cgroups that pods could be put in");
       try {
         for (const name of ["", ...classes]) await make(join(root, name));
-        await write(root, limits);
         const unbounded = pageSizes.map((pageSize) => ({ pageSize, limit: 2 ** 62 }));
         for (const name of classes) await write(join(root, name), { hugepages: unbounded });
         await write(join(root, "besteffort"), { cpuShares: cpuShares(0) });
       } catch (error) {
-        giveUp(error);
+        return giveUp(error);
       }
+      await write(root, limits);
     },
 
     async setUp(pod, isUnlimited = false) {
@@ -201,17 +203,22 @@ export async function createCgroups(options: {
       const { cpuQuotaUs, memoryLimitBytes, ...rest } = podCgroupResources(pod, { config, ...versionOf(hierarchy) });
       try {
         await make(group);
+      } catch (error) {
+        giveUp(error);
+        return "";
+      }
+      try {
         await write(group, {
           ...rest,
           ...(isUnlimited ? { cpuQuotaUs: -1 } : cpuQuotaUs === 0 ? {} : { cpuQuotaUs }),
           ...(memoryLimitBytes > 0 ? { memoryLimitBytes } : {}),
           ...(config.podPidsLimit > 0 ? { pidsMax: config.podPidsLimit } : {}),
         });
-        return group;
       } catch (error) {
-        giveUp(error);
-        return "";
+        // One pod's limit that the kernel refuses (more is in use already) is nothing against all others' groups.
+        log.warn("a pod's limits could not be set", { group, error });
       }
+      return group;
     },
 
     async values(pod) {

@@ -18,8 +18,14 @@ export async function prepareGroups(
   },
 ): Promise<void> {
   const { max } = await readProcesses();
-  await cgroups.prepare(config.cgroupsPerQOS ? podsLimits({ ...input, config }, max) : {});
-  event("Normal", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+  try {
+    await cgroups.prepare(config.cgroupsPerQOS ? podsLimits({ ...input, config }, max) : {});
+    event("Normal", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+  } catch (error) {
+    // More is in use already; pods that are asked to go make room for the next start.
+    const message = `Failed to update Node Allocatable Limits ${JSON.stringify(cgroups.root)}: ${(error as Error).message}`; // files fail with errors
+    event("Warning", "FailedNodeAllocatableEnforcement", message);
+  }
   for (const { title, group, values } of reservedGroups(config)) {
     try {
       await cgroups.enforce(group, values);
