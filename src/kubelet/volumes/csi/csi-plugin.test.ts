@@ -413,6 +413,8 @@ test("CSI volumes: a final error leaves nothing, an uncertain one is taken back 
   const refused = await failing(csi.setUp(request(podNamed("a"), { fsGroup: 9 })));
   assert.equal(refused.operation, "MountVolume.MountDevice failed");
   assert.equal(refused.message, "rpc error: code = InvalidArgument desc = no such fs");
+  await csi.tearDown("uid-a");
+  assert.ok(!methods(one).includes("NodeUnstageVolume"));
   const { stagingTargetPath, volumeCapability } = lastOf(one, "NodeStageVolume");
   assert.ok(!existsSync(stagingTargetPath));
   assert.equal(volumeCapability?.mount?.volumeMountGroup, "9");

@@ -64,15 +64,16 @@ const releaseRetry = { initialMs: 500, maxMs: 122_000 };
 
 export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise<CsiPlugin> {
   const { client, clock, log, layout, nodeName, signal } = host;
-  const drivers = new CsiDrivers(host, info);
+  /** Pods that wait for attachments, since when. */
+  const waiting = new Map<string, number>();
+  // Whether a driver attaches may be said later than its first pod comes.
+  const drivers = new CsiDrivers(host, info, () => host.onChange(waiting.keys()));
   const paths = csiPaths(host.folder);
   const tools: CsiTools = { host, drivers, paths, secret: createSecretReader(client) };
   const memory = { failed: new Set<string>(), inUse: new Set<string>() };
   const uses = new Map<string, Use>();
   /** By pod and volume: what needn't be done again. */
   const published = new Map<string, Published>();
-  /** Pods that wait for attachments, since when. */
-  const waiting = new Map<string, number>();
   /** Of volumes that nobody uses and that aren't given back yet. */
   const releases = new Map<string, { failures: number; cancel: () => void }>();
   const keyOf = ({ podUid, name }: { podUid: string; name: string }) => `${podUid}/${name}`;
@@ -135,7 +136,7 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
       if (waiting.size === 0) return;
       const { volumesAttached, volumesInUse } = status ?? {};
       if (same(volumesAttached, old.status?.volumesAttached) && same(volumesInUse, old.status?.volumesInUse)) return;
-      host.onChange([...waiting.keys()]);
+      host.onChange(waiting.keys());
     },
   });
   const listed = (status: DeepReadonly<NodeStatus> | undefined, unique: string): boolean =>

@@ -50,12 +50,15 @@ export class CsiDrivers implements PluginHandler {
   readonly #kinds: Informer<CSIDriver>;
   readonly #stopFollowing: () => void;
 
-  constructor(host: VolumeHost, info: NodeInfo) {
+  constructor(host: VolumeHost, info: NodeInfo, onKind: () => void) {
     this.#host = host;
     this.#info = info;
     this.#kinds = host.informers.of("storage.k8s.io/v1/csidrivers");
     const period = (each: DeepReadonly<CSIDriver> | undefined) => each?.spec.nodeAllocatableUpdatePeriodSeconds;
-    const follow = ({ metadata }: DeepReadonly<CSIDriver>) => this.#keepUpdated(metadata.name ?? "");
+    const follow = ({ metadata }: DeepReadonly<CSIDriver>) => {
+      this.#keepUpdated(metadata.name ?? "");
+      onKind();
+    };
     this.#stopFollowing = this.#kinds.addHandler({
       added: follow,
       updated: (now, before) => (period(now) === period(before) ? undefined : follow(now)),

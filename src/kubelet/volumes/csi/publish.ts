@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import type { PodView } from "../../core/types.ts";
 import { MountError, type PluginVolume } from "../plugin.ts";
 import { type DriverCall, isFinal, type StringMap, volumeCapability } from "./driver-call.ts";
-import { removeMountPoint, saveVolumeData, type VolumeData } from "./paths.ts";
+import { loadVolumeData, removeMountPoint, saveVolumeData, type VolumeData } from "./paths.ts";
 import { type Attachment, type CsiTools, type CsiVolume, type DriverKind, prefixed, said } from "./tools.ts";
 
 const tokenSecondsDefault = 3600;
@@ -182,6 +182,8 @@ export async function unpublish(
 /** `UnmountDevice`. */
 export async function unstage(tools: CsiTools, { driverName, volumeHandle }: VolumeData): Promise<void> {
   const path = tools.paths.globalMount(driverName, volumeHandle);
+  // Never staged, or the driver has said that it isn't.
+  if (!(await loadVolumeData(dirname(path)))) return;
   const client = said("attacher.UnmountDevice failed to create newCsiDriverClient: ");
   await tools.drivers.with(driverName, client, async (driver) => {
     const isStaged = await driver
