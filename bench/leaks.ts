@@ -65,6 +65,9 @@ const sorts: readonly { script: string; container?: object; spec?: object }[] = 
   },
 ];
 
+const differences = (before: NodeCounts, after: NodeCounts): string[] =>
+  Object.keys(before).filter((what) => (after[what] ?? 0) > (before[what] ?? 0));
+
 const why = whyNoCluster();
 if (why) process.stdout.write(`skipped: ${why}\n`);
 else process.exitCode = await run();
@@ -106,9 +109,6 @@ async function run(): Promise<number> {
     await cluster.close();
   }
 }
-
-const differences = (before: NodeCounts, after: NodeCounts): string[] =>
-  Object.keys(before).filter((what) => (after[what] ?? 0) > (before[what] ?? 0));
 
 /** Makes pods, lets them come to what they will be, and deletes them, as people do: most gently, some by force. */
 async function round(api: ClusterApi, from: number, count: number): Promise<void> {
