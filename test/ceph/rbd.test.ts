@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, suite, test } from "node:test";
@@ -20,6 +29,8 @@ suite("RBD volumes on a real Ceph", { skip: why ?? false, timeout: 300_000 }, ()
   let ceph: TestCeph;
   let key: string;
   let settings: string;
+  let network: number;
+  let inNetwork: string[];
   let flags: string[];
   const kubectl = (line: string) => cluster.kubectl(...line.split(" "));
   const apply = (object: object) => cluster.kubectlInput(JSON.stringify(object), "apply");
@@ -86,7 +97,10 @@ suite("RBD volumes on a real Ceph", { skip: why ?? false, timeout: 300_000 }, ()
     writeFileSync(path.join(settings, "kubelet.json"), JSON.stringify(node));
     flags = ["--kubelet-config", path.join(settings, "kubelet.json")];
     cluster = await startTestCluster(...flags);
-    ceph = await startCeph(["nsenter", `--net=/proc/${cluster.process.pid}/ns/net`]);
+    // Which is there also while the cluster isn't.
+    network = openSync(`/proc/${cluster.process.pid}/ns/net`, "r");
+    inNetwork = ["nsenter", `--net=/proc/${process.pid}/fd/${network}`];
+    ceph = await startCeph(inNetwork);
     key = await ceph.addUser("kube", "rbd");
     const files = ["/bin/busybox:/bin/busybox", "/bin/busybox:/bin/sh"].flatMap((file) => ["--file", file]);
     await cluster.sampan("image", "pack", image, ...files);
@@ -95,6 +109,7 @@ suite("RBD volumes on a real Ceph", { skip: why ?? false, timeout: 300_000 }, ()
   after(async () => {
     await cluster?.close();
     await ceph?.close();
+    if (network) closeSync(network);
     rmSync(settings, { recursive: true, force: true });
   });
 
@@ -134,7 +149,8 @@ suite("RBD volumes on a real Ceph", { skip: why ?? false, timeout: 300_000 }, ()
     await running("late");
     await remove("late");
     // A node of later releases, which doesn't lock but watches.
-    const watcher = spawn("nsenter", [`--net=/proc/${cluster.process.pid}/ns/net`, "rbd", "watch", "b"], {
+    const [nsenter = "", into = ""] = inNetwork;
+    const watcher = spawn(nsenter, [into, "rbd", "watch", "b"], {
       env: { ...process.env, CEPH_CONF: `${ceph.directory}/ceph.conf` },
       stdio: ["pipe", "pipe", "ignore"],
     });

@@ -180,7 +180,15 @@ export function createRbdImages({
           const target = mountPoint(at);
           if (grow) await refreshSize(driver, device, join(fuseFolder(at), source.image));
           const { fsType, mountOptions: options } = source;
-          await formatAndMount({ device, target, fsType, readOnly, options, grow, log }).catch((error: Error) => {
+          await formatAndMount({
+            device,
+            target,
+            fsType,
+            readOnly: readOnly || options.includes("ro"),
+            options,
+            grow,
+            log,
+          }).catch((error: Error) => {
             throw new MountError(error.message, { operation: "MountVolume.MountDevice failed" });
           });
           await mkdir(user.path, { recursive: true, mode: 0o750 });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { accessProblem, cephKeyOf } from "#base";
 import { delay } from "#client";
 import { compareQuantities, isStatusError } from "#machinery";
-import type { VolumeHost, VolumePlugin, VolumeRequest } from "../plugin.ts";
+import { MountError, type VolumeHost, type VolumePlugin, type VolumeRequest } from "../plugin.ts";
 import { type Claim, finishExpansion, wantedSize } from "./expand.ts";
 import { createRbdImages } from "./images.ts";
 import { type RbdSource, rbdSource } from "./source.ts";
@@ -80,19 +80,26 @@ export function createRbdPlugin(host: VolumeHost): VolumePlugin {
   return {
     async setUp(request) {
       const { pod, volume, persistent, claim, mode } = request;
-      const source = rbdSource(request);
+      const isBlock = mode === "Block";
+      const { source, key } = await (async () => {
+        const found = rbdSource(request);
+        return { source: found, key: await keyOf(found) };
+      })().catch((error: Error) => {
+        const what = isBlock ? "MapVolume.NewBlockVolumeMapper" : "MountVolume.NewMounter";
+        const reason = isBlock ? "FailedMapVolume" : "FailedMount";
+        throw new MountError(error.message, { operation: `${what} initialization failed`, reason });
+      });
       const name = persistent?.metadata.name ?? volume.name;
       const podUid = pod.metadata.uid ?? "";
-      const path = mode === "Block" ? join(host.layout.pod(podUid).devices("rbd"), name) : request.path;
+      const path = isBlock ? join(host.layout.pod(podUid).devices("rbd"), name) : request.path;
       const user = { podUid, volume: name, mode, path };
       const size = claim && !source.readOnly ? wantedSize(persistent, claim) : undefined;
-      const used = await images.use(source, user, { key: await keyOf(source), grow: size !== undefined });
+      const used = await images.use(source, user, { key, grow: size !== undefined });
       if (claim && size !== undefined) await finish(request, claim, size);
       if (claim && !source.readOnly) {
         growing.set(`${podUid}/${name}`, request);
         void lookAtSizes();
       }
-      const isBlock = mode === "Block";
       return {
         path: used,
         readOnly: source.readOnly,
