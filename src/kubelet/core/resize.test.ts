@@ -106,3 +106,12 @@ test("resize: amounts of a pod, of its containers and of its group", () => {
   });
   assert.deepEqual(podResourcesStatus(podOf({ containers: ["a"] }), true), { resources: {} });
 });
+
+test("resize: a running init container gets its new size, and nobody waits for that", () => {
+  const before = podOf({ init: ["i"], containers: ["a"] });
+  const after = structuredClone(before);
+  before.spec!.initContainers![0]!.resources = sized(["100m", "64Mi"]);
+  after.spec!.initContainers![0]!.resources = sized(["200m", "64Mi"]);
+  const plan = planResize(after, runtimeOf(after, { containers: { i: {} } }), resourcesOf(before));
+  assert.deepEqual([plan.updates.cpu[0]?.container.name, plan.hasWork, plan.isDone], ["i", true, true]);
+});

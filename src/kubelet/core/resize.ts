@@ -109,11 +109,19 @@ export interface ResizePlan {
   /** In the order in which they are done: what shrinks first. */
   readonly updates: Readonly<Record<ResizableName, readonly ContainerUpdate[]>>;
   readonly podLevel: boolean;
-  /** Sizes are as they were granted. */
+  /** Something has to be done. */
+  readonly hasWork: boolean;
+  /** Sizes are as they were granted. An init container's is nobody's business after it. */
   readonly isDone: boolean;
 }
 
-const nothing: ResizePlan = { restart: new Set(), updates: { memory: [], cpu: [] }, podLevel: false, isDone: true };
+const nothing: ResizePlan = {
+  restart: new Set(),
+  updates: { memory: [], cpu: [] },
+  podLevel: false,
+  hasWork: false,
+  isDone: true,
+};
 
 /** `actuated`: what the runtime was told; undefined: this pod was never resized. */
 export function planResize(pod: PodView, runtime: PodRuntime, actuated: PodResources | undefined): ResizePlan {
@@ -124,11 +132,11 @@ export function planResize(pod: PodView, runtime: PodRuntime, actuated: PodResou
   for (const container of parts(pod)) {
     const running = newestContainer(runtime, container.name);
     const was = actuated.ContainerResources[container.name];
-    if (running?.state !== "running" || !was || !isResizable(pod, container)) continue;
+    if (running?.state !== "running" || !was) continue;
     const from = sizesOf({ ...container, resources: was }, undefined);
     const to = sizesOf(container, pod);
     if (sameSizes(from, to)) continue;
-    isDone = false;
+    isDone &&= !counts(pod, container);
     const differs = resizable.filter(
       (name) => from[name].request !== to[name].request || from[name].limit !== to[name].limit,
     );
@@ -152,11 +160,12 @@ export function planResize(pod: PodView, runtime: PodRuntime, actuated: PodResou
   const levels = (resources: Requirements | null | undefined) =>
     sizesOf({ name: "", resources: resources ?? {} }, undefined);
   const podLevel = !sameSizes(levels(actuated.PodLevelResources), levels(pod.spec?.resources));
-  return { restart, updates, podLevel, isDone: isDone && !podLevel };
+  const hasWork = podLevel || restart.size + updates.cpu.length + updates.memory.length > 0;
+  return { restart, updates, podLevel, hasWork, isDone: isDone && !podLevel };
 }
 
-/** Init containers of the usual kind are sized when they start. */
-const isResizable = ({ spec }: PodView, container: ContainerSpec): boolean =>
+/** Sidecars and the pod's main containers. */
+const counts = ({ spec }: PodView, container: ContainerSpec): boolean =>
   isSidecar(container) || (spec?.containers.some(({ name }) => name === container.name) ?? false);
 
 /** `Pod resize started: {…}`, with what is asked for. */

@@ -93,7 +93,7 @@ export function createRunner(context: PodContext): PodRunner {
 
   /** Answers when to try again. */
   async function resize(pod: PodView, plan: ResizePlan, sandboxId: string | undefined): Promise<number | undefined> {
-    if (plan.isDone || !sandboxId) return undefined;
+    if (!plan.hasWork || !sandboxId) return undefined;
     if (clock.now() < resizeNotBefore) return resizeNotBefore;
     try {
       const { carryOutResize } = await import("../resources/carry-out-resize.ts");
@@ -326,7 +326,7 @@ export function createRunner(context: PodContext): PodRunner {
         runtime = await context.observer.pod(runtime.uid, runtime);
       }
       const resizeAt = await resize(pod, resizePlan, plan.sandboxId);
-      changed ||= !resizePlan.isDone && resizeAt === undefined;
+      changed ||= resizePlan.hasWork && resizeAt === undefined;
       if (!plan.createSandbox && plan.startEphemeral.length + plan.startInit.length + plan.start.length === 0) {
         // Containers that were here before this process: from now on their files follow their sources again.
         if (!podVolumes.mounted() && plan.sandboxId) await podVolumes.setUp(pod, runtime);
