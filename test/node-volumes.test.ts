@@ -25,6 +25,8 @@ suite("volumes and rights of pods", { skip: whyNoPods ?? false }, () => {
   before(async () => {
     node = await startNodeCluster();
     ({ cluster, api } = node);
+    // The ids of a user namespace have no rights of root's to go through private folders.
+    await cluster.run("chmod", "711", cluster.directory, cluster.dataDir);
     for (const user of ["ghost", "0:0"]) {
       const name = `demo/user-${user.replace(":", "-")}:1`;
       await cluster.sampan("image", "pack", name, ...files, "--user", user);
@@ -191,7 +193,13 @@ suite("volumes and rights of pods", { skip: whyNoPods ?? false }, () => {
     });
 
     test("user namespaces: root inside is nobody outside, or the pod waits with the reason", async () => {
-      await create(podOf("userns", "busybox cat /proc/self/uid_map", { spec: { hostUsers: false } }));
+      const volumes = [empty, { name: "t", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }];
+      const volumeMounts = volumes.map(({ name }) => ({ name, mountPath: `/${name}` }));
+      const script = "busybox cat /proc/self/uid_map; busybox touch /v/x; busybox stat -L -c '%a %u %g' /v/x /t/token";
+      const securityContext = { runAsUser: 1000, fsGroup: 2000 };
+      await create(
+        podOf("userns", script, { container: { volumeMounts }, spec: { hostUsers: false, volumes, securityContext } }),
+      );
       if (!can("userNamespaces"))
         assert.equal(
           await event("userns", "FailedCreatePodSandBox"),

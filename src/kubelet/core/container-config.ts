@@ -25,6 +25,9 @@ export function containerConfig(pod: PodView, container: ContainerSpec, input: C
   const { restartCount } = input;
   const { command, args } = expandCommand(container, input.variables);
   const signal = container.lifecycle?.stopSignal;
+  const { uids = [], gids = [] } = input.users ?? {};
+  // Files of volumes belong to the same ids inside as without a namespace.
+  const mapped = uids.length > 0 ? { uidMappings: uids, gidMappings: gids } : {};
   return {
     metadata: { name: container.name, attempt: restartCount },
     image: { image: input.imageRef, userSpecifiedImage: container.image ?? "" },
@@ -32,7 +35,7 @@ export function containerConfig(pod: PodView, container: ContainerSpec, input: C
     args,
     workingDir: container.workingDir ?? "",
     envs: [...input.variables].map(([key, value]) => ({ key, value: Buffer.from(value) })),
-    mounts: [...input.mounts],
+    mounts: input.mounts.map((mount) => ({ ...mount, ...mapped })),
     labels: containerLabels(pod, container),
     annotations: containerAnnotations(pod, container, { hash: containerHash(container), restartCount }),
     logPath: input.logPath,
