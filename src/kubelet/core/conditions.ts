@@ -27,6 +27,8 @@ export interface ConditionInput {
   readonly runtime: PodRuntime;
   /** Of the pod as the API shows it: source of readiness gates, kept as they are. */
   readonly others: readonly PodCondition[];
+  /** Its volumes aren't all there yet. */
+  readonly waitsForVolumes: boolean;
   /** Of a change of resources under way. */
   readonly resize: readonly PodCondition[];
   /** What was reported last, for transition times. */
@@ -40,8 +42,10 @@ export function podConditions(pod: PodView, input: ConditionInput): PodCondition
   const { runtime, others, resize, old, now } = input;
   const containersReady = containersReadyVerdict(pod, input);
   const { sandbox, wrong } = currentSandbox(pod, runtime);
+  // A node that was started again sets volumes up once more, beside what runs.
+  const isWaiting = input.waitsForVolumes && runtime.containers.length === 0;
   const verdicts: [string, Verdict][] = [
-    ["PodReadyToStartContainers", verdict(sandbox !== undefined && !wrong)],
+    ["PodReadyToStartContainers", verdict(sandbox !== undefined && !wrong && !isWaiting)],
     ["Initialized", initializedVerdict(pod, input)],
     ["Ready", containersReady.status === "True" ? gatesVerdict(pod, others) : containersReady],
     ["ContainersReady", containersReady],

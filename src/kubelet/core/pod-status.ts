@@ -36,6 +36,7 @@ export interface PodStatusInput extends ContainerStatusInput {
   readonly hostIPs: readonly string[];
   readonly now: number;
   readonly verdict: PodVerdict | undefined;
+  readonly waitsForVolumes?: boolean | undefined;
   /** Conditions about a change of resources under way. */
   readonly resizeConditions?: readonly PodCondition[] | undefined;
 }
@@ -77,6 +78,7 @@ export function podStatus(pod: PodView, input: PodStatusInput): PodStatus {
       statuses: main,
       runtime,
       others,
+      waitsForVolumes: input.waitsForVolumes ?? false,
       resize: ended ? [] : (input.resizeConditions ?? []),
       old,
       now: time,

@@ -309,3 +309,17 @@ test("eviction: conditions say at once that the pod fails, the node says why whe
   assert.deepEqual(of(false), ["Running", "PodFailed", undefined]);
   assert.deepEqual(of(true), ["Failed", "PodFailed", "TerminationByKubelet"]);
 });
+
+// Upstream's "Pod conditions managed by Kubelet": a pod that waits for volumes isn't ready to start containers, whatever its sandbox.
+test("ready to start containers: with a sandbox and all volumes", () => {
+  const pod = podOf({ containers: ["a"] });
+  const of = (waitsForVolumes: boolean, containers: Record<string, object> | undefined, sandboxes = [{}]) =>
+    podStatus(
+      pod,
+      input({ waitsForVolumes, runtime: runtimeOf(pod, { sandboxes, ...(containers ? { containers } : {}) }) }),
+    ).conditions?.find(({ type }) => type === "PodReadyToStartContainers")?.status;
+  assert.deepEqual(
+    [of(false, undefined, []), of(true, undefined), of(false, undefined), of(true, { a: { state: "running" } })],
+    ["False", "False", "True", "True"],
+  );
+});

@@ -141,6 +141,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       now: clock.now(),
       ended: stage === "ended",
       verdict,
+      waitsForVolumes: !runner.hasVolumes(),
       resizeConditions: context.resizes.conditions(uid),
       resourcesOf: (spec, run) => {
         const known = reported ?? pod.status;
