@@ -31,7 +31,7 @@ export interface LayerUsage extends FolderSize {
 export interface PodDiskOptions {
   readonly layout: NodeLayout;
   /** Where volumes of this pod are that other parts made. */
-  mounted(podUid: string): ReadonlyMap<string, { readonly path: string }>;
+  mounted(podUid: string): ReadonlyMap<string, { readonly path: string; readonly isBlock?: boolean | undefined }>;
 }
 
 export interface DiskRequest {
@@ -140,8 +140,8 @@ type Mounted = ReturnType<PodDiskOptions["mounted"]>;
 /** A file system of its own knows how full it is. Upstream doesn't measure folders of the machine. */
 async function readMounted(pod: PodView, volume: Volume, mounted: Mounted): Promise<VolumeUsage | undefined> {
   const { name, hostPath, persistentVolumeClaim, ephemeral: made } = volume;
-  const path = hostPath ? undefined : mounted.get(name)?.path;
-  if (path === undefined) return undefined;
+  const { path, isBlock } = (hostPath ? undefined : mounted.get(name)) ?? {};
+  if (path === undefined || isBlock) return undefined;
   const claim = persistentVolumeClaim?.claimName ?? (made ? `${pod.metadata.name}-${name}` : undefined);
   const disk = await statfs(path).catch(() => undefined);
   if (!disk || disk.blocks === 0) return undefined;
