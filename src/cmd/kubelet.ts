@@ -1,11 +1,13 @@
 /** `sampan kubelet`: one node's kubelet alone, against any API server. The pod network and its bridge are the caller's. */
-import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { type FlagSpecs, realClock } from "#base";
+import path from "node:path";
+import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
 import { createKubelet } from "#kubelet";
-import { CommandError, defineCommand } from "./command.ts";
+import { defineCommand } from "./command.ts";
 import { text } from "./flag-spec.ts";
 import { fieldFlags, kubeletFlags, readKubeletFlags, readNodeLabels } from "./kubelet-flags.ts";
+import { openKubeletClient } from "./kubelet-client.ts";
+import { createServing } from "./kubelet-serving.ts";
 import { serveNode } from "./node-server.ts";
 import { partFlags, runPart } from "./part.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
@@ -21,6 +23,11 @@ const flags = {
   ...(fieldFlags as object), // read by their fields
   ...kubeletFlags,
   "data-dir": placeFlags["data-dir"],
+  "bootstrap-kubeconfig": text(
+    "FILE",
+    "How to ask for a client certificate, with which --kubeconfig is written when it isn't there or of use any more.",
+  ),
+  "cert-dir": text("PATH", "Certificates of the node (default: pki in its folder)."),
   "root-dir": text("PATH", "Where this node keeps its files (default: in the data folder)."),
   "node-name": placeFlags["node-name"],
   "hostname-override": text("NAME", "Upstream's name of --node-name."),
@@ -35,7 +42,7 @@ export const command = defineCommand({
   summary: "Run a kubelet alone",
   flags,
   async run(invocation) {
-    const { flags: values, err } = invocation;
+    const { flags: values, err, out, signal } = invocation;
     if (readNodesFlags(values))
       return runPart(
         "kubelet",
@@ -50,41 +57,51 @@ export const command = defineCommand({
       flags: Object.keys(fieldFlags),
       warn: (message) => err(`sampan kubelet: ${message}\n`),
     });
-    const { port, tlsCertFile, tlsPrivateKeyFile } = config;
-    const { clientCAFile } = config.authentication.x509;
-    const withServer = config.enableServer && [tlsCertFile, tlsPrivateKeyFile, clientCAFile].every(Boolean);
-    if (!withServer && [tlsCertFile, tlsPrivateKeyFile, clientCAFile].some(Boolean))
-      throw new CommandError("--tls-cert-file, --tls-private-key-file and --client-ca-file go together");
     const [providers, binDir] = [
       values["image-credential-provider-config"],
       values["image-credential-provider-bin-dir"],
     ];
-    return runPart("kubelet", invocation, ({ client, log, signal }) => {
-      const kubelet = createKubelet(
-        {
-          nodeName,
-          rootDir: values["root-dir"] ?? layout.node(nodeName),
-          version: kubernetesVersion,
-          imagesDir: layout.images,
-          labels,
-          config: { ...config, enableServer: withServer },
-          cadvisorJsonEndpoints: values["enable-cadvisor-json-endpoints"],
-          ...(values["node-ip"] ? { nodeIPs: values["node-ip"].split(",") } : {}),
-          ...(providers && binDir ? { imageCredentialProvider: { configFile: providers, binDir } } : {}),
-        },
-        { client, clock: realClock, log },
-      );
-      if (!withServer) return kubelet.run(signal);
-      const tls = async () => ({
-        certificate: await readFile(tlsCertFile, "utf8"),
-        key: await readFile(tlsPrivateKeyFile, "utf8"),
-        clientCa: await readFile(clientCAFile, "utf8"),
-      });
-      const server = serveNode(
-        { kubelet, nodeName, port, tls, client, withHealth: true, clock: realClock, log },
-        signal,
-      );
-      return [kubelet.run(signal), server];
+    const rootDir = values["root-dir"] ?? layout.node(nodeName);
+    const certDir = values["cert-dir"] ?? path.join(rootDir, "pki");
+    const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
+    const clock = realClock;
+    const connection = await openKubeletClient({
+      ...{ kubeconfig: values.kubeconfig, bootstrapKubeconfig: values["bootstrap-kubeconfig"] },
+      ...{ certDir, nodeName, rotates: config.rotateCertificates, clock, log },
+      mayStandAlone: config.staticPodPath !== "" || config.staticPodURL !== "",
     });
+    const { client, server } = connection;
+    const stop = new AbortController();
+    const life = AbortSignal.any([signal, stop.signal]);
+    const kubelet = createKubelet(
+      {
+        nodeName,
+        rootDir,
+        version: kubernetesVersion,
+        imagesDir: layout.images,
+        labels,
+        config,
+        cadvisorJsonEndpoints: values["enable-cadvisor-json-endpoints"],
+        ...(server === undefined && config.podCIDR ? { podCidrs: config.podCIDR.split(",") } : {}),
+        ...(values["node-ip"] ? { nodeIPs: values["node-ip"].split(",") } : {}),
+        ...(providers && binDir ? { imageCredentialProvider: { configFile: providers, binDir } } : {}),
+      },
+      { client, clock, log },
+    );
+    const work = [connection.run(life), kubelet.run(life)];
+    if (config.enableServer) {
+      const serving = createServing({ kubelet, nodeName, certDir, client, clock, log });
+      const server = { kubelet, nodeName, port: config.port, client, withHealth: true, clock, log };
+      work.push(serving.run(life), serveNode({ ...server, tls: serving.tls, serving: serving.serving }, life));
+    }
+    out(server === undefined ? "kubelet runs its own pods only\n" : `kubelet works against ${server}\n`);
+    try {
+      await Promise.all(work);
+    } finally {
+      stop.abort();
+      connection.close();
+      await Promise.allSettled(work);
+    }
+    return 0;
   },
 });

@@ -9,6 +9,7 @@ import {
   createNodeAuth,
   createReadOnlyServer,
   type Kubelet,
+  type KubeletServer,
   type KubeletTls,
   printConfiguration,
   type TranslatedExchange,
@@ -25,6 +26,8 @@ export interface NodeServerOptions {
   readonly client: Client;
   /** Serve `healthzPort`; a node beside a whole control plane leaves it alone. */
   readonly withHealth?: boolean;
+  /** To give it other certificates. */
+  readonly serving?: (server: KubeletServer) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -56,11 +59,13 @@ export async function serveNode(options: NodeServerOptions, signal: AbortSignal)
     withHealth && config.healthzPort > 0
       ? createHealthServer({ address: config.healthzBindAddress, port: config.healthzPort }, log)
       : undefined;
+  const secure = createKubeletServer(
+    { tls, port, config, ...(address !== undefined && { address }) },
+    { ...dependencies, auth: createNodeAuth({ client, nodeName, config, clock }) },
+  );
+  options.serving?.(secure);
   const servers = [
-    createKubeletServer(
-      { tls, port, config, ...(address !== undefined && { address }) },
-      { ...dependencies, auth: createNodeAuth({ client, nodeName, config, clock }) },
-    ),
+    secure,
     ...(config.readOnlyPort > 0
       ? [createReadOnlyServer({ address: config.address, port: config.readOnlyPort }, { ...dependencies, config })]
       : []),

@@ -208,8 +208,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     };
     const statics = createStaticPods({
       ...{ config, nodeName, client, clock, log, recorder },
-      nodeUid: async () => (nodes.get(nodeName) ?? (await agent.registered())).metadata.uid ?? "",
-      isNodeGone: () => nodes.hasSynced() && !nodes.get(nodeName),
+      nodes,
       start: (pod, writer) => podManager.startStatic(pod, writer),
       end: (uid) => podManager.endStatic(uid),
     });

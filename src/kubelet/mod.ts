@@ -3,6 +3,8 @@ export { defaultConfiguration, type KubeletConfiguration } from "./config/config
 export { applyFlags, configurationFlags, isBooleanFlag } from "./config/flags.ts";
 export { checkNodeLabels } from "./config/node-labels.ts";
 export { printConfiguration, readConfiguration } from "./config/read.ts";
+/** Only nodes that ask for certificates have it in memory. */
+export const loadNodeCertificates = () => import("./certificates/node-certificates.ts");
 export { CriError } from "./cri/client.ts";
 export { type ContainerLog, HostError, type HostedPod, type KubeletHost, logContainerId } from "./host.ts";
 export { type ImageStore, importImage, pinnedImages } from "./image/import.ts";

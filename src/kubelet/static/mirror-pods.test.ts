@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "#api";
 import { realClock, silentLogger } from "#base";
-import { createClient } from "#client";
+import { createClient, createInformers } from "#client";
 import { statusError } from "#machinery";
 import { FakeTransport } from "#testing";
 import type { PodView } from "../core/types.ts";
@@ -20,12 +20,15 @@ const pod = (hash: string): PodView => ({
 /** Mirrors whose changes come back as from a watch. */
 function start() {
   const api = new FakeTransport();
+  const informers = createInformers(createClient(api));
   const mirrors = createMirrorPods({
     ...{ client: createClient(api), clock: realClock, log: silentLogger, nodeName: "n" },
-    nodeUid: async () => "node-uid",
-    isNodeGone: () => false,
+    nodes: informers.of("v1/nodes"),
   });
   const stop = new AbortController();
+  const running = informers.run(stop.signal);
+  // Later than the mirrors are asked for.
+  void api.request({ method: "POST", path: "/api/v1/nodes", body: { metadata: { name: "n" } } });
   const watching = api.watch(
     { method: "GET", path: "/api/v1/namespaces/default/pods", signal: stop.signal },
     ({ type, object }) => {
@@ -52,7 +55,7 @@ function start() {
     async close() {
       mirrors.close();
       stop.abort();
-      await watching;
+      await Promise.all([watching, running]);
     },
   };
 }
@@ -62,8 +65,9 @@ test("mirror pod: is made with its owner, made again when deleted, and takes the
   const writer = mirrors.show(pod("h1"));
   const first = await until(Boolean);
   assert.equal(first?.metadata.annotations?.["kubernetes.io/config.mirror"], "h1");
+  const nodeUid = api.objects.get("/api/v1/nodes/n")?.metadata?.uid;
   assert.deepEqual(first?.metadata.ownerReferences, [
-    { apiVersion: "v1", kind: "Node", name: "n", uid: "node-uid", controller: true },
+    { apiVersion: "v1", kind: "Node", name: "n", uid: nodeUid, controller: true },
   ]);
   assert.equal(mirrors.staticUid(first?.metadata.uid ?? ""), "h1");
   writer.write({ phase: "Running" });

@@ -2,9 +2,9 @@
  * Mirror pods: what the API server shows of static pods. The node makes one for each, makes it anew when somebody deletes or changes it,
  * and removes it when its static pod is gone. The status of a static pod is written to its mirror.
  */
-import type { Pod } from "#api";
+import type { Node, Pod } from "#api";
 import { backoffMs, type Clock, type Logger } from "#base";
-import type { Client } from "#client";
+import type { Client, Informer } from "#client";
 import { isStatusError } from "#machinery";
 import type { PodStatusView, PodView } from "../core/types.ts";
 import { createStatusWriter, type StatusWriter } from "../pods/status-writer.ts";
@@ -29,10 +29,8 @@ export interface MirrorPodsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly nodeName: string;
-  /** Resolves when the API has the node. */
-  nodeUid(): Promise<string>;
-  /** The node was removed: then its mirrors aren't made. */
-  isNodeGone(): boolean;
+  /** Holds this node alone. */
+  readonly nodes: Informer<Node>;
 }
 
 export const fullNameOf = ({ metadata }: PodView): string => `${metadata.namespace}/${metadata.name}`;
@@ -76,9 +74,23 @@ export function createMirrorPods(options: MirrorPodsOptions): MirrorPods {
       });
   }
 
+  /** Resolves when the API has the node: before that, and when it was removed, no mirror can belong to it. */
+  function uidOfNode(): Promise<string> {
+    const known = options.nodes.get(nodeName);
+    if (known) return Promise.resolve(known.metadata.uid ?? "");
+    return new Promise((resolve) => {
+      const remove = options.nodes.addHandler({
+        added({ metadata }) {
+          resolve(metadata.uid ?? "");
+          queueMicrotask(() => remove());
+        },
+      });
+    });
+  }
+
   async function create({ pod, writer }: Shown): Promise<void> {
-    const nodeUid = await options.nodeUid();
-    if (stopped.signal.aborted || options.isNodeGone()) return;
+    const nodeUid = await uidOfNode();
+    if (stopped.signal.aborted) return;
     const { resourceVersion, uid, ...metadata } = pod.metadata;
     const hash = metadata.annotations?.[hashAnnotation] ?? "";
     const owner = { apiVersion: "v1", kind: "Node", name: nodeName, uid: nodeUid, controller: true };

@@ -2,9 +2,9 @@
  * The pods that a node runs by itself: from where (file-source.ts, url-source.ts), which of them now, and their mirrors in the API. Two pods of
  * one name never run beside each other: when a file changed, the old pod ends first.
  */
-import type { Pod } from "#api";
+import type { Node, Pod } from "#api";
 import type { Clock, Logger } from "#base";
-import type { Client, EventRecorder } from "#client";
+import type { Client, EventRecorder, Informer } from "#client";
 import type { KubeletConfiguration } from "../config/configuration.ts";
 import type { PodView } from "../core/types.ts";
 import type { StatusWriter } from "../pods/status-writer.ts";
@@ -29,8 +29,8 @@ export interface StaticPodsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly recorder: EventRecorder;
-  nodeUid(): Promise<string>;
-  isNodeGone(): boolean;
+  /** Holds this node alone. */
+  readonly nodes: Informer<Node>;
   /** Begins, or goes on with another spec under the same uid. */
   start(pod: PodView, writer: StatusWriter): void;
   /** Ends within its grace period; `gone` is told then. */
