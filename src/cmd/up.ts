@@ -81,9 +81,10 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   // Somebody's own machine may swap; containers don't, unless the settings say so.
   if (!values["kubelet-config"] && !values["config-dir"]) {
     config.failSwapOn = false;
-    // One slow registry must not hold up all pods of this machine.
+    // One slow registry must not hold up all pods of this machine, nor may a pull fail because others have just begun.
     config.serializeImagePulls = false;
     config.maxParallelImagePulls = pullsMax;
+    config.registryPullQPS = 0;
   }
   readNodeLabels(values["node-labels"]);
   await refuseSecond(layout);
