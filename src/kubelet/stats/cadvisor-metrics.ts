@@ -7,7 +7,7 @@ import type { DeviceUse, GroupDetail } from "./group-detail.ts";
 import { type CadvisorOptions, type GroupView, readGroups } from "./group-views.ts";
 import { type FileSystem, readDiskNames, readProcessors } from "./machine-detail.ts";
 import type { InterfacePackets } from "./network.ts";
-import { type MetricRow, printFamily } from "./print-family.ts";
+import { type MetricRow, printFamily, printLabels } from "./print-family.ts";
 import type { NodeLook } from "./sampler.ts";
 
 /** A value, or one for each of something. */
@@ -407,9 +407,15 @@ export async function printCadvisorMetrics(look: NodeLook, options: CadvisorOpti
     kernelVersion: machine.kernelVersion,
     osVersion: machine.osImage,
   };
-  const families = rows(readDiskNames()).map(([name, help, type, values]) =>
-    printFamily({ name, help, type, rows: views.flatMap((view) => rowsOf(view, values(view), !isTimeless(name))) }),
-  );
+  const shared = views.map(({ id, labels }) => printLabels({ id, ...labels }));
+  const families: string[] = [];
+  for (const [name, help, type, values] of rows(readDiskNames())) {
+    const isTimed = !isTimeless(name);
+    const all = views.flatMap((view, at) => rowsOf(view, values(view), { printed: shared[at] ?? "", isTimed }));
+    families.push(printFamily({ name, help, type, rows: all }));
+    // Megabytes with many pods: others get a turn in between.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   return [
     printFamily({
       name: "cadvisor_version_info",
@@ -428,11 +434,15 @@ export async function printCadvisorMetrics(look: NodeLook, options: CadvisorOpti
   ].join("");
 }
 
-function rowsOf({ id, labels, usage }: GroupView, values: Values, isTimed: boolean): MetricRow[] {
+function rowsOf(
+  { usage }: GroupView,
+  values: Values,
+  { printed, isTimed }: { printed: string; isTimed: boolean },
+): MetricRow[] {
   if (values === undefined) return [];
-  const list = typeof values === "number" ? ([[{}, values]] as const) : values;
-  const time = isTimed ? { timeMs: usage.timeMs } : {};
-  return list.map(([more, value]) => ({ labels: { id, ...labels, ...more }, value, ...time }));
+  const timeMs = isTimed ? usage.timeMs : undefined;
+  if (typeof values === "number") return [{ printed, labels: {}, value: values, timeMs }];
+  return values.map(([labels, value]) => ({ printed, labels, value, timeMs }));
 }
 
 function machineFamilies({ memoryBytes, swapBytes, machineId, systemUuid, bootId }: MachineFacts): string[] {
