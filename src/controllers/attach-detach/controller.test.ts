@@ -48,13 +48,14 @@ const pod = (name: string, nodeName: string, namespace = "default"): Pod => ({
 });
 const attachment = (
   nodeName: string,
-  more: { attached?: boolean; going?: boolean; error?: string } = {},
+  more: { attached?: boolean; going?: boolean; error?: string; made?: number } = {},
 ): VolumeAttachment => ({
   apiVersion: "storage.k8s.io/v1",
   kind: "VolumeAttachment",
   metadata: {
     name: attachmentName(csi, nodeName),
     uid: `u-${nodeName}`,
+    ...(more.made !== undefined && { creationTimestamp: new Date(more.made).toISOString() }),
     ...(more.going && { deletionTimestamp: "2026-01-01T00:00:00Z" }),
   },
   spec: { nodeName, attacher: "d.dev", source: { persistentVolumeName: "v" } },
@@ -112,6 +113,16 @@ const cases: readonly (readonly [string, Case, string])[] = [
     "it can't be attached",
     { node: node("n"), pods: one, own: attachment("n", { error: "no disk" }) },
     `p: AttachVolume.Attach failed for volume "v" : no disk`,
+  ],
+  [
+    "it has been attached for a while",
+    { node: node("n"), pods: one, own: attachment("n", { made: 1_000 }), unwantedMs: 61_000 },
+    "wait 60000",
+  ],
+  [
+    "nobody attaches it",
+    { node: node("n"), pods: one, own: attachment("n", { made: 1_000 }), unwantedMs: 121_000 },
+    `p: AttachVolume.Attach failed for volume "v" : timed out waiting for external-attacher of d.dev CSI driver to attach volume h`,
   ],
   [
     "it is still being detached",

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { CSIDriver, Node, PersistentVolume, Pod, VolumeAttachment } from "#api";
+import { timeMs } from "#machinery";
 import { isDeleting, nameOf, namespaceOf, type Seen } from "../lib/objects.ts";
 import { nodeCondition, outOfServiceTaint } from "../lib/nodes.ts";
 import { isPodFinished, type SeenPod } from "../lib/pods.ts";
@@ -13,6 +14,8 @@ export type Attachment = Seen<VolumeAttachment>;
 
 /** How long a node that doesn't answer keeps a volume that it may have mounted. */
 export const unmountMsMax = 6 * 60_000;
+/** How long an attacher may take before pods are told of it. */
+const attachMsMax = 2 * 60_000;
 
 type Csi = NonNullable<NonNullable<Seen<PersistentVolume>["spec"]>["csi"]>;
 
@@ -109,8 +112,12 @@ export function planNode(view: NodeView): NodePlan {
       continue;
     }
     if (own) {
-      const why = isDeleting(own) ? "volume attachment is being deleted" : own.status?.attachError?.message;
+      const leftMs = timeMs(own.metadata.creationTimestamp) + attachMsMax - now;
+      const late = `timed out waiting for external-attacher of ${csi.driver} CSI driver to attach volume ${csi.volumeHandle}`;
+      const refused = isDeleting(own) ? "volume attachment is being deleted" : own.status?.attachError?.message;
+      const why = refused ?? (leftMs <= 0 ? late : undefined);
       if (why !== undefined) say(pods, "Warning", `AttachVolume.Attach failed ${about} : ${why}`);
+      else if (leftMs > 0) plan.waitMs = Math.min(plan.waitMs ?? leftMs, leftMs);
       continue;
     }
     const others = mayShare(volume) ? undefined : view.elsewhere(volume);
