@@ -207,10 +207,9 @@ suite("volumes and rights of pods", { skip: whyNoPods ?? false }, () => {
         );
       else {
         await api.pod("userns", (one) => one?.status?.phase === "Succeeded");
-        const [inside, outside, length] = (await api.text(`${api.base}/pods/userns/log`))
-          .trim()
-          .split(/\s+/)
-          .map(Number);
+        const [map = "", ...about] = (await api.text(`${api.base}/pods/userns/log`)).trim().split("\n");
+        assert.deepEqual(about, ["644 1000 2000", "640 1000 2000"]);
+        const [inside, outside, length] = map.trim().split(/\s+/).map(Number);
         assert.deepEqual([inside, length], [0, 65_536]);
         assert.ok(outside && outside % 65_536 === 0);
       }
