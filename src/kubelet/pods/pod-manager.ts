@@ -71,7 +71,7 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     const early = options.refuse?.(pod);
     if (early) return early;
     const others = [...workers.values()]
-      .filter((worker) => worker.uid !== pod.metadata.uid && worker.stage() !== "ended" && worker.admitted())
+      .filter((worker) => worker.uid !== pod.metadata.uid && worker.counts())
       .map((worker) => context.resizes.held(worker.pod()))
       .filter(({ status }) => !isTerminalPhase(status?.phase));
     return refusal(pod, {

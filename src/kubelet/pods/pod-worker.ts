@@ -7,7 +7,7 @@
  * ended, when only what the pod left behind is to be cleaned up, after the API has let it go.
  */
 import type { Node, PodStatus } from "#api";
-import { backoffMs } from "#base";
+import { backoffMs, steadyClock } from "#base";
 import { type DeepReadonly, isStatusError, timeMs } from "#machinery";
 import { isAboutNode, type Refusal } from "../core/admission.ts";
 import type { PodVerdict } from "../core/pod-status.ts";
@@ -36,8 +36,8 @@ export interface PodWorker {
   readonly uid: string;
   pod(): PodView;
   stage(): PodStage;
-  /** The node has taken it: it counts for those who come later. */
-  admitted(): boolean;
+  /** The node has taken it, and the API has it still: it counts for those who come later. */
+  counts(): boolean;
   runtime(): PodRuntime;
   /** The status last made. */
   status(): PodStatus | undefined;
@@ -87,10 +87,11 @@ const retry = { initialMs: 500, maxMs: 10_000 };
 
 export function createPodWorker(context: PodContext, first: PodView, options: PodWorkerOptions): PodWorker {
   const { clock, prober, node } = context;
+  const steady = steadyClock(clock);
   const { name = "", namespace = "", uid = "" } = first.metadata;
   const log = context.log.with({ pod: `${namespace}/${name}` });
   const writer = options.writer ?? createStatusWriter(first, { ...context, log });
-  const runner = createRunner(context);
+  const runner = createRunner({ ...context, clock: steady }, clock);
   const endedContainers = new Set<string>();
   const lookListeners = new Set<() => void>();
 
@@ -112,7 +113,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
   /** Ends the step that runs, because something more urgent came up. */
   let interrupt = new AbortController();
   let refreshing: Promise<void> = Promise.resolve();
-  const waker = createWaker(clock, () => step());
+  const waker = createWaker(steady, () => step());
 
   const podIP = (): string => {
     if (isHostNetwork(pod)) return node.hostIPs()[0] ?? "";
@@ -174,7 +175,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     stale = false;
     runtime = await observeSettled(context, { runtime, endedContainers });
     // A busy runtime may take long until it knows what it told of.
-    if (endedContainers.size > 0) waker.wakeAt(clock.now() + settleLookMs);
+    if (endedContainers.size > 0) waker.wakeAt(steady.now() + settleLookMs);
     if (isRemoved || !runtime.containers.some((container) => mayTurnOomKilled(container, clock.now()))) return;
     clock.after(oomLookMs, () => {
       stale = true;
@@ -198,7 +199,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       if (signal.aborted) return waker.wake();
       failures++;
       log.warn("a step of a pod failed", { stage, error, stack: error instanceof Error ? error.stack : undefined });
-      waker.wakeAt(clock.now() + backoffMs(failures, retry));
+      waker.wakeAt(steady.now() + backoffMs(failures, retry));
     }
   }
 
@@ -262,7 +263,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     if (limit === undefined || Number.isNaN(started)) return false;
     const deadline = started + limit * 1000;
     if (clock.now() < deadline) {
-      waker.wakeAt(deadline);
+      waker.wakeAt(steady.now() + deadline - clock.now());
       return false;
     }
     verdict = { phase: "Failed", reason: "DeadlineExceeded", message: wording.deadline() };
@@ -362,7 +363,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       pod = context.resizes.granted(wanted);
       waker.wake();
     },
-    admitted: () => admitted,
+    counts: () => admitted && !isRemoved && stage !== "ended",
     runtime: () => runtime,
     status: () => reported,
     onLook(listener) {
