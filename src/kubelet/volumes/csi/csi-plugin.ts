@@ -66,12 +66,15 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
   const { client, clock, log, layout, nodeName, signal } = host;
   /** Pods that wait for attachments, since when. */
   const waiting = new Map<string, number>();
+  const uses = new Map<string, Use>();
   // Whether a driver attaches may be said later than its first pod comes.
-  const drivers = new CsiDrivers(host, info, () => host.onChange(waiting.keys()));
+  const drivers = new CsiDrivers(host, info, () => {
+    host.onChange(waiting.keys());
+    if (uses.size > 0) host.statusChanged();
+  });
   const paths = csiPaths(host.folder);
   const tools: CsiTools = { host, drivers, paths, secret: createSecretReader(client) };
   const memory = { failed: new Set<string>(), inUse: new Set<string>() };
-  const uses = new Map<string, Use>();
   /** By pod and volume: what needn't be done again. */
   const published = new Map<string, Published>();
   /** Of volumes that nobody uses and that aren't given back yet. */
@@ -366,7 +369,13 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
     },
 
     volumesInUse: (status) =>
-      [...uses].flatMap(([unique, { isAttached }]) => (isAttached || listed(status, unique) ? [unique] : [])).sort(),
+      [...uses]
+        .filter(
+          ([unique, { data, isAttached }]) =>
+            drivers.attaches(data.driverName) && (isAttached || listed(status, unique)),
+        )
+        .map(([unique]) => unique)
+        .sort(),
 
     async stats(podUid, volumeName) {
       const found = [...published.values()].find(

@@ -72,6 +72,11 @@ export class CsiDrivers implements PluginHandler {
     return this.#kinds.get(driver)?.spec;
   }
 
+  /** By what is known now. */
+  attaches(driver: string): boolean {
+    return this.#kinds.get(driver)?.spec.attachRequired !== false;
+  }
+
   /** Rejects with this text before upstream's when it isn't registered. */
   async with<T>(driver: string, prefix: string, work: (driver: DriverCall) => Promise<T>): Promise<T> {
     const found = this.#known.get(driver);
