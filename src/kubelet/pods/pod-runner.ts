@@ -1,6 +1,6 @@
 /** Carries out the core's plan for a running pod: stops, sandbox, volumes, starts. Remembers what must wait and why. */
 import type { PodStatus } from "#api";
-import { backoffMs, printDuration } from "#base";
+import { backoffMs, type Clock, printDuration } from "#base";
 import type { StartProblem } from "../core/container-status.ts";
 import { type CrashBackoff, decideRestart } from "../core/crash-backoff.ts";
 import { type PodPlan, planPod } from "../core/plan.ts";
@@ -67,11 +67,14 @@ const waitsForOthers = new Set(["CreateContainerConfigError", "ErrImageNeverPull
 const resizeRetry = { initialMs: 1000, maxMs: 10_000 };
 const sandboxRetry = { initialMs: 1000, maxMs: 60_000 };
 
-export function createRunner(context: PodContext): PodRunner {
+/** The context's clock is a steady one; `wall` tells the time that the runtime tells. */
+export function createRunner(context: PodContext, wall: Clock): PodRunner {
   const { clock, prober, cri } = context;
   const problems = new Map<string, StartProblem>();
   const backoffs = new Map<string, CrashBackoff>();
   const waitTold = new Set<string>();
+  /** Back-off under way: after which run, and how long. */
+  const waits = new Map<string, { readonly id: string; readonly until: number }>();
   /** No start of this container before this time. */
   const notBefore = new Map<string, number>();
   const podVolumes = createPodVolumes(context);
@@ -156,12 +159,14 @@ export function createRunner(context: PodContext): PodRunner {
 
   /** What was changed starts afresh. */
   const backoffKey = ({ name, image, resources }: ContainerSpec) => JSON.stringify([name, image, resources]);
-  const decide = (container: ContainerSpec, finishedAt: number) =>
-    decideRestart(backoffs.get(backoffKey(container)), {
+  const decide = (container: ContainerSpec, finishedAt: number, isOver = false) => {
+    const entry = backoffs.get(backoffKey(container));
+    return decideRestart(entry, {
       finishedAt,
-      now: clock.now(),
+      now: Math.max(wall.now(), isOver && entry ? finishedAt + entry.delayMs : 0),
       msMax: context.config.crashLoopBackOff.maxContainerRestartPeriod,
     });
+  };
 
   /** Undefined: it may start now; else the time when it may. */
   function waitFor(pod: PodView, container: ContainerSpec, runtime: PodRuntime): number | undefined {
@@ -170,7 +175,10 @@ export function createRunner(context: PodContext): PodRunner {
     if (now < hold) return hold;
     const last = runtime.containers.find(({ name, state }) => name === container.name && state === "exited");
     if (!last) return undefined;
-    const decision = decide(container, last.finishedAt);
+    // A wait that has begun ends in time, whatever somebody sets the clock to.
+    const known = waits.get(container.name);
+    const until = known?.id === last.id ? known.until : undefined;
+    const decision = decide(container, last.finishedAt, until !== undefined && now >= until);
     if (!decision.wait) {
       backoffs.set(backoffKey(container), decision.next);
       waitTold.delete(container.name);
@@ -181,7 +189,9 @@ export function createRunner(context: PodContext): PodRunner {
       reason: "CrashLoopBackOff",
       message: `back-off ${printDuration(decision.delayMs)} restarting failed container=${container.name} pod=${printPod(pod)}`,
     });
-    return decision.until;
+    const end = until ?? now + decision.until - wall.now();
+    waits.set(container.name, { id: last.id, until: end });
+    return end;
   }
 
   function isHeld(name: string): boolean {
@@ -249,8 +259,9 @@ export function createRunner(context: PodContext): PodRunner {
       changed ||= ran;
       problems.set(name, { reason: result.reason, message: result.message });
       // Why it failed is shown for a moment longer than it takes to know that it has to wait.
-      if (ran && decide(container, clock.now()).wait) tellBackoff(pod, container);
-      const at = result.retryAt ?? clock.now() + (ran ? startRetryMs : problemRetryMs);
+      if (ran && decide(container, wall.now()).wait) tellBackoff(pod, container);
+      const waitMs = result.retryAt === undefined ? (ran ? startRetryMs : problemRetryMs) : result.retryAt - wall.now();
+      const at = clock.now() + waitMs;
       notBefore.set(name, at);
       later(at);
       return false;

@@ -36,7 +36,9 @@ export interface PodWorker {
   readonly uid: string;
   pod(): PodView;
   stage(): PodStage;
-  /** The node has taken it, and the API has it still: it counts for those who come later. */
+  /** The node has taken it. */
+  admitted(): boolean;
+  /** And the API has it still: it counts for those who come later. */
   counts(): boolean;
   runtime(): PodRuntime;
   /** The status last made. */
@@ -363,6 +365,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       pod = context.resizes.granted(wanted);
       waker.wake();
     },
+    admitted: () => admitted,
     counts: () => admitted && !isRemoved && stage !== "ended",
     runtime: () => runtime,
     status: () => reported,

@@ -153,7 +153,7 @@ const oomNewsMs = 2000;
 
 /** Killed a moment ago: the reason may still change to OOMKilled. */
 export const mayTurnOomKilled = ({ state, exitCode, reason, finishedAt }: RuntimeContainer, now: number): boolean =>
-  state === "exited" && exitCode === 137 && reason === "Error" && now - finishedAt < oomNewsMs;
+  state === "exited" && exitCode === 137 && reason === "Error" && Math.abs(now - finishedAt) < oomNewsMs;
 
 const stateName = (state: RuntimeState): string =>
   Object.entries(states).find(([, value]) => value === state)?.[0] ?? "";
