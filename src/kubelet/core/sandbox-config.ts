@@ -1,7 +1,9 @@
 /** The request for a pod's sandbox. */
-import type { PodSandboxConfig, Protocol } from "../cri/types.d.ts";
+import type { LinuxPodSandboxConfig, PodSandboxConfig, Protocol } from "../cri/types.d.ts";
 import type { DnsConfig } from "./dns-config.ts";
 import { annotation, podLabels } from "./labels.ts";
+import { milliOf, unitsOf } from "./quantity.ts";
+import { cpuQuotaUs, cpuShares, podTotal } from "./resources.ts";
 import { type SecurityInput, sandboxSecurity } from "./security-context.ts";
 import { sysctlsOf } from "./sysctl.ts";
 import { isHostNetwork, type PodView } from "./types.ts";
@@ -31,9 +33,31 @@ export function sandboxConfig(pod: PodView, input: SandboxInput): PodSandboxConf
       ...(input.cgroupParent ? { cgroupParent: input.cgroupParent } : {}),
       securityContext: sandboxSecurity(pod, input),
       sysctls: sysctlsOf(pod),
+      ...sandboxResources(pod),
     },
   };
 }
+
+/** What the pod may use, and what its RuntimeClass takes for itself: for runtimes that make a machine for each pod. */
+function sandboxResources({ spec, ...pod }: PodView): Pick<LinuxPodSandboxConfig, "resources" | "overhead"> {
+  const { overhead, ...bare } = spec ?? { containers: [] };
+  const of = (kind: "requests" | "limits", name: string) => podTotal({ ...pod, spec: bare }, { kind, name }).total;
+  const limit = of("limits", "cpu");
+  return {
+    resources: kernel({ request: of("requests", "cpu") || limit, limit, memory: of("limits", "memory") }),
+    overhead: overhead
+      ? kernel({ request: milliOf(overhead.cpu), limit: milliOf(overhead.cpu), memory: unitsOf(overhead.memory) })
+      : {},
+  };
+}
+
+const kernel = ({ request, limit, memory }: { request: number; limit: number; memory: number }) => ({
+  cpuShares: cpuShares(request),
+  cpuPeriod: cpuPeriodUs,
+  cpuQuota: cpuQuotaUs(limit),
+  ...(memory > 0 ? { memoryLimitInBytes: memory } : {}),
+});
+const cpuPeriodUs = 100_000;
 
 function portMappings(pod: PodView) {
   const all = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? []).filter((one) => one.restartPolicy)];

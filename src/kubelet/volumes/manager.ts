@@ -103,6 +103,10 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       await checkHostPath(volume.hostPath.path, volume.hostPath.type);
       return { path: volume.hostPath.path, readOnly: false };
     }
+    if (volume.gitRepo)
+      throw new Error(
+        "git-repo volume plugin has been disabled; if necessary, it may be re-enabled by enabling the feature-gate `GitRepoVolumeDriver`",
+      );
     // Its files come with the container that mounts it, when the image is here.
     if (volume.image) return { path: "", readOnly: true };
     if (volume.emptyDir) {
