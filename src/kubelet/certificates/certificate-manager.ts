@@ -112,10 +112,11 @@ const [shareMin, shareMax] = [0.7, 0.9];
 export async function keepCertificate(options: CertificateManagerOptions, signal: AbortSignal): Promise<void> {
   const { store, signer, client, clock, log } = options;
   let failures = 0;
+  let newAt = -Infinity;
   for (let pair = await store.current(); !signal.aborted; ) {
     try {
       const subject = await options.subject();
-      if (pair && isFor(pair, subject)) await waitUntil(rotationAt(pair));
+      if (pair && isFor(pair, subject)) await waitUntil(Math.max(rotationAt(pair), (newAt + pair.notAfter) / 2));
       if (signal.aborted) return;
       const key = createKey();
       const issued = await requestCertificate({ ...signer, client, clock, log, subject, key, waitMs }, signal);
@@ -125,6 +126,8 @@ export async function keepCertificate(options: CertificateManagerOptions, signal
         until: new Date(pair.notAfter).toISOString(),
       });
       options.onPair(pair);
+      // Authorities date back: of a short life, much is over from the beginning.
+      newAt = clock.now();
       failures = 0;
     } catch (error) {
       if (signal.aborted) return;
