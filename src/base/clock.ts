@@ -23,6 +23,14 @@ export const realClock: Clock = {
 
 const timerMsMax = 2 ** 31 - 1;
 
+/** Goes on evenly when somebody sets the time: for "not before" and "at the latest", never for what others read. */
+export function steadyClock(clock: Clock): Clock {
+  const precise = clock.precise?.bind(clock);
+  if (!precise) return clock;
+  const offset = clock.now() - precise();
+  return { now: () => offset + precise(), precise, after: (delayMs, run) => clock.after(delayMs, run) };
+}
+
 /** The clock for durations. */
 export const preciseNow = (clock: Clock): (() => number) => clock.precise?.bind(clock) ?? clock.now.bind(clock);
 

@@ -1,6 +1,6 @@
 export { AssertionError, assert } from "./assert.ts";
 export { type BackoffOptions, backoffMs } from "./backoff.ts";
-export { type Clock, FakeClock, preciseNow, realClock } from "./clock.ts";
+export { type Clock, FakeClock, preciseNow, realClock, steadyClock } from "./clock.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel, silentLogger } from "./log.ts";
 export { durationProblem, parseDuration, printDuration } from "./duration.ts";
 export {

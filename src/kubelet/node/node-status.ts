@@ -54,7 +54,7 @@ export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput
       bootID: machine.bootId,
       kernelVersion: machine.kernelVersion,
       osImage: machine.osImage,
-      containerRuntimeVersion: input.runtimeVersion,
+      containerRuntimeVersion: withoutPackaging(input.runtimeVersion),
       kubeletVersion: input.kubeletVersion,
       kubeProxyVersion: "",
       operatingSystem: "linux",
@@ -68,8 +68,16 @@ export function nodeStatus(old: DeepReadonly<NodeStatus>, input: NodeStatusInput
       .map(({ names, sizeBytes }) => ({ names: names.slice(0, imageNamesMax), sizeBytes })),
     ...(input.abilities?.handlers.length ? { runtimeHandlers: [...input.abilities.handlers] } : {}),
     ...(input.abilities?.features ? { features: input.abilities.features } : {}),
+    declaredFeatures: [...declaredFeatures],
   };
 }
+
+/** What pods may use that nodes of earlier releases don't know: the scheduler and the API server ask for it. Sorted. */
+const declaredFeatures = [
+  "ExtendWebSocketsToKubelet",
+  "InPlacePodLevelResourcesVerticalScaling",
+  "RestartAllContainersOnContainerExits",
+];
 
 function conditionsOf(old: DeepReadonly<NodeStatus>, input: NodeStatusInput): NodeCondition[] {
   const { pressures, problems } = input;
@@ -101,6 +109,12 @@ function conditionsOf(old: DeepReadonly<NodeStatus>, input: NodeStatusInput): No
     };
   });
 }
+
+/** Debian's `1.6.20~ds1` is 1.6.20: a version that is no semantic one is its numbers. */
+const withoutPackaging = (runtime: string): string =>
+  /^\w+:\/\/v?\d+\.\d+\.\d+(?:[-+][\w.+-]+)?$/.test(runtime)
+    ? runtime
+    : (/^\w+:\/\/v?\d+(?:\.\d+)*/.exec(runtime)?.[0] ?? runtime);
 
 /** Does it differ in more than the time of the heartbeat? */
 export function statusChanged(from: DeepReadonly<NodeStatus>, to: NodeStatus): boolean {

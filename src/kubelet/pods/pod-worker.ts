@@ -414,7 +414,8 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
       waker.wake();
     },
     evict(reason, { graceSeconds: seconds } = {}) {
-      if (stage !== "running" || verdict) return;
+      // One that is stopping already gets less time now.
+      if (stage === "ended" || verdict) return;
       verdict = reason;
       graceSeconds = seconds;
       interrupt.abort();
