@@ -34,4 +34,4 @@ export {
   type KubeletTls,
 } from "./server/server.ts";
 export { connectPlugin, servePlugin } from "./plugins/plugin-protocol.ts";
-export type { PluginDevice } from "./device-plugins/device-plugins.ts";
+export type { PluginDevice } from "./device-plugins/endpoints.ts";

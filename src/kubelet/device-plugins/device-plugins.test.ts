@@ -11,7 +11,8 @@ import { connectPlugin } from "../plugins/plugin-protocol.ts";
 import { runPluginRegistry } from "../plugins/registry.ts";
 import { createAllocator } from "../resources/allocator.ts";
 import { applyAnswers } from "./apply-answers.ts";
-import { DevicePlugins, type PluginDevice } from "./device-plugins.ts";
+import { DevicePlugins } from "./device-plugins.ts";
+import type { PluginDevice } from "./endpoints.ts";
 import { servePodResources } from "./pod-resources.ts";
 
 const resource = "example.com/thing";

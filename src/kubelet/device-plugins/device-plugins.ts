@@ -9,7 +9,6 @@ import type { Clock, Logger } from "#base";
 import { unitsOf } from "../core/quantity.ts";
 import { podTotal } from "../core/resources.ts";
 import { type ContainerSpec, isSidecar, type PodView } from "../core/types.ts";
-import { connectPlugin, type PluginConnection, servePlugin } from "../plugins/plugin-protocol.ts";
 import type { PluginHandler } from "../plugins/registry.ts";
 import { countOf, type Hint, type Hints, maskOf, masksOf, withPreference } from "../resources/topology.ts";
 import {
@@ -18,24 +17,7 @@ import {
   readDeviceCheckpoint,
   writeDeviceCheckpoint,
 } from "./device-checkpoint.ts";
-
-export interface PluginDevice {
-  readonly ID: string;
-  readonly health: string;
-  readonly topology?: { readonly nodes: readonly { readonly ID: number }[] };
-}
-
-interface Options {
-  readonly preStartRequired: boolean;
-  readonly getPreferredAllocationAvailable: boolean;
-}
-
-interface Endpoint {
-  readonly connection?: PluginConnection;
-  readonly options?: Options;
-  readonly watching: AbortController;
-  stoppedAt: number | undefined;
-}
+import { Endpoints, type PluginDevice } from "./endpoints.ts";
 
 export interface DevicePluginsOptions {
   /** Where `kubelet.sock` and the file are. */
@@ -52,14 +34,8 @@ export interface DevicePluginsOptions {
   onHealth(podUids: ReadonlySet<string>): void;
 }
 
-const version = "v1beta1";
-const registration = "v1beta1.Registration";
-const service = "v1beta1.DevicePlugin";
-const connectMs = 10_000;
 const allocateMs = 60_000;
 const preStartMs = 30_000;
-/** A plugin that is being replaced comes back within this time; until then its resource stays. */
-const graceMs = 5 * 60_000;
 const checkpointName = "kubelet_internal_checkpoint";
 const noNode = -1;
 
@@ -67,7 +43,7 @@ const nodesOf = (device: PluginDevice | undefined): number[] => (device?.topolog
 
 export class DevicePlugins {
   readonly #options: DevicePluginsOptions;
-  readonly #endpoints = new Map<string, Endpoint>();
+  readonly #endpoints: Endpoints;
   readonly #devices = new Map<string, ReadonlyMap<string, PluginDevice>>();
   /** Also of resources whose plugin is away: empty then. */
   readonly #healthy = new Map<string, Set<string>>();
@@ -76,16 +52,22 @@ export class DevicePlugins {
   #given: GivenDevices[] = [];
   readonly #reusable = new Map<string, Map<string, Set<string>>>();
   #writing: Promise<void> = Promise.resolve();
-  #stopServing: (() => Promise<void>) | undefined;
-  readonly #timers = new Set<() => void>();
+  readonly handler: PluginHandler;
 
   constructor(options: DevicePluginsOptions) {
     this.#options = options;
+    this.#endpoints = new Endpoints({
+      ...options,
+      onDevices: (resource, devices) => this.#update(resource, devices),
+      onStopped: (resource) => this.#stopped(resource),
+      onGone: (resource) => this.#forget(resource),
+    });
+    this.handler = this.#endpoints.handler;
   }
 
   /** Reads what was given and takes registrations. */
   async start(): Promise<void> {
-    const { folder, log, clock } = this.#options;
+    const { folder, log } = this.#options;
     await mkdir(folder, { recursive: true, mode: 0o750 });
     try {
       const known = await readDeviceCheckpoint(join(folder, checkpointName));
@@ -93,8 +75,7 @@ export class DevicePlugins {
       for (const resource of Object.keys(known?.registered ?? {})) {
         this.#healthy.set(resource, new Set());
         this.#unhealthy.set(resource, new Set());
-        this.#endpoints.set(resource, { watching: new AbortController(), stoppedAt: clock.now() });
-        this.#forgetLater(resource);
+        this.#endpoints.expect(resource);
       }
     } catch (error) {
       log.error("what is known of devices may not be up to date", { error });
@@ -103,101 +84,32 @@ export class DevicePlugins {
       const path = join(folder, name);
       if ((await stat(path).catch(() => undefined))?.isSocket()) await rm(path, { force: true });
     }
-    this.#stopServing = await servePlugin(join(folder, "kubelet.sock"), {
-      [registration]: {
-        Register: async (asked: { version: string; endpoint: string; resourceName: string }) => {
-          const { resourceName } = asked;
-          if (asked.version !== version)
-            throw new Error(
-              `requested API version ${JSON.stringify(asked.version)} is not supported by kubelet. Supported version is [${JSON.stringify(version)}]`,
-            );
-          if (!isExtendedResource(resourceName)) throw new Error(invalidName(resourceName));
-          await this.#connect(resourceName, join(folder, asked.endpoint));
-          return {};
-        },
-      },
-    });
+    await this.#endpoints.serve();
   }
 
   async close(): Promise<void> {
-    for (const cancel of this.#timers) cancel();
-    for (const endpoint of this.#endpoints.values()) closeEndpoint(endpoint);
-    await this.#stopServing?.();
+    await this.#endpoints.close();
     await this.#writing;
   }
 
-  /** Of plugins that register in the folder of all plugins. */
-  readonly handler: PluginHandler = {
-    validate: ({ name, supportedVersions }) => {
-      if (!supportedVersions.includes(version))
-        return `manager version, ${version}, is not among plugin supported versions [${supportedVersions.join(" ")}]`;
-      return isExtendedResource(name) ? undefined : `invalid name of device plugin socket: ${invalidName(name)}`;
-    },
-    register: ({ name, endpoint }) => this.#connect(name, endpoint),
-    deregister: ({ name }) => {
-      const endpoint = this.#endpoints.get(name);
-      if (endpoint) this.#stopped(name, endpoint);
-    },
-  };
-
-  async #connect(resource: string, socket: string): Promise<void> {
-    const connection = await connectPlugin(socket);
-    let options: Options;
-    try {
-      options = await connection.call<Options>(service, "GetDevicePluginOptions", {}, connectMs);
-    } catch (error) {
-      connection.close();
-      throw new Error(`failed to get device plugin options: ${(error as Error).message}`, { cause: error }); // calls fail with errors
-    }
-    const endpoint: Endpoint = { connection, options, watching: new AbortController(), stoppedAt: undefined };
-    const before = this.#endpoints.get(resource);
-    this.#endpoints.set(resource, endpoint);
-    this.#gone.delete(resource);
-    if (before) closeEndpoint(before);
-    void this.#follow(resource, endpoint, connection);
-  }
-
-  async #follow(resource: string, endpoint: Endpoint, connection: PluginConnection): Promise<void> {
-    const { signal } = endpoint.watching;
-    try {
-      for await (const { devices } of connection.stream<{ devices: PluginDevice[] }>(service, "ListAndWatch", signal))
-        if (this.#endpoints.get(resource) === endpoint) this.#update(resource, devices);
-    } catch (error) {
-      this.#options.log.info("a device plugin doesn't tell of its devices any more", { resource, error });
-    }
-    if (this.#endpoints.get(resource) === endpoint) this.#stopped(resource, endpoint);
-    else closeEndpoint(endpoint);
-  }
-
-  #stopped(resource: string, endpoint: Endpoint): void {
-    if (endpoint.stoppedAt !== undefined) return;
-    endpoint.stoppedAt = this.#options.clock.now();
-    closeEndpoint(endpoint);
+  #stopped(resource: string): void {
     const unhealthy = this.#unhealthy.get(resource) ?? new Set();
     for (const id of this.#healthy.get(resource) ?? []) unhealthy.add(id);
     this.#unhealthy.set(resource, unhealthy);
     this.#healthy.set(resource, new Set());
-    this.#forgetLater(resource);
     this.#options.onAmounts();
   }
 
-  #forgetLater(resource: string): void {
-    const { clock, onAmounts } = this.#options;
-    const cancel = clock.after(graceMs + 1, () => {
-      this.#timers.delete(cancel);
-      const { stoppedAt } = this.#endpoints.get(resource) ?? {};
-      if (stoppedAt === undefined || clock.now() - stoppedAt <= graceMs) return;
-      this.#endpoints.delete(resource);
-      this.#healthy.delete(resource);
-      this.#unhealthy.delete(resource);
-      this.#gone.add(resource);
-      void this.#save();
-      onAmounts();
-    });
-    this.#timers.add(cancel);
+  #forget(resource: string): void {
+    this.#healthy.delete(resource);
+    this.#unhealthy.delete(resource);
+    this.#gone.add(resource);
+    void this.#save();
+    this.#options.onAmounts();
   }
 
   #update(resource: string, devices: readonly PluginDevice[]): void {
+    this.#gone.delete(resource);
     const before = this.#devices.get(resource);
     const changed = devices.filter(({ ID, health }) => before?.get(ID)?.health !== health).map(({ ID }) => ID);
     this.#devices.set(resource, new Map(devices.map((device) => [device.ID, device])));
@@ -276,7 +188,7 @@ export class DevicePlugins {
       });
       if (chosen.length === 0) continue;
       isNew = true;
-      const { containerResponses } = await this.#call<{ containerResponses: ContainerAnswer[] }>(
+      const { containerResponses } = await this.#endpoints.call<{ containerResponses: ContainerAnswer[] }>(
         resource,
         "Allocate",
         { containerRequests: [{ devicesIds: chosen }] },
@@ -339,14 +251,14 @@ export class DevicePlugins {
       );
     const { aligned, unaligned, free } = this.#byAffinity(resource, available, affinity);
     const preferred = async (from: readonly string[]): Promise<string[]> => {
-      if (!this.#endpoints.get(resource)?.options?.getPreferredAllocationAvailable) return [];
+      if (!this.#endpoints.optionsOf(resource)?.getPreferredAllocationAvailable) return [];
       const request = {
         availableDeviceIDs: [...from, ...chosen],
         mustIncludeDeviceIDs: [...chosen],
         allocationSize: count,
       };
       try {
-        const answer = await this.#call<{ containerResponses: { deviceIDs: string[] }[] }>(
+        const answer = await this.#endpoints.call<{ containerResponses: { deviceIDs: string[] }[] }>(
           resource,
           "GetPreferredAllocation",
           { containerRequests: [request] },
@@ -384,14 +296,6 @@ export class DevicePlugins {
     return [...(this.#devices.get(resource)?.values() ?? [])].some((device) => nodesOf(device).length > 0);
   }
 
-  async #call<T>(resource: string, method: string, message: object, timeoutMs: number): Promise<T> {
-    const endpoint = this.#endpoints.get(resource);
-    if (!endpoint) throw new Error(`unknown Device Plugin ${resource}`);
-    if (!endpoint.connection || endpoint.stoppedAt !== undefined)
-      throw new Error(`endpoint ${resource} has been stopped`);
-    return endpoint.connection.call<T>(service, method, message, timeoutMs);
-  }
-
   /** What the runtime is told besides; asks plugins that want to know of each start. Rejects when they refuse. */
   async forStart(pod: PodView, container: ContainerSpec): Promise<ContainerAnswer[]> {
     const { uid = "" } = pod.metadata;
@@ -401,17 +305,17 @@ export class DevicePlugins {
       if (!has) {
         await this.allocate(pod, container, undefined);
       }
-      if (!this.#endpoints.get(resource)?.options?.preStartRequired) continue;
+      if (!this.#endpoints.optionsOf(resource)?.preStartRequired) continue;
       const given = this.#of(uid, container.name, resource);
       if (!given)
         throw new Error(
           `no devices found allocated in local cache for pod ${uid}, container ${container.name}, resource ${resource}`,
         );
-      await this.#call(resource, "PreStartContainer", { devicesIds: idsOf(given) }, preStartMs).catch(
-        (error: Error) => {
+      await this.#endpoints
+        .call(resource, "PreStartContainer", { devicesIds: idsOf(given) }, preStartMs)
+        .catch((error: Error) => {
           throw new Error(`device plugin PreStartContainer rpc failed with err: ${error.message}`, { cause: error });
-        },
-      );
+        });
     }
     return this.#given
       .filter((each) => each.podUid === uid && each.container === container.name)
@@ -521,18 +425,3 @@ export class DevicePlugins {
 export const idsOf = ({ devices }: Pick<GivenDevices, "devices">): string[] => [
   ...new Set(Object.values(devices).flat()),
 ];
-
-function closeEndpoint({ watching, connection }: Endpoint): void {
-  watching.abort();
-  connection?.close();
-}
-
-const invalidName = (name: string): string => `the ResourceName ${JSON.stringify(name)} is invalid`;
-
-/** `vendor.example/thing`, as the API has it for resources that it doesn't know. */
-function isExtendedResource(name: string): boolean {
-  const [domain = "", rest, ...more] = name.split("/");
-  if (rest === undefined || more.length > 0 || name.startsWith("requests.")) return false;
-  const isLabel = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/.test(rest);
-  return isLabel && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(domain) && !domain.endsWith("kubernetes.io");
-}
