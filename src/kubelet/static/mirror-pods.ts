@@ -102,8 +102,14 @@ export function createMirrorPods(options: MirrorPodsOptions): MirrorPods {
         ownerReferences: [owner],
       },
     } as Pod; // what was only read is copied by sending
-    const made = await client.resource("v1/pods", metadata.namespace ?? "").create(mirror);
-    log.debug("a mirror pod was made", { pod: fullNameOf(made) });
+    const pods = client.resource("v1/pods", metadata.namespace ?? "");
+    const made = await pods.create(mirror).catch(async (error: unknown) => {
+      // Of this node's life before, and not seen yet.
+      const there = isStatusError(error, "AlreadyExists") ? await pods.get(metadata.name ?? "") : undefined;
+      if (there && isMirrorOf(there, pod)) return there;
+      throw error;
+    });
+    log.debug("a mirror pod is there", { pod: fullNameOf(made) });
     if (shown.get(fullNameOf(pod))?.writer === writer) writer.follow(made);
   }
 
