@@ -18,6 +18,7 @@ import { rotateLogs } from "./logs/rotate.ts";
 import { createNodeMeters, meterObserver } from "./metrics/node-meters.ts";
 import { defaultRouteAddress } from "./network/node-address.ts";
 import { createCgroups } from "./node/cgroups.ts";
+import { thermalPaths } from "./node/thermal-paths.ts";
 import { readDisk, readMachine } from "./node/machine.ts";
 import { createNodeAgent, type NodeAgent } from "./node/node-agent.ts";
 import { nodeStatus } from "./node/node-status.ts";
@@ -201,6 +202,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
         resolvConf,
         allowedSysctls: config.allowedUnsafeSysctls,
         memoryBytes: machine.memoryBytes,
+        thermalPaths: thermalPaths(),
         abilities: runtime.abilities,
         hostIPs: () => addresses,
         allocatable: () => amounts().allocatable,

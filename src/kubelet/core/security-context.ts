@@ -35,6 +35,8 @@ export interface SecurityInput {
   readonly seccompRoot: string;
   /** Containers that name no profile get the runtime's. */
   readonly seccompDefault: boolean;
+  /** Of this machine's processors: masked too. */
+  readonly thermalPaths?: readonly string[];
   /** The pod's own; undefined: the host's. */
   readonly users?: UserNamespace | undefined;
 }
@@ -72,7 +74,7 @@ export function containerSecurity(
     ...(strict ? { supplementalGroupsPolicy: "Strict" as const } : {}),
     // A privileged container can't be kept from gaining privileges.
     noNewPrivs: own.allowPrivilegeEscalation === false && !privileged,
-    maskedPaths: open ? [] : maskedPaths,
+    maskedPaths: open ? [] : [...maskedPaths, ...(input.thermalPaths ?? [])],
     readonlyPaths: open ? [] : readonlyPaths,
     seccomp: seccompOf(own.seccompProfile ?? pod.spec?.securityContext?.seccompProfile, input),
     ...(apparmor ? appArmorOf(apparmor) : {}),

@@ -59,6 +59,7 @@ export interface NodeFacts {
   readonly resolvConf: string;
   readonly allowedSysctls: readonly string[];
   readonly memoryBytes: number;
+  readonly thermalPaths: readonly string[];
   abilities(): RuntimeAbilities;
   hostIPs(): readonly string[];
   allocatable(): Readonly<Record<string, string>>;

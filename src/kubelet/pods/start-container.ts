@@ -189,6 +189,7 @@ async function configure(
     logPath: `${container.name}/${restartCount}.log`,
     seccompRoot: layout.seccomp,
     seccompDefault: context.config.seccompDefault,
+    thermalPaths: node.thermalPaths,
     users: input.sandbox.linux?.securityContext?.namespaceOptions?.usernsOptions,
     targetId,
   });
