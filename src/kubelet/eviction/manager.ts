@@ -69,6 +69,8 @@ export function createEvictionManager(options: EvictionOptions): EvictionManager
   const configured = parseThresholds(config);
   let thresholds: readonly Threshold[] | undefined;
   let state: EvictionState = initialState;
+  /** Evicted: once is enough. */
+  const leaving = new WeakSet<PodWorker>();
 
   /** Answers who was evicted. */
   async function look(): Promise<readonly PodWorker[]> {
@@ -88,7 +90,7 @@ export function createEvictionManager(options: EvictionOptions): EvictionManager
     });
     ({ state } = next);
     if (before.join() !== state.conditions.join()) options.onConditions();
-    const active = [...options.workers()].filter(isActive);
+    const active = [...options.workers()].filter((worker) => isActive(worker) && !leaving.has(worker));
     if (config.localStorageCapacityIsolation) {
       const evicted = await enforceLimits(active, layout);
       if (evicted.length > 0) return evicted;
@@ -173,6 +175,7 @@ export function createEvictionManager(options: EvictionOptions): EvictionManager
       message,
       lastTransitionTime: formatTime(clock.now()),
     };
+    leaving.add(worker);
     worker.evict({ phase: "Failed", reason: evictedReason, message, ...(disrupts && { condition }) }, { graceSeconds });
     return true;
   }
@@ -202,9 +205,9 @@ export function createEvictionManager(options: EvictionOptions): EvictionManager
   };
 }
 
-/** Has, or may have, something running. */
+/** Has, or may have, something running. One that somebody deleted can still be hurried. */
 const isActive = (worker: PodWorker): boolean =>
-  worker.admitted() && worker.stage() === "running" && !isTerminalPhase(worker.pod().status?.phase);
+  worker.admitted() && worker.stage() !== "ended" && !isTerminalPhase(worker.pod().status?.phase);
 
 async function allGone(workers: readonly PodWorker[], clock: Clock, signal: AbortSignal): Promise<void> {
   const done = new AbortController();

@@ -1,8 +1,8 @@
-/** A node with a real containerd on a small disk of its own: a volume and a log over their limits, and a disk that a pod fills. */
+/** A node with a real containerd on a small disk of its own: a volume and a log over their limits, memory that a pod uses up, a disk that one fills. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Event, Node, Pod, PodSpec } from "#api";
@@ -27,6 +27,8 @@ const base = "/api/v1/namespaces/default/pods";
 /** The node's look every ten seconds comes every second. */
 const speed = 10;
 const diskMebi = 120;
+/** What all pods together may use. */
+const podsMebi = 230;
 
 const podWith = (
   name: string,
@@ -100,8 +102,9 @@ else
       podCidrs: ["10.244.0.0/24"],
       config: {
         enableServer: false,
-        evictionHard: { "nodefs.available": "35Mi" },
-        evictionPressureTransitionPeriod: 60_000,
+        evictionHard: { "nodefs.available": "35Mi", "memory.available": "100Mi" },
+        kubeReserved: { memory: `${Math.floor(totalmem() / 2 ** 20) - podsMebi}Mi` },
+        evictionPressureTransitionPeriod: 20_000,
       },
     };
     t.after(async () => {
@@ -129,9 +132,9 @@ else
     }
     const ended = (name: string) => until<Pod>(`${base}/${name}`, (pod) => pod?.status?.phase === "Failed");
     const isRunning = (name: string) => until<Pod>(`${base}/${name}`, (pod) => pod?.status?.phase === "Running");
-    const pressed = (status: string) =>
+    const untilCondition = (type: string, status: string) =>
       until<Node>("/api/v1/nodes/node1", (node) =>
-        Boolean(node?.status?.conditions?.some((each) => each.type === "DiskPressure" && each.status === status)),
+        Boolean(node?.status?.conditions?.some((each) => each.type === type && each.status === status)),
       );
     const events = (name: string, reason: string) =>
       ([...api.objects.values()] as Event[]).filter(
@@ -161,9 +164,21 @@ else
       assert.equal((await isRunning("calm"))?.status?.phase, "Running");
     });
 
+    await t.test("who uses most when pods run short of memory goes", async () => {
+      const volumes = [{ name: "work", emptyDir: { medium: "Memory" } }];
+      api.create(base, podWith("large", write(podsMebi - 90, "/work/x"), { volumes }));
+      const large = await ended("large");
+      assert.match(
+        large?.status?.message ?? "",
+        /^The node was low on resource: memory\. Threshold quantity: 100Mi, available: \d+Ki\. Container c was using \d+Ki, request is 0, has larger consumption of memory\. $/,
+      );
+      assert.equal((await isRunning("calm"))?.status?.containerStatuses?.[0]?.restartCount, 0);
+      await untilCondition("MemoryPressure", "False");
+    });
+
     await t.test("who fills the disk goes, others stay, none is taken until there is room again", async () => {
       api.create(base, podWith("greedy", write(diskMebi, "/work/x")));
-      await pressed("True");
+      await untilCondition("DiskPressure", "True");
       api.create(base, podWith("late", ":"));
       const greedy = await ended("greedy");
       assert.match(
@@ -175,13 +190,13 @@ else
       assert.deepEqual([type, status, reason], ["DisruptionTarget", "True", "TerminationByKubelet"]);
       const [event] = events("greedy", "Evicted");
       assert.equal(event?.metadata.annotations?.starved_resource, "ephemeral-storage");
-      assert.equal(events("node1", "EvictionThresholdMet")[0]?.message, "Attempting to reclaim ephemeral-storage");
+      assert.equal(events("node1", "EvictionThresholdMet").at(-1)?.message, "Attempting to reclaim ephemeral-storage");
       const late = await ended("late");
       assert.deepEqual(
         [late?.status?.reason, late?.status?.message],
         ["Evicted", "Pod was rejected: The node had condition: [DiskPressure]. "],
       );
-      await pressed("False");
+      await untilCondition("DiskPressure", "False");
       api.create(base, podWith("later", ":"));
       assert.equal((await isRunning("later"))?.status?.phase, "Running");
       assert.equal((await isRunning("calm"))?.status?.containerStatuses?.[0]?.restartCount, 0);

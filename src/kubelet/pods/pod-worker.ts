@@ -415,7 +415,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
     },
     evict(reason, { graceSeconds: seconds } = {}) {
       // One that is stopping already gets less time now.
-      if (stage === "ended" || verdict) return;
+      if (stage === "ended" || verdict || isTerminalPhase(reported?.phase)) return;
       verdict = reason;
       graceSeconds = seconds;
       interrupt.abort();
