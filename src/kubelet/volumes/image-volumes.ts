@@ -44,9 +44,15 @@ export function createImageVolumes({ images, cri, runtime, layout }: ImageVolume
   async function mount(podUid: string, volume: string, image: PresentImage): Promise<MountedImage> {
     const path = layout.pod(podUid).volume("image", volume);
     if ((await mountsUnder(path)).includes(path)) return { path };
-    await mkdir(path, { recursive: true, mode: 0o755 });
-    for (const request of await (await snapshots()).view(keyOf(podUid, volume), image.id))
-      await mountSource({ ...request, target: path });
+    try {
+      await mkdir(path, { recursive: true, mode: 0o755 });
+      for (const request of await (await snapshots()).view(keyOf(podUid, volume), image.id))
+        await mountSource({ ...request, target: path });
+    } catch (error) {
+      // What a runtime that mounts it itself would say.
+      const why = error instanceof Error ? error.message : String(error);
+      throw new ImageError("CreateContainerError", `ImageVolumeMountFailed: ${why}`);
+    }
     return { path };
   }
 
