@@ -11,7 +11,7 @@ import type { Refusal } from "../core/admission.ts";
 import { unitsOf } from "../core/quantity.ts";
 import { linuxResources, type ResourceFacts } from "../core/resources.ts";
 import type { ContainerSpec, PodRuntime, PodView } from "../core/types.ts";
-import type { CriClient } from "../cri/client.ts";
+import { type CriClient, CriError } from "../cri/client.ts";
 import type { LinuxContainerResources } from "../cri/types.d.ts";
 import type { ContainerAnswer } from "../device-plugins/device-checkpoint.ts";
 import { DevicePlugins } from "../device-plugins/device-plugins.ts";
@@ -87,6 +87,7 @@ export async function createNodeResources(options: {
 }): Promise<NodeResources> {
   const { config, machine, cgroups, folder, cri, clock, log } = options;
   checkSupported(config, machine);
+  await checkDriver(config, cri);
   let hooks: ResourceHooks | undefined;
   const [hasSwap, topology] = await Promise.all([hasSwapControl(cgroups.hierarchy), readCpuTopology()]);
   const facts: ResourceFacts = {
@@ -185,6 +186,21 @@ export async function createNodeResources(options: {
       await Promise.all([stop(), plugins.close(), sharing, cpus?.flushed()]);
     },
   };
+}
+
+/** Who places groups: the runtime's answer goes before the settings, as upstream. Systemd's slices can't be made here. */
+async function checkDriver(config: Readonly<KubeletConfiguration>, cri: CriClient): Promise<void> {
+  // A private runtime is told.
+  if (config.containerRuntimeEndpoint === "" && config.cgroupDriver === "cgroupfs") return;
+  const told = await cri.runtime.runtimeConfig({}).catch((error: unknown) => {
+    if (error instanceof CriError && error.code === "UNIMPLEMENTED") return undefined;
+    throw error;
+  });
+  const driver = told?.linux ? told.linux.cgroupDriver.toLowerCase() : config.cgroupDriver;
+  if (driver === "systemd")
+    throw new Error(
+      `cgroup driver "systemd" is ${told?.linux ? "what the container runtime uses" : "configured"}, and this node can only use "cgroupfs": set SystemdCgroup = false in the runtime's configuration and cgroupDriver: cgroupfs here`,
+    );
 }
 
 /** Throws when the settings ask for what this node can't do: better than to promise it. */
