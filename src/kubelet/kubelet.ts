@@ -211,6 +211,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
     const statics = createStaticPods({
       ...{ config, nodeName, client, clock, log, recorder },
       nodes,
+      whyNoNetwork: async () => (await health.look()).problems.find((problem) => problem.includes("network not ready")),
       start: (pod, writer) => podManager.startStatic(pod, writer),
       end: (uid) => podManager.endStatic(uid),
     });

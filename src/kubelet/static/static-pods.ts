@@ -3,8 +3,8 @@
  * one name never run beside each other: when a file changed, the old pod ends first.
  */
 import type { Node, Pod } from "#api";
-import type { Clock, Logger } from "#base";
-import type { Client, EventRecorder, Informer } from "#client";
+import { backoffMs, type Clock, type Logger } from "#base";
+import { type Client, delay, type EventRecorder, type Informer } from "#client";
 import type { KubeletConfiguration } from "../config/configuration.ts";
 import type { PodView } from "../core/types.ts";
 import type { StatusWriter } from "../pods/status-writer.ts";
@@ -31,14 +31,15 @@ export interface StaticPodsOptions {
   readonly recorder: EventRecorder;
   /** Holds this node alone. */
   readonly nodes: Informer<Node>;
+  /** Undefined: pods can have addresses. */
+  whyNoNetwork(): Promise<string | undefined>;
   /** Begins, or goes on with another spec under the same uid. */
   start(pod: PodView, writer: StatusWriter): void;
   /** Ends within its grace period; `gone` is told then. */
   end(uid: string): void;
 }
 
-export const hasStaticPods = ({ staticPodPath, staticPodURL }: Readonly<KubeletConfiguration>): boolean =>
-  staticPodPath !== "" || staticPodURL !== "";
+const networkRetry = { initialMs: 50, maxMs: 2000 };
 
 export function createStaticPods(options: StaticPodsOptions): StaticPods {
   const { config, nodeName, clock, log } = options;
@@ -47,6 +48,8 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
   const wanted: Record<StaticSource["kind"], Map<string, PodView>> = { file: new Map(), http: new Map() };
   /** By full name: which runs, or is ending. */
   const running = new Map<string, string>();
+  /** For the network. */
+  const waiting = new Set<string>();
   const unread = new Set<StaticSource["kind"]>();
   if (config.staticPodPath) unread.add("file");
   if (config.staticPodURL) unread.add("http");
@@ -60,7 +63,46 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
     const holder = running.get(name);
     if (holder !== undefined && holder !== uid) return;
     running.set(name, uid);
-    options.start(pod, mirrors.show(pod));
+    const writer = mirrors.show(pod);
+    if (waiting.has(uid)) return;
+    if (holder === uid || pod.spec?.hostNetwork) {
+      options.start(pod, writer);
+      return;
+    }
+    waiting.add(uid);
+    whenNetworkReady(pod)
+      .then(() => {
+        if (waiting.delete(uid)) options.start(wanted.file.get(uid) ?? wanted.http.get(uid) ?? pod, writer);
+      })
+      .catch((error: unknown) => log.error("a static pod could not be started", { pod: name, error }));
+  }
+
+  async function whenNetworkReady(pod: PodView): Promise<void> {
+    const { uid = "" } = pod.metadata;
+    for (let failures = 0; waiting.has(uid); failures++) {
+      const why = await options.whyNoNetwork();
+      if (why === undefined) return;
+      if (failures === 0)
+        options.recorder.event(pod, {
+          ...{ type: "Warning", reason: "NetworkNotReady", message: `network is not ready: ${why}` },
+        });
+      await delay(clock, backoffMs(failures + 1, networkRetry));
+    }
+  }
+
+  function stop(pod: PodView): void {
+    const { uid = "" } = pod.metadata;
+    if (waiting.delete(uid)) gone(pod);
+    else options.end(uid);
+  }
+
+  function gone(pod: PodView): void {
+    const name = fullNameOf(pod);
+    if (running.get(name) !== pod.metadata.uid) return;
+    running.delete(name);
+    const next = [...wanted.file.values(), ...wanted.http.values()].find((other) => fullNameOf(other) === name);
+    if (next) begin(next);
+    else mirrors.hide(name);
   }
 
   function accept(source: StaticSource["kind"], pods: readonly Pod[]): void {
@@ -81,7 +123,7 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
       now.set(uid, { ...pod, metadata: { ...pod.metadata, annotations } });
     }
     wanted[source] = now;
-    for (const [uid, pod] of before) if (!isWanted(uid) && running.get(fullNameOf(pod)) === uid) options.end(uid);
+    for (const [uid, pod] of before) if (!isWanted(uid) && running.get(fullNameOf(pod)) === uid) stop(pod);
     for (const [uid, pod] of now) if (JSON.stringify(before.get(uid)) !== JSON.stringify(pod)) begin(pod);
     unread.delete(source);
     if (unread.size === 0) read.resolve();
@@ -91,14 +133,7 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
     mirrors,
     has: isWanted,
     readAll: () => read.promise,
-    gone(pod) {
-      const name = fullNameOf(pod);
-      if (running.get(name) !== pod.metadata.uid) return;
-      running.delete(name);
-      const next = [...wanted.file.values(), ...wanted.http.values()].find((other) => fullNameOf(other) === name);
-      if (next) begin(next);
-      else mirrors.hide(name);
-    },
+    gone,
     async run(signal) {
       const work: Promise<void>[] = [];
       const common = { nodeName, clock, log };
@@ -116,7 +151,10 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
         work.push(followUrl({ ...common, url, headers, checkMs, onPods }, signal));
       }
       if (work.length === 0) read.resolve();
-      await Promise.all(work).finally(() => mirrors.close());
+      await Promise.all(work).finally(() => {
+        waiting.clear();
+        mirrors.close();
+      });
     },
   };
 }
