@@ -61,7 +61,7 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
   if (!given) containerd = await start();
   const endpoint = given || containerdLayout(folders.containerd).socket;
   const timeoutMs = options.config?.runtimeRequestTimeout;
-  const cri = await connectCri(endpoint, timeoutMs ? { timeoutMs } : {});
+  const cri = await connect(endpoint, options.config?.imageServiceEndpoint, timeoutMs ? { timeoutMs } : {});
   const store = given ? undefined : { endpoint, pinnedFile: folders.pinned };
   if (store) await ensurePauseImage(cri, store, folders.images);
   const [{ runtimeName, runtimeVersion }, status] = await Promise.all([
@@ -95,6 +95,25 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
       stopped = true;
       cri.close();
       await containerd?.stop();
+    },
+  };
+}
+
+/** Images may have a service of their own. */
+async function connect(
+  endpoint: string,
+  images: string | undefined,
+  settings: { readonly timeoutMs?: number },
+): Promise<CriClient> {
+  const runtime = await connectCri(endpoint, settings);
+  if (!images || images === endpoint) return runtime;
+  const other = await connectCri(images, settings);
+  return {
+    ...runtime,
+    image: other.image,
+    close() {
+      runtime.close();
+      other.close();
     },
   };
 }

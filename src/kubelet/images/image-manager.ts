@@ -80,6 +80,8 @@ interface Backoff {
   readonly why: string;
 }
 
+type LookUp = () => Promise<readonly TrackedCredential[]>;
+
 interface Pulled {
   readonly imageRef: string;
   readonly credential: TrackedCredential | undefined;
@@ -172,11 +174,11 @@ export function createImageManager(options: ImageManagerOptions): ImageManager {
     return backoff && clock.now() - backoff.at <= 2 * backoffMsMax ? backoff : undefined;
   }
 
-  async function pullNow(request: EnsureImage, image: string): Promise<PresentImage> {
+  async function pullNow(request: EnsureImage, image: string, lookedUp: LookUp): Promise<PresentImage> {
     const { pod, container, sandbox, signal, event } = request;
     const written = container.image ?? "";
     const uid = pod.metadata.uid ?? "";
-    const credentials = await credentialsFor(image, request);
+    const credentials = await lookedUp();
     const backoff = backoffOf(uid, image);
     const now = clock.now();
     if (backoff && now < backoff.at + backoff.delayMs) {
@@ -222,17 +224,20 @@ export function createImageManager(options: ImageManagerOptions): ImageManager {
         event("Warning", "InspectFailed", message);
         throw new ImageError("InvalidImageName", message);
       }
-      if (policy === "Always") return pullNow(request, image);
+      // Programs are asked once, and not before somebody needs to know.
+      let found: Promise<TrackedCredential[]> | undefined;
+      const lookedUp = () => (found ??= credentialsFor(image, request));
+      if (policy === "Always") return pullNow(request, image, lookedUp);
       const present = await inspect(image).catch((error: unknown) => {
         const message = `Failed to inspect image ${goQuote(written)}: ${printRuntimeError(error)}`;
         event("Warning", "InspectFailed", message);
         throw new ImageError("ImageInspectError", message);
       });
-      if (present && !(await records.mustPull(written, present.id, () => credentialsFor(image, request)))) {
+      if (present && !(await records.mustPull(written, present.id, lookedUp))) {
         event("Normal", "Pulled", wording.pullPresent(written));
         return present;
       }
-      if (policy !== "Never") return pullNow(request, image);
+      if (policy !== "Never") return pullNow(request, image, lookedUp);
       // That somebody else's image is here is nobody's business.
       event("Warning", "ErrImageNeverPull", wording.neverPull(written));
       throw new ImageError("ErrImageNeverPull", wording.neverPull(written));

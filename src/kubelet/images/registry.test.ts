@@ -32,7 +32,7 @@ const later = "127.0.0.1:5002";
 const secure = "10.9.9.9:5003";
 /** The node's minutes are seconds here. */
 const speed = 12;
-const waitMsMax = 30_000;
+const waitMsMax = 50_000;
 
 async function whyNot(): Promise<string | undefined> {
   for (const program of ["/usr/bin/containerd", "/usr/bin/catatonit", "/usr/lib/cni/bridge", "/bin/busybox"])
@@ -136,7 +136,6 @@ else
       await Promise.all([
         secret("right", { [closed]: { auth: base64(`${username}:${password}`) } }),
         secret("wrong", { [closed]: { username, password: "no" } }),
-        secret("elsewhere", { "registry.example.com": { username, password } }),
         secret("old", { [closed]: { username, password } }, "dockercfg"),
         secret("wild", { "*.9.9.9:5003/demo": { username, password } }),
       ]);
@@ -300,7 +299,6 @@ else
     for (const [what, secrets] of [
       ["no password", []],
       ["a wrong password", ["wrong"]],
-      ["a password for another registry", ["elsewhere"]],
       ["a secret that isn't there", ["missing"]],
     ] as const)
       test(`a registry with a login: ${what}: ErrImagePull`, async () => {
