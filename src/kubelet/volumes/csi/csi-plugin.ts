@@ -3,8 +3,7 @@
  * volume needs to be taken down is on disk, in upstream's files; who uses it is read from there when the node starts. Upstream's
  * reconciler compares two worlds ten times a second; here a pod's worker asks, and drivers and the node's status wake those that wait.
  */
-import { readdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Node, NodeStatus } from "#api";
 import { backoffMs } from "#base";
 import type { DeepReadonly } from "#machinery";
@@ -17,7 +16,7 @@ import { deviceMap, publishDevice, stageDevice, unpublishDevice, unstageDevice }
 import { CsiDrivers } from "./drivers.ts";
 import { expandOnNode } from "./expand.ts";
 import type { NodeInfo } from "./node-info.ts";
-import { csiPaths, loadVolumeData, removeMountPoint, uniqueName, type VolumeData } from "./paths.ts";
+import { csiPaths, removeMountPoint, uniqueName } from "./paths.ts";
 import { publish, stage, unpublish, unstage } from "./publish.ts";
 import {
   type Attachment,
@@ -29,25 +28,12 @@ import {
   said,
 } from "./tools.ts";
 import { readStats } from "./stats.ts";
+import { publishedFolders, readUses, type Use, useOf } from "./uses.ts";
 
 export interface CsiPlugin extends VolumePlugin {
   readonly registration: PluginHandler;
   stats(podUid: string, volume: string): Promise<VolumeStats | undefined>;
   volumesInUse(status: DeepReadonly<NodeStatus>): readonly string[];
-}
-
-/** A volume that some pods of this node use, by unique name. */
-interface Use {
-  readonly data: VolumeData;
-  readonly name: string;
-  readonly mode: "Filesystem" | "Block";
-  /** Pods; true: it may have been published for them. */
-  readonly pods: Map<string, boolean>;
-  /** Is attached to this node, and must stay. */
-  isAttached: boolean;
-  isStaged: boolean;
-  /** That the node takes it to have. */
-  size?: string | undefined;
 }
 
 interface Published {
@@ -66,13 +52,13 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
   const { client, clock, log, layout, nodeName, signal } = host;
   /** Pods that wait for attachments, since when. */
   const waiting = new Map<string, number>();
-  const uses = new Map<string, Use>();
+  const paths = csiPaths(host.folder);
+  const uses = await readUses(paths, layout);
   // Whether a driver attaches may be said later than its first pod comes.
   const drivers = new CsiDrivers(host, info, () => {
     host.onChange(waiting.keys());
     if (uses.size > 0) host.statusChanged();
   });
-  const paths = csiPaths(host.folder);
   const tools: CsiTools = { host, drivers, paths, secret: createSecretReader(client) };
   const memory = { failed: new Set<string>(), inUse: new Set<string>() };
   /** By pod and volume: what needn't be done again. */
@@ -93,46 +79,7 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
     return turn;
   }
 
-  function use(data: VolumeData, about: Pick<Use, "name" | "mode">): Use {
-    const unique = uniqueName(data.driverName, data.volumeHandle);
-    const found = uses.get(unique) ?? { data, ...about, pods: new Map(), isAttached: false, isStaged: false };
-    uses.set(unique, found);
-    return found;
-  }
-
-  await readDisk();
   for (const [unique, { pods }] of uses) if (pods.size === 0) release(unique);
-
-  /** Who uses what, from before this process. */
-  async function readDisk(): Promise<void> {
-    for (const driver of await list(paths.root))
-      for (const volume of await list(join(paths.root, driver))) {
-        const data = await loadVolumeData(join(paths.root, driver, volume));
-        if (data && driver !== "volumeDevices") use(data, { name: "", mode: "Filesystem" });
-      }
-    for (const name of await list(paths.devices)) {
-      const { data: folder, publish: pods } = paths.device(name);
-      const data = await loadVolumeData(folder);
-      if (!data) continue;
-      const found = use(data, { name, mode: "Block" });
-      for (const uid of await list(pods)) found.pods.set(uid, true);
-    }
-    for (const uid of await list(layout.pods))
-      for (const { data } of await folders(uid))
-        if (data?.volumeLifecycleMode === "Persistent")
-          use(data, { name: data.specVolID ?? "", mode: "Filesystem" }).pods.set(uid, true);
-  }
-
-  /** Of the pod's volumes that are folders. */
-  async function folders(uid: string) {
-    const root = dirname(layout.pod(uid).volume("csi", "x"));
-    return Promise.all(
-      (await list(root)).map(async (name) => ({
-        folder: join(root, name),
-        data: await loadVolumeData(join(root, name)),
-      })),
-    );
-  }
 
   const follow = host.nodes.addHandler({
     updated({ status }: DeepReadonly<Node>, old: DeepReadonly<Node>) {
@@ -201,7 +148,7 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
     const { request, podUid, unique, driver, handle, name } = volume;
     const { mode, persistent } = request;
     const isBlock = mode === "Block";
-    const used = use({ driverName: driver, volumeHandle: handle }, { name, mode });
+    const used = useOf(uses, { driverName: driver, volumeHandle: handle }, { name, mode });
     const mayBeElsewhere = [...used.pods].some(([uid, isPublished]) => isPublished && uid !== podUid);
     if (!used.pods.has(podUid)) used.pods.set(podUid, false);
     forgetRelease(unique);
@@ -351,7 +298,7 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
 
     async tearDown(podUid) {
       waiting.delete(podUid);
-      for (const { folder, data } of await folders(podUid))
+      for (const { folder, data } of await publishedFolders(layout, podUid))
         if (!data) await removeMountPoint(join(folder, "mount"));
         else
           await inTurn(uniqueName(data.driverName, data.volumeHandle), async () => {
@@ -393,9 +340,3 @@ export async function createCsiPlugin(host: VolumeHost, info: NodeInfo): Promise
     },
   };
 }
-
-const list = (path: string): Promise<string[]> =>
-  readdir(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
-    throw error;
-  });
