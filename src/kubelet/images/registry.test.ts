@@ -48,7 +48,7 @@ async function whyNot(): Promise<string | undefined> {
 const skip = insideNamespace ? false : ((await whyNot()) ?? false);
 if (!insideNamespace) test("images: from real registries", { skip }, () => runInNamespace(import.meta.filename));
 else
-  suite("images from real registries", { concurrency: true }, () => {
+  suite("images from real registries", { concurrency: true, timeout: 180_000 }, () => {
     let folder: string;
     let cluster: Cluster;
     let pods: Informer<Pod>;
