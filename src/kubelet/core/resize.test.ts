@@ -100,11 +100,11 @@ test("resize: a status has what the runtime says, else what it was told, else wh
 test("resize: amounts of a pod, of its containers and of its group", () => {
   const pod = podWith({ a: sized(["100m", "64Mi"], ["200m"]), b: sized(["0.25", "0.5Gi"], ["1"]) });
   assert.deepEqual(podAmounts(pod, "requests"), { cpu: "350m", memory: "576Mi" });
-  assert.deepEqual(podResourcesStatus(pod, true), {
+  assert.deepEqual(podResourcesStatus(pod), {
     resources: { requests: { cpu: "350m", memory: "576Mi" }, limits: { cpu: "1200m" } },
     allocatedResources: { cpu: "350m", memory: "576Mi" },
   });
-  assert.deepEqual(podResourcesStatus(podOf({ containers: ["a"] }), true), { resources: {} });
+  assert.deepEqual(podResourcesStatus(podOf({ containers: ["a"] })), { resources: {} });
 });
 
 test("resize: a running init container gets its new size, and nobody waits for that", () => {

@@ -6,7 +6,7 @@ import { type ContainerStatus, type PodSpec, type PodStatus, podSums } from "#ap
 import { compareQuantities, milliQuantityOf, printQuantity, quantityOf } from "#machinery";
 import { milliOf, unitsOf } from "./quantity.ts";
 import { podQos } from "./qos.ts";
-import { effectiveLimit, milliOfQuota, milliOfShares, podCgroupResources, podTotal } from "./resources.ts";
+import { effectiveLimit, podTotal } from "./resources.ts";
 import {
   type ContainerSpec,
   type ContainerStatusView,
@@ -236,38 +236,16 @@ export const podAmounts = ({ spec }: PodView, kind: "requests" | "limits"): Reco
     [...(spec ? podSums(spec as PodSpec, kind) : [])].map(([name, sum]) => [name, printQuantity(sum)]), // only read
   );
 
-/** Of the pod as a whole: while it runs what its group has, which is what every container names, or the pod itself. */
-export function podResourcesStatus(
-  pod: PodView,
-  isRunning: boolean,
-): Pick<PodStatus, "resources" | "allocatedResources"> {
-  const allocated = podAmounts(pod, "requests");
-  let requests = allocated;
-  let limits = podAmounts(pod, "limits");
-  if (isRunning) {
-    const group = podCgroupResources(pod);
-    const cpu = milliOfShares(group.cpuShares);
-    const cpuLimit = milliOfQuota(group.cpuQuotaUs, group.cpuPeriodUs);
-    const own = pod.spec?.resources;
-    requests = {
-      ...own?.requests,
-      ...(cpu > 2 || milliOf(own?.requests?.cpu) > 2 ? { cpu: like(allocated.cpu, milli(cpu)) } : {}),
-      ...(allocated.memory === undefined ? {} : { memory: allocated.memory }),
-    };
-    limits = {
-      ...own?.limits,
-      ...(cpuLimit > 10 || (cpuLimit > 0 && milliOf(own?.limits?.cpu) > 10)
-        ? { cpu: like(limits.cpu, milli(cpuLimit)) }
-        : {}),
-      ...(group.memoryLimitBytes > 0 ? { memory: like(limits.memory, bytes(group.memoryLimitBytes)) } : {}),
-    };
-  }
+/** Of the pod as a whole, when its group has what it was granted. */
+export function podResourcesStatus(pod: PodView): Pick<PodStatus, "resources" | "allocatedResources"> {
+  const requests = podAmounts(pod, "requests");
+  const limits = podAmounts(pod, "limits");
   return {
     resources: {
       ...(Object.keys(limits).length > 0 ? { limits } : {}),
       ...(Object.keys(requests).length > 0 ? { requests } : {}),
     },
-    ...(Object.keys(allocated).length > 0 ? { allocatedResources: allocated } : {}),
+    ...(Object.keys(requests).length > 0 ? { allocatedResources: requests } : {}),
   };
 }
 

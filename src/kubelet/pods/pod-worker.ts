@@ -162,8 +162,7 @@ export function createPodWorker(context: PodContext, first: PodView, options: Po
         context.resources.withHealth(pod, made.containerStatuses ?? []),
       ),
     };
-    if (context.resizes.plan(pod, runtime).isDone)
-      Object.assign(reported, podResourcesStatus(pod, made.phase === "Running"));
+    if (context.resizes.plan(pod, runtime).isDone) Object.assign(reported, podResourcesStatus(pod));
     else Object.assign(reported, { resources: pod.status?.resources, allocatedResources: podAmounts(pod, "requests") });
     // Once it is told that the pod ended, what it has goes to others: nothing of it may run, and drivers take devices back before.
     const holds = hasDevices(pod) || runtime.containers.some(({ state }) => state === "running");

@@ -36,7 +36,9 @@ export function statusPatch(from: PodStatusView, to: PodStatusView, uid: string)
   const status: Record<string, unknown> = {};
   for (const field of owned) {
     const value = to[field];
-    if (same(from[field], value)) continue;
+    // Of these also an empty one is news.
+    const isFirst = merged.has(field) && from[field] === undefined && value !== undefined;
+    if (same(from[field], value) && !isFirst) continue;
     if (value === undefined) status[field] = null;
     else if (merged.has(field)) status[field] = mapPatch(from[field], value);
     else status[field] = replaced.has(field) && Array.isArray(value) ? [{ $patch: "replace" }, ...value] : value;
