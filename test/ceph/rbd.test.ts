@@ -165,6 +165,18 @@ suite("RBD volumes on a real Ceph", { skip: why ?? false, timeout: 300_000 }, ()
     assert.deepEqual([await held(), await locks("b")], [[], []]);
   });
 
+  test("a node that died: its lock holds nobody up once its watch is over", async () => {
+    await ceph.rbd("lock", "add", "b", "kubelet_lock_magic_gone");
+    await pod("heir", { rbd: source("b") });
+    await running("heir");
+    assert.deepEqual(
+      (await locks("b")).map(({ id }) => id.endsWith("_gone")),
+      [false],
+    );
+    await remove("heir");
+    assert.deepEqual([await held(), await locks("b")], [[], []]);
+  });
+
   test("readers: as many as want share an image, and none of them writes", async () => {
     const readers = ["r1", "r2"];
     for (const name of readers) await pod(name, { rbd: { ...source("a"), readOnly: true } });
