@@ -163,7 +163,10 @@ export function createPodManager(options: PodManagerOptions): PodManager {
   context.resizes.attach({
     podOf: (uid) => workers.get(uid)?.wanted(),
     refuse: (pod) => refuse(pod),
-    onChange: (uid) => workers.get(uid)?.regranted(),
+    onChange(uid) {
+      workers.get(uid)?.regranted();
+      changed();
+    },
   });
 
   return {
