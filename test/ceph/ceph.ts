@@ -5,13 +5,15 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 
 const monitorPort = 6789;
 const diskBytes = 2 ** 31;
+/** Of file systems, whose files can't be used as disks. */
+const tmpfs = 0x01021994;
 const answerMs = 60_000;
 
 export interface TestCeph {
@@ -174,7 +176,8 @@ mgr_initial_modules =
 [osd]
 osd_data = ${directory}/osd
 keyring = ${directory}/osd/keyring
-osd_objectstore = bluestore
+osd_objectstore = ${statfsSync(directory).type === tmpfs ? "memstore" : "bluestore"}
+memstore_device_bytes = ${diskBytes}
 bluestore_block_size = ${diskBytes}
 bluestore_cache_autotune = false
 bluestore_cache_size = ${2 ** 25}
