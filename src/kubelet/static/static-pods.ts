@@ -151,7 +151,12 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
         work.push(followUrl({ ...common, url, headers, checkMs, onPods }, signal));
       }
       if (work.length === 0) read.resolve();
-      await Promise.all(work).finally(() => {
+      // Mirrors of pods that nobody wants any more may be there also then.
+      const ended = new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      await Promise.all([...work, ended]).finally(() => {
         waiting.clear();
         mirrors.close();
       });
