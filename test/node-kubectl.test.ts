@@ -150,9 +150,14 @@ suite("a node through kubectl", { skip: why ?? false }, () => {
     await assert.rejects(kubectl("port-forward", "service/plain", "18053:53"), /UDP protocol is not supported for 53/);
   });
 
-  test("a node's own WebSockets: a command in kubectl's newest protocol, without the API server", async () => {
+  test("a node's own WebSockets: kubectl's newest protocols, without the API server", async () => {
     const client = path.join(import.meta.dirname, "node-websocket.ts");
     const out = await cluster.run("env", "-u", "NODE_TEST_CONTEXT", process.execPath, client);
-    assert.deepEqual(JSON.parse(out), { protocol: "v5.channel.k8s.io", out: "typed\n", status: "Success" });
+    assert.deepEqual(JSON.parse(out), {
+      protocol: "v5.channel.k8s.io",
+      out: "typed\n",
+      status: "Success",
+      tunnel: true,
+    });
   });
 });
