@@ -10,12 +10,15 @@ export function collectProcess(registry: MetricRegistry): () => void {
     const family = registry.gauge(name, help, []);
     return (value: number) => family.with().set(value);
   };
-  const cpu = registry.counter("process_cpu_seconds_total", "Processor time.", []);
-  const residentBytes = gauge("process_resident_memory_bytes", "Memory in use.");
-  const virtualBytes = gauge("process_virtual_memory_bytes", "Address space in use.");
-  const open = gauge("process_open_fds", "Open file descriptors.");
-  const allowed = gauge("process_max_fds", "File descriptors that may be open.");
-  gauge("process_start_time_seconds", "When the process started.")(Math.round(performance.timeOrigin) / 1000);
+  const cpu = registry.counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", []);
+  const residentBytes = gauge("process_resident_memory_bytes", "Resident memory size in bytes.");
+  const virtualBytes = gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.");
+  const open = gauge("process_open_fds", "Number of open file descriptors.");
+  const allowed = gauge("process_max_fds", "Maximum number of open file descriptors.");
+  gauge(
+    "process_start_time_seconds",
+    "Start time of the process since unix epoch in seconds.",
+  )(Math.round(performance.timeOrigin) / 1000);
   const heapTotal = gauge("nodejs_heap_size_total_bytes", "Size of the heap.");
   const heapUsed = gauge("nodejs_heap_size_used_bytes", "Used part of the heap.");
   const external = gauge("nodejs_external_memory_bytes", "Memory outside of the heap that objects in it hold.");
