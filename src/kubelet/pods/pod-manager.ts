@@ -125,7 +125,8 @@ export function createPodManager(options: PodManagerOptions): PodManager {
     const seen = new Set<string>();
     for (const runtime of all) {
       const { uid, namespace, name } = runtime;
-      if (workers.has(uid) || orphans.has(uid) || seen.has(uid)) continue;
+      // A pod of the node's own may still wait for its turn.
+      if (workers.has(uid) || statics.has(uid) || orphans.has(uid) || seen.has(uid)) continue;
       seen.add(uid);
       orphans.add(uid);
       removeOrphan(runtime)
