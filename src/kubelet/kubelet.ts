@@ -41,7 +41,7 @@ import { createNodeResources } from "./resources/node-resources.ts";
 import { createResizes } from "./resources/resizes.ts";
 import { watchRuntime } from "./runtime/watch.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
-import { shutdownPeriods } from "./shutdown/groups.ts";
+import { createShutdown } from "./shutdown/shutdown.ts";
 import { createStaticPods } from "./static/static-pods.ts";
 import { nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
 import { createImageVolumes } from "./volumes/image-volumes.ts";
@@ -221,7 +221,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       nodes,
       maxPods,
       statics,
-      refuse: (pod) => shutdown?.refuse() ?? eviction.refuse(pod),
+      refuse: (pod) => shutdown.refuse() ?? eviction.refuse(pod),
       onPodsChanged: (active) => void cgroups.balance(active),
     });
     manager = podManager;
@@ -246,15 +246,11 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       onConditions: () => agent.changed(),
     });
 
-    const periods = shutdownPeriods(config);
-    const shutdown =
-      periods.length > 0
-        ? (await import("./shutdown/node-shutdown.ts")).createNodeShutdown({
-            ...{ periods, clock, log, folder: folders.kubelet, event: nodeEvent },
-            workers: () => podManager.workers(),
-            onChange: () => agent.changed(),
-          })
-        : undefined;
+    const shutdown = await createShutdown(config, {
+      ...{ clock, log, folder: folders.kubelet, event: nodeEvent },
+      workers: () => podManager.workers(),
+      onChange: () => agent.changed(),
+    });
 
     const agent: NodeAgent = createNodeAgent({
       client,
@@ -284,7 +280,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
           port: config.enableServer ? config.port : 0,
           disk,
           pressures: eviction.conditions(),
-          problems: [...problems, ...[shutdown?.problem() ?? []].flat()],
+          problems: [...problems, ...shutdown.problems()],
           images,
           imagesMax: config.nodeStatusMaxImages,
           abilities: runtime.abilities(),
@@ -306,7 +302,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       agent.run(life),
       imageGc.run(life),
       eviction.run(life),
-      ...(shutdown ? [shutdown.run(life)] : []),
+      shutdown.run(life),
       rotateLogs(
         {
           config,

@@ -195,7 +195,7 @@ test("shutdown: logind is made to wait, pods end in their order, new ones are re
     ...{ folder, clock: realClock, logindFolder: folder, busAddress: bus.address, workers: () => workers },
     log: createLogger({ write: (line) => note(line.replace(/^\S+ +\S+ +/, "").trim()), level: "info" }),
     event: (type, reason, message) => note(`${type} ${reason} ${message}`),
-    onChange: () => note(`problem: ${shutdown.problem()}`),
+    onChange: () => note(`problems: ${shutdown.problems()}`),
     inhibitor: ["sh", "-c", `echo begin >> ${pids}; trap 'echo end >> ${pids}; kill $!; exit' TERM; sleep 1000 & wait`],
   } satisfies NodeShutdownOptions);
   const stop = new AbortController();
@@ -221,7 +221,7 @@ test("shutdown: logind is made to wait, pods end in their order, new ones are re
       [verdict?.condition?.type, verdict?.condition?.reason],
       ["DisruptionTarget", "TerminationByKubelet"],
     );
-    assert.equal(shutdown.problem(), "node is shutting down");
+    assert.deepEqual(shutdown.problems(), ["node is shutting down"]);
     assert.deepEqual(shutdown.refuse(), {
       reason: "NodeShutdown",
       message: "Pod was rejected as the node is shutting down.",
@@ -232,7 +232,7 @@ test("shutdown: logind is made to wait, pods end in their order, new ones are re
     const state = JSON.parse(await readFile(join(folder, "graceful_node_shutdown_state"), "utf8")) as object;
     assert.deepEqual(Object.keys(state), ["startTime", "endTime"]);
     bus.prepare(false);
-    await said("problem: undefined");
+    await said("problems: ");
     await holders("begin\nend\nbegin\n");
     assert.ok(events.includes("Normal NodeShutdown Shutdown manager detected shutdown cancellation"));
     assert.equal(shutdown.refuse(), undefined);

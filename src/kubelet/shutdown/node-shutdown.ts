@@ -43,7 +43,7 @@ export interface NodeShutdown {
   /** Watches until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
   /** Why the node isn't ready. */
-  problem(): string | undefined;
+  problems(): readonly string[];
   refuse(): Refusal | undefined;
 }
 
@@ -186,7 +186,7 @@ export function createNodeShutdown(options: NodeShutdownOptions): NodeShutdown {
   const keep = (state: object) => writeFile(join(folder, stateFile), JSON.stringify(state));
 
   return {
-    problem: () => (isShuttingDown ? "node is shutting down" : undefined),
+    problems: () => (isShuttingDown ? ["node is shutting down"] : []),
     refuse: () =>
       isShuttingDown
         ? { reason: "NodeShutdown", message: "Pod was rejected as the node is shutting down." }
