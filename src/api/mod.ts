@@ -33,6 +33,7 @@ export { contentOf, derTag, readDer, readInside, writeDer } from "./certificates
 export { type CertificateRequest, CertificateRequestError, readCertificateRequest } from "./certificates/request.ts";
 export { mandatoryFlowSchemas, mandatoryPriorityLevels } from "./flowcontrol/mandatory.ts";
 export { podSums } from "./pod-spec/aggregate.ts";
+export { isExtendedResource } from "./resource-names.ts";
 export { type PodReferences, podReferences, volumeSecrets } from "./pod-spec/references.ts";
 export { compareVersions, readVersion, type SemanticVersion } from "./coordination/semantic-version.ts";
 export { coordinatedKinds } from "./coordination/lease.ts";

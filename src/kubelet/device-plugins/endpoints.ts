@@ -1,5 +1,6 @@
 /** The plugins of devices that are there: how they register, what they tell, how they are called, and when they are forgotten. */
 import { join } from "node:path";
+import { isExtendedResource } from "#api";
 import type { Clock, Logger } from "#base";
 import { connectPlugin, type PluginConnection, servePlugin } from "../plugins/plugin-protocol.ts";
 import type { PluginHandler } from "../plugins/registry.ts";
@@ -163,11 +164,3 @@ function disconnect({ watching, connection }: Endpoint): void {
 }
 
 const invalidName = (name: string): string => `the ResourceName ${JSON.stringify(name)} is invalid`;
-
-/** `vendor.example/thing`, as the API has it for resources that it doesn't know. */
-function isExtendedResource(name: string): boolean {
-  const [domain = "", rest, ...more] = name.split("/");
-  if (rest === undefined || more.length > 0 || name.startsWith("requests.")) return false;
-  const isLabel = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/.test(rest);
-  return isLabel && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(domain) && !domain.endsWith("kubernetes.io");
-}
