@@ -56,7 +56,9 @@ const kernel: Driver = {
   problem: async () => ((await hasModule("/sys/bus/rbd", "rbd")) ? missing("rbd") : "the kernel has no module rbd"),
   map: async ({ access, keyFile, readOnly, exclusive, ...image }) => {
     const mode = readOnly ? ["--read-only"] : exclusive ? ["--exclusive"] : [];
-    return runProgram("rbd", ["map", ...imageArguments(image), ...mode, ...accessArguments(access, keyFile)]);
+    // Nothing is waited for that only udev would do: the kernel makes the device's node, and not every machine has udev.
+    const args = ["map", "--options=noudev", ...imageArguments(image), ...mode];
+    return runProgram("rbd", [...args, ...accessArguments(access, keyFile)]);
   },
   async find({ pool, image, readOnly }) {
     const devices = "/sys/bus/rbd/devices";
@@ -71,7 +73,7 @@ const kernel: Driver = {
     return undefined;
   },
   unmap: async (device) => {
-    if (device) await runProgram("rbd", ["unmap", device]);
+    if (device) await runProgram("rbd", ["unmap", "--options=noudev", device]);
   },
 };
 
@@ -178,7 +180,9 @@ export async function mapDevice(request: MapRequest): Promise<{ driver: DriverNa
       if (device.startsWith("/dev/")) return { driver: name, device };
       throw new Error(`could not map image ${request.pool}/${request.image}`);
     } catch (error) {
-      await driver.unmap(undefined, request).catch(() => undefined); // what is told is why it couldn't be mapped
+      // A program that was killed may have done half of it; a writer's is ours, since we hold the lock.
+      const half = request.readOnly ? undefined : await driver.find(request);
+      await driver.unmap(half, request).catch(() => undefined); // what is told is why it couldn't be mapped
       failures.push(error instanceof ProgramError ? error.status : (error as Error).message);
       if (error instanceof ProgramError) said.push(error.output);
     }
