@@ -50,7 +50,6 @@ type Values = FlagValues<typeof kubeletFlags> & Readonly<Record<string, unknown>
 interface Standard {
   /** When nothing names others. */
   readonly clusterDNS: readonly string[];
-  readonly evictionHard?: Readonly<Record<string, string>>;
   /** Those that stand for fields. */
   readonly flags?: readonly string[];
   readonly warn: (message: string) => void;
@@ -62,7 +61,7 @@ const clusterFlags = ["cluster-domain", "container-runtime-endpoint", "pod-manif
 /** Throws CommandError about what can't be used. */
 export async function readKubeletFlags(
   values: Values,
-  { clusterDNS, evictionHard, flags = clusterFlags, warn }: Standard,
+  { clusterDNS, flags = clusterFlags, warn }: Standard,
 ): Promise<KubeletConfiguration> {
   try {
     const configuration = await readConfiguration({
@@ -73,12 +72,29 @@ export async function readKubeletFlags(
     });
     if (configuration.clusterDNS.length === 0) configuration.clusterDNS = [...clusterDNS];
     configuration.clusterDomain ||= "cluster.local";
-    const isUsual = isDeepStrictEqual(configuration.evictionHard, defaultConfiguration().evictionHard);
-    if (evictionHard && isUsual) configuration.evictionHard = { ...evictionHard };
     return configuration;
   } catch (error) {
     throw error instanceof ConfigurationError ? new CommandError(error.message) : error;
   }
+}
+
+/** How many images `up` pulls at once. */
+const pullsMax = 5;
+
+/**
+ * What nobody says about the node of somebody's own machine. Its disk is often fuller than a server's may be, and not the cluster's to
+ * clean up: no share of it counts. It may swap; containers don't. One slow registry must not hold up all pods, nor may a pull fail because
+ * others have just begun. What a file says goes before; what it leaves out of the last kind is as upstream.
+ */
+export function suitOwnMachine(configuration: KubeletConfiguration, { hasFile }: { hasFile: boolean }): void {
+  const usual = defaultConfiguration();
+  if (isDeepStrictEqual(configuration.evictionHard, usual.evictionHard))
+    Object.assign(configuration.evictionHard, { "nodefs.available": "1Gi", "imagefs.available": "1Gi" });
+  if (configuration.imageGCHighThresholdPercent === usual.imageGCHighThresholdPercent)
+    Object.assign(configuration, { imageGCHighThresholdPercent: 100, imageGCLowThresholdPercent: 99 });
+  if (hasFile) return;
+  const pulls = { serializeImagePulls: false, maxParallelImagePulls: pullsMax, registryPullQPS: 0 };
+  Object.assign(configuration, { failSwapOn: false, ...pulls });
 }
 
 /** As typed: what flags mean is told by their fields. */

@@ -17,7 +17,7 @@ import { provideClusterInfo } from "./cluster-info.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
 import { isRunning, placesOf, readInstance, storeHolder, writeInstance } from "./instance.ts";
-import { kubeletFlags, readKubeletFlags, readNodeLabels } from "./kubelet-flags.ts";
+import { kubeletFlags, readKubeletFlags, readNodeLabels, suitOwnMachine } from "./kubelet-flags.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { startLoops } from "./loops.ts";
 import { provideLocalPathClass } from "./local-path-class.ts";
@@ -44,8 +44,6 @@ const flags = {
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
 
-/** More at once make none faster. */
-const pullsMax = 5;
 /** Where in the service range the cluster's DNS is, as kubeadm does. */
 const dnsOffset = 10;
 
@@ -75,17 +73,9 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   const dnsAddress = addressIn(ipv4Range(values["service-cidr"]), dnsOffset);
   const config = await readKubeletFlags(values, {
     clusterDNS: [dnsAddress],
-    evictionHard,
     warn: (message) => log.warn(message),
   });
-  // Somebody's own machine may swap; containers don't, unless the settings say so.
-  if (!values["kubelet-config"] && !values["config-dir"]) {
-    config.failSwapOn = false;
-    // One slow registry must not hold up all pods of this machine, nor may a pull fail because others have just begun.
-    config.serializeImagePulls = false;
-    config.maxParallelImagePulls = pullsMax;
-    config.registryPullQPS = 0;
-  }
+  suitOwnMachine(config, { hasFile: Boolean(values["kubelet-config"] ?? values["config-dir"]) });
   readNodeLabels(values["node-labels"]);
   await refuseSecond(layout);
   if (!isSimulated) await preflight(values);
@@ -196,15 +186,6 @@ async function startSimulatedParts(
     simulated: { has: (name) => known.has(name), usage: (pod, container) => simulated.usage(pod, container) },
   };
 }
-
-/** The disk of somebody's own machine is often fuller than a server's may be, and not the cluster's to clean up: no share of it counts. */
-const evictionHard = {
-  "memory.available": "100Mi",
-  "nodefs.available": "1Gi",
-  "nodefs.inodesFree": "5%",
-  "imagefs.available": "1Gi",
-  "imagefs.inodesFree": "5%",
-};
 
 const waitReady = (progress: Progress, ready: Promise<void>) => progress.waitFor("waiting for the node", ready);
 
