@@ -260,7 +260,8 @@ export function createRunner(context: PodContext, wall: Clock): PodRunner {
       problems.set(name, { reason: result.reason, message: result.message });
       // Why it failed is shown for a moment longer than it takes to know that it has to wait.
       if (ran && decide(container, wall.now()).wait) tellBackoff(pod, container);
-      const waitMs = result.retryAt === undefined ? (ran ? startRetryMs : problemRetryMs) : result.retryAt - wall.now();
+      const retryMs = ran && result.reason !== "CreateContainerError" ? startRetryMs : problemRetryMs;
+      const waitMs = result.retryAt === undefined ? retryMs : result.retryAt - wall.now();
       const at = clock.now() + waitMs;
       notBefore.set(name, at);
       later(at);

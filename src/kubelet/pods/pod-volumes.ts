@@ -16,28 +16,24 @@ export interface PodVolumes {
 }
 
 const retry = { initialMs: 500, maxMs: 122_000 };
-/** After this long without volumes the pod says which ones are missing, as upstream does. */
-const lateMs = 123_000;
 
 export function createPodVolumes(context: PodContext): PodVolumes {
   const { clock } = context;
   let volumes: ReadonlyMap<string, MountedVolume> | undefined;
   let volumesFor: PodView["spec"];
   let failures = 0;
-  let wantedSince: number | undefined;
   let notBefore = 0;
 
   const warn = (pod: PodView, reason: string, message: string) =>
     recordEvent(context, pod, { type: "Warning", reason, message });
 
-  function tell(pod: PodView, failed: readonly VolumeFailure[], since: number): void {
+  function tell(pod: PodView, failed: readonly VolumeFailure[]): void {
     const names = (some: readonly VolumeFailure[]) => some.map(({ volume }) => volume).join(" ");
     for (const { event } of failed) if (event) recordEvent(context, pod, { type: "Warning", ...event });
     const unprocessed = failed.filter(({ isUnprocessed }) => isUnprocessed);
-    const isLate = clock.now() - since > lateMs;
-    if (isLate) wantedSince = clock.now();
-    if (!isLate && unprocessed.length === 0) return;
-    const why = unprocessed.map(({ message }) => message).join("; ") || "timed out waiting for the condition";
+    // Waiting for what is known is told by the volumes' own events.
+    if (unprocessed.length === 0) return;
+    const why = unprocessed.map(({ message }) => message).join("; ");
     warn(
       pod,
       "FailedMount",
@@ -54,8 +50,6 @@ export function createPodVolumes(context: PodContext): PodVolumes {
     async setUp(pod, runtime) {
       if (volumes && volumesFor === pod.spec) return true;
       if (clock.now() < notBefore) return false;
-      const since = wantedSince ?? clock.now();
-      wantedSince = since;
       try {
         volumes = await context.volumes.setUp(pod, {
           podIPs: runtime.sandboxes[0]?.ips ?? [],
@@ -65,11 +59,10 @@ export function createPodVolumes(context: PodContext): PodVolumes {
         volumesFor = pod.spec;
         for (const { warning } of volumes.values()) if (warning) warn(pod, "AlreadyMountedVolume", warning);
         failures = 0;
-        wantedSince = undefined;
         return true;
       } catch (error) {
         if (!(error instanceof VolumeError)) throw error;
-        tell(pod, error.failures, since);
+        tell(pod, error.failures);
         failures++;
         notBefore = clock.now() + backoffMs(failures, retry);
         return false;
