@@ -71,9 +71,8 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException; // fs throws errno errors only
     if (!asked && code === "ENOENT") return {};
-    // What a kubelet of long ago was told by this flag.
-    if (code === "EISDIR" && "kubelet-config" in specs)
-      return { file: { path, values: { "pod-manifest-path": path } } };
+    // What a kubelet of long ago was told by this flag; only one alone has its other flags.
+    if (code === "EISDIR" && "manifest-url" in specs) return { file: { path, values: { "pod-manifest-path": path } } };
     throw new CommandError(`cannot read the configuration file ${path}: ${(error as Error).message}`);
   }
   const { parse } = await import("yaml");
