@@ -45,6 +45,15 @@ health.addService({ check }, {
 health.bindAsync("0.0.0.0:5000", grpc.ServerCredentials.createInsecure(), () => console.log("listening"));
 `;
 
+/** Some end with others that were ended before. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // signals fail with errno errors
+  }
+}
+
 suite("faults of a node", { skip: whyNoPods ?? false }, () => {
   let cluster: TestCluster;
   let api: ClusterApi;
@@ -212,7 +221,7 @@ suite("faults of a node", { skip: whyNoPods ?? false }, () => {
     await create(podOf("once", idle));
     await api.pod("again", isReady);
     await api.pod("once", isReady);
-    for (const pid of shims(await sandboxOf("once"))) process.kill(pid, "SIGKILL");
+    for (const pid of shims(await sandboxOf("once"))) kill(pid);
     const sandbox = await sandboxOf("again");
     process.kill((await tasks()).get(sandbox) ?? 0, "SIGKILL");
     const isAgain = (pod: Pod | undefined) => isReady(pod) && pod !== undefined && statusOf(pod).restartCount === 1;
@@ -229,7 +238,7 @@ suite("faults of a node", { skip: whyNoPods ?? false }, () => {
     const before = new Map(await Promise.all(names.map(async (name) => [name, await restarts(name)] as const)));
     const running = [...(await tasks()).values()];
     await cluster.stop("SIGKILL");
-    for (const pid of [containerdPid(), ...shims(), ...running]) process.kill(pid, "SIGKILL");
+    for (const pid of [containerdPid(), ...shims(), ...running]) kill(pid);
     // What a new start of the machine doesn't have: mounts, interfaces, groups; and it has another id.
     const mounts = (await cluster.run("cat", "/proc/self/mounts")).split("\n").map((line) => line.split(" ")[1] ?? "");
     for (const mount of mounts.filter((one) => one.startsWith(cluster.dataDir)).reverse())

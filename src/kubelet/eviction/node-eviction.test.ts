@@ -145,7 +145,8 @@ else
       api.create(base, podWith("calm", ":", { limits: { "ephemeral-storage": "20Mi" } }));
       const sized = [{ name: "work", emptyDir: { sizeLimit: "1Mi" } }];
       api.create(base, podWith("volume", write(2, "/work/x"), { volumes: sized }));
-      const talk = `${write(3, "-").replace("of=- ", "")} | /bin/busybox tr '\\000' '\\n'`;
+      // In long lines: the runtime writes time and stream before each.
+      const talk = `/bin/busybox yes ${"x".repeat(200)} | /bin/busybox head -c ${3 * 2 ** 20}`;
       api.create(base, podWith("log", talk, { limits: { "ephemeral-storage": "1Mi" } }));
       const [volume, logged] = await Promise.all([ended("volume"), ended("log")]);
       const message = 'Usage of EmptyDir volume "work" exceeds the limit "1Mi". ';
