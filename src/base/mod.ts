@@ -38,6 +38,7 @@ export {
   runProgram,
   wrongWord,
 } from "./rbd.ts";
+export { type ApplyScript, createNft, NftError } from "./nft.ts";
 export { lingerMs, splice } from "./splice.ts";
 export { atOnce, inTurns } from "./turns.ts";
 export { printHead, requestUpgrade, type UpgradeAnswer, type UpgradeRequest } from "./upgrade.ts";

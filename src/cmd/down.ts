@@ -1,13 +1,13 @@
 /** `sampan down`: ends what `up` runs and removes what it made: containers, mounts, interfaces, namespaces, rules. The data stays. */
 import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createLogger, type FlagSpecs, type LogLevel } from "#base";
+import { createLogger, createNft, type FlagSpecs, type LogLevel } from "#base";
 import { removeNode } from "#kubelet";
-import { createNft, removeRules } from "#proxy";
+import { bridgeName, bridgeOwner, removeNodeNetwork } from "#network";
+import { removeRules } from "#proxy";
 import { defineCommand } from "./command.ts";
 import { DamagedPidFile, type Instance, isRunning, readInstance, removeInstance, storeHolder } from "./instance.ts";
 import { findProgram } from "./machine.ts";
-import { bridgeName, bridgeOwner, removeNodeNetwork } from "./network.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 import { lastNode } from "./last-node.ts";
 

@@ -4,13 +4,14 @@
  */
 import { PkiError } from "#apiserver";
 import { CriError } from "#kubelet";
+import { NetworkError } from "#network";
 import { StoreError } from "#store";
 import { portHolder } from "./machine.ts";
 
 /** Undefined: not the outside world's doing. */
 export function explainFailure(error: unknown): string | undefined {
   if (error instanceof StoreError) return explainStore(error);
-  if (error instanceof PkiError) return error.message;
+  if (error instanceof PkiError || error instanceof NetworkError) return error.message;
   if (error instanceof CriError)
     return `the container runtime does not do what it is asked for: ${error.message.trim()}`;
   return isSystemError(error) ? explainSystem(error) : undefined;

@@ -1,7 +1,7 @@
 /** `sampan proxy`: the service proxy of this machine alone, against any API server. Its rules stay when it ends. */
 import { hostname } from "node:os";
-import { type FlagSpecs, realClock } from "#base";
-import { createNft, createProxy } from "#proxy";
+import { createNft, type FlagSpecs, realClock } from "#base";
+import { createProxy } from "#proxy";
 import { defineCommand } from "./command.ts";
 import { partFlags, runPart } from "./part.ts";
 import { ipv4Range } from "./service-flags.ts";

@@ -10,11 +10,13 @@ import type { KubeletConfiguration } from "#kubelet";
 import type { DeepReadonly } from "#machinery";
 import { assess, printFindings } from "#cli";
 import { createInformers } from "#client";
+import { addressIn, bridgeName, type NodeNetwork, prepareNodeNetwork, subnetOf } from "#network";
 import { checkAddresses } from "./addresses.ts";
 import { apiFlags, readApiFlags } from "./api-flags.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { provideClusterInfo } from "./cluster-info.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { provideDnsService } from "./dns-service.ts";
 import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
 import { isRunning, placesOf, readInstance, storeHolder, writeInstance } from "./instance.ts";
 import { kubeletFlags, readKubeletFlags, readNodeLabels, suitOwnMachine } from "./kubelet-flags.ts";
@@ -22,7 +24,6 @@ import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { startLoops } from "./loops.ts";
 import { provideLocalPathClass } from "./local-path-class.ts";
 import { gatherMachineFacts } from "./machine.ts";
-import { addressIn, bridgeName, type NodeNetwork, prepareNodeNetwork, subnetOf } from "./network.ts";
 import { kubeletTls } from "./kubelet-certificate.ts";
 import { startNode } from "./node.ts";
 import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from "./simulated.ts";
@@ -119,7 +120,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     await writeAdminKubeconfig(layout.kubeconfig, { server: `https://127.0.0.1:${plane.port}`, pki: plane.pki });
     progress.step(`API server on https://${address}:${plane.port}`);
     const admin = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
-    await provideLocalPathClass(admin);
+    await Promise.all([provideLocalPathClass(admin), provideDnsService(admin, dnsAddress)]);
     const { certificate: authority } = plane.pki.authority;
     await provideClusterInfo(admin, { server: `https://${address}:${plane.port}`, authority });
     startLoops(plane, { values, log, options: controllers, scheduler }, { parts, signal: life });
@@ -215,20 +216,13 @@ function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, d
     },
     tls: () => kubeletTls(plane.pki, { nodeName, addresses: [network.nodeAddress] }),
     network,
-    clusterCidr: values["cluster-cidr"],
-    serviceCidr: ipv4Range(values["service-cidr"]),
-    clusterDomain: values["cluster-domain"],
-    dnsAddress,
-    client: {
-      kubelet: plane.client({
-        name: `system:node:${nodeName}`,
-        groups: ["system:nodes"],
-        userAgent: "kubelet",
-      }),
-      proxy: plane.client({ name: "system:kube-proxy", groups: [], userAgent: "kube-proxy" }),
-      dns: plane.client({ name: "system:dns", groups: [], userAgent: "dns" }),
-      admin: plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" }),
+    settings: {
+      clusterCidr: values["cluster-cidr"],
+      serviceCidr: ipv4Range(values["service-cidr"]),
+      clusterDomain: values["cluster-domain"],
+      dnsAddress,
     },
+    client: plane.client({ name: `system:node:${nodeName}`, groups: ["system:nodes"], userAgent: "kubelet" }),
     clock: realClock,
     log,
   };

@@ -6,6 +6,7 @@ import {
   requestCleanerController,
   requestSigningController,
 } from "./certificate-signing-request/controller.ts";
+import { clusterDnsController } from "./cluster-dns/controller.ts";
 import { clusterRoleAggregationController } from "./cluster-role-aggregation/controller.ts";
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
@@ -84,6 +85,7 @@ export const controllers: readonly Controller[] = [
   attachDetachController,
   localPathProvisioner,
   rbdProvisioner,
+  clusterDnsController,
   clusterRoleAggregationController,
   requestSigningController,
   requestApprovingController,

@@ -13,7 +13,7 @@ import {
   runInNamespace,
   whyNoNamespaces,
 } from "#testing";
-import { createNft } from "./nftables/nft.ts";
+import { createNft } from "#base";
 import { createProxy, removeRules } from "./proxy.ts";
 
 const services = "v1/services";

@@ -3,7 +3,7 @@
  * holds only what changed against the state we committed. The ruleset is never listed. A refused transaction is followed by a
  * whole new table.
  */
-import type { Clock, Logger } from "#base";
+import type { ApplyScript, Clock, Logger } from "#base";
 import type { Pod } from "#api";
 import type { InformerSet } from "#client";
 import type { DeepReadonly } from "#machinery";
@@ -13,7 +13,6 @@ import { hostPorts, mayHaveHostPorts } from "./core/host-port.ts";
 import { baseScript, changeScript, type FragmentChange, removeScript } from "./core/script.ts";
 import { type ServicePort, servicePorts } from "./core/service-port.ts";
 import { forgetFlow, staleFlows } from "./nftables/conntrack.ts";
-import type { ApplyScript } from "./nftables/nft.ts";
 
 export interface ProxyOptions {
   readonly informers: InformerSet;

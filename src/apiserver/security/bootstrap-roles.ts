@@ -242,7 +242,24 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
     ],
   },
   "sampan:node-proxier": { rules: ["list watch | - | pods"] },
-  "sampan:dns": { rules: ["list watch | - | services namespaces", "list watch | discovery.k8s.io | endpointslices"] },
+  // Proxy, DNS, policies and routes of every node, which act as the node.
+  "sampan:node-network": {
+    rules: [
+      "get list watch | - | services endpoints pods namespaces nodes",
+      "get list watch | discovery.k8s.io | endpointslices",
+      "get list watch | networking.k8s.io | networkpolicies servicecidrs",
+      "create update patch | - events.k8s.io | events",
+    ],
+  },
+  "sampan:ingress": {
+    rules: [
+      "get list watch | - | services secrets nodes",
+      "get list watch | discovery.k8s.io | endpointslices",
+      "get list watch | networking.k8s.io | ingresses ingressclasses",
+      "update patch | networking.k8s.io | ingresses/status",
+      "create update patch | - events.k8s.io | events",
+    ],
+  },
 };
 
 /** Roles of the controllers' service accounts: `system:controller:NAME`, bound to kube-system/NAME. */
@@ -516,7 +533,8 @@ export const clusterRoleBindings: Readonly<Record<string, readonly string[]>> = 
   "sampan:local-path-provisioner": ["account:kube-system/local-path-provisioner"],
   "sampan:rbd-provisioner": ["account:kube-system/rbd-provisioner"],
   "sampan:node-proxier": ["user:system:kube-proxy"],
-  "sampan:dns": ["user:system:dns"],
+  "sampan:node-network": ["group:system:nodes"],
+  "sampan:ingress": ["user:system:ingress"],
 };
 
 /** Roles within a namespace, and who they are bound to. */
@@ -545,6 +563,12 @@ export const namespaceRoles: readonly {
     name: "system:controller:cloud-provider",
     rules: ["create get list watch | - | configmaps"],
     subjects: ["account:kube-system/cloud-provider"],
+  },
+  {
+    namespace: "kube-system",
+    name: "sampan:cluster-dns",
+    rules: ["create patch delete | discovery.k8s.io | endpointslices"],
+    subjects: ["account:kube-system/cluster-dns"],
   },
   {
     namespace: "kube-system",

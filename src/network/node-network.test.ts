@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { insideNamespace, ip, runInNamespace, whyNoNamespaces } from "#testing";
-import { addressIn, prepareNodeNetwork, removeNodeNetwork, subnetOf } from "./network.ts";
+import { addressIn, prepareNodeNetwork, removeNodeNetwork, subnetOf } from "./node-network.ts";
 
 for (const [cidr, index, want] of [
   ["10.244.0.0/16", 0, "10.244.0.0/24"],

@@ -6,7 +6,11 @@ import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { promisify } from "node:util";
-import { CommandError } from "./command.ts";
+
+/** What the machine refused, or what was asked for and can't be. */
+export class NetworkError extends Error {
+  override name = "NetworkError";
+}
 
 /** The bridge that pods hang on. */
 export const bridgeName = "sampan0";
@@ -34,7 +38,7 @@ const run = promisify(execFile);
 export function subnetOf(cidr: string, index: number, prefix = 24): string {
   const [base = "", bits = ""] = cidr.split("/");
   if (isIP(base) !== 4 || !(Number(bits) <= prefix) || index >= 2 ** (prefix - Number(bits)))
-    throw new CommandError(
+    throw new NetworkError(
       `--cluster-cidr ${cidr}: want an IPv4 range with room for a /${prefix} for node ${index + 1}`,
     );
   const start = toNumber(base) & (bits === "0" ? 0 : (-1 << (32 - Number(bits))) >>> 0);
@@ -54,7 +58,7 @@ export async function prepareNodeNetwork(options: NodeNetworkOptions): Promise<N
   const gateway = addressIn(podCidr, 1);
   const found = await bridgeOwner(bridge);
   if (found !== undefined && found !== "" && found !== owner)
-    throw new CommandError(
+    throw new NetworkError(
       `interface ${bridge} belongs to the cluster of ${found}; \`sampan down --data-dir ${found}\` removes it`,
     );
   if (found === undefined) await ip("link", "add", bridge, "type", "bridge");
@@ -92,7 +96,7 @@ async function addressOf(route: { dev: string; prefsrc?: string }): Promise<stri
   const [link] = await ipJson<{ addr_info: { family: string; local: string }[] }>("address", "show", "dev", route.dev);
   const found = link?.addr_info.find(({ family }) => family === "inet")?.local;
   if (!found)
-    throw new CommandError(`interface ${route.dev} has the default route but no IPv4 address; pass --node-ip IP`);
+    throw new NetworkError(`interface ${route.dev} has the default route but no IPv4 address; pass --node-ip IP`);
   return found;
 }
 
@@ -109,7 +113,7 @@ async function ip(...args: string[]): Promise<void> {
   try {
     await run("ip", args);
   } catch (error) {
-    throw new CommandError(
+    throw new NetworkError(
       `ip ${args.join(" ")}: ${(error as { stderr?: string }).stderr?.trim() || (error as Error).message}`,
     );
   }
