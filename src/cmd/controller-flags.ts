@@ -1,6 +1,6 @@
 /** What an administrator may set of the controllers, under upstream's names: one table for `controllers`, `server` and `up`. */
 import { type Clock, FlagError, type FlagSpecs, type FlagValues, type Logger } from "#base";
-import { type Controller, type ControllerOptions, controllers } from "#controllers";
+import { type Controller, type ControllerOptions, controllers, parsePool } from "#controllers";
 import { CommandError } from "./command.ts";
 import { featureGateFlags, readFeatureGates } from "./feature-gates.ts";
 import { each, text } from "./flag-spec.ts";
@@ -38,6 +38,7 @@ type WorkerFlag = keyof typeof workerFlags;
 /** Flags whose matter doesn't exist here: they are taken, so that a manifest for upstream's works, and warned about. */
 const without = {
   "contention-profiling": "no threads wait for each other",
+  "concurrent-service-syncs": "one gives addresses away",
   "controller-start-interval": "controllers start at once",
   "endpoint-updates-batch-period": "changes are joined by size",
   "endpointslice-updates-batch-period": "changes are joined by size",
@@ -117,6 +118,10 @@ export const controllerFlags = {
     value: "N",
     help: "Finished pods that may stay; 0: any number.",
   },
+  "load-balancer-pool": {
+    ...{ type: "strings", value: "CIDR|FIRST-LAST" },
+    help: "Addresses for Services of type LoadBalancer (default: those of the nodes).",
+  },
   "feature-gates": featureGateFlags["feature-gates"],
   "horizontal-pod-autoscaler-sync-period": {
     ...{ type: "duration", default: 15_000, value: "TIME" },
@@ -169,6 +174,7 @@ const aliases: Readonly<Record<string, string>> = {
   "pv-protection": "persistentvolume-protection-controller",
   "legacy-service-account-token-cleaner": "legacy-serviceaccount-token-cleaner-controller",
   endpointslicemirroring: "endpointslice-mirroring-controller",
+  service: "service-lb-controller",
   svm: "storage-version-migrator-controller",
   "resource-claim-controller": "resourceclaim-controller",
 };
@@ -231,6 +237,7 @@ function plainOptions(values: ControllerValues): ControllerOptions {
       initialReadinessMs: values["horizontal-pod-autoscaler-initial-readiness-delay"],
       scaleToZero,
     },
+    loadBalancerPool: checkedPool(values["load-balancer-pool"]),
     terminatedPodsMax: values["terminated-pod-gc-threshold"] || Infinity,
     nodeMasks: { ipv4, ipv6 },
     eviction: {
@@ -246,4 +253,13 @@ function plainOptions(values: ControllerValues): ControllerOptions {
       }),
     ),
   };
+}
+
+function checkedPool(texts: readonly string[]): readonly string[] {
+  try {
+    parsePool(texts);
+    return texts;
+  } catch (error) {
+    throw new FlagError(`--load-balancer-pool: ${(error as Error).message}`); // it throws nothing else
+  }
 }

@@ -3,10 +3,11 @@ import { hostname } from "node:os";
 import { createRequestSigner } from "#apiserver";
 import { type Logger, MetricRegistry, realClock } from "#base";
 import { type Client, createInformers, type InformerSet } from "#client";
-import { type ControllerOptions, createControllers } from "#controllers";
+import { type ControllerOptions, createControllers, parsePool } from "#controllers";
 import { createScheduler, type SchedulerConfiguration } from "#scheduler";
 import { serveInside } from "./component-server.ts";
 import type { ControlPlane } from "./control-plane.ts";
+import { CommandError } from "./command.ts";
 import { chooseControllers, type ControllerValues } from "./controller-flags.ts";
 import { checkLeaderFlags, createElected, type LeaderValues } from "./leader-flags.ts";
 import type { Parts } from "./parts.ts";
@@ -35,6 +36,7 @@ export function startLoops(
 ): void {
   const { authority } = plane.pki;
   if (election) checkLeaderFlags(election);
+  refuseOverlap(values);
   const start = (name: string, port: number, work: (loop: LoopContext, signal: AbortSignal) => Promise<void>) => {
     const client = plane.client({ name: `system:${name}`, groups: [], userAgent: name });
     const metrics = new MetricRegistry();
@@ -82,6 +84,17 @@ export function startLoops(
       leading,
     ),
   );
+}
+
+/** What is a pod or a Service already can't be a balancer, too. */
+function refuseOverlap(values: LoopValues): void {
+  const pool = parsePool(values["load-balancer-pool"]);
+  for (const flag of ["cluster-cidr", "service-cidr"] as const)
+    for (const range of values[flag].split(",")) {
+      const found = pool.overlap(range);
+      if (found !== undefined)
+        throw new CommandError(`--load-balancer-pool ${found} and --${flag} ${range} share addresses`);
+    }
 }
 
 interface LoopContext {

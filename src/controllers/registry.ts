@@ -20,8 +20,10 @@ import { ephemeralVolumeController } from "./ephemeral-volume/controller.ts";
 import { garbageCollector } from "./garbage-collector/controller.ts";
 import { horizontalPodAutoscalerController } from "./horizontal-pod-autoscaler/controller.ts";
 import { jobController } from "./job/controller.ts";
+import { kubeletServingApprover } from "./kubelet-serving-approver/controller.ts";
 import { legacyTokenCleaner } from "./legacy-token-cleaner/controller.ts";
 import type { Controller } from "./lib/controller.ts";
+import { loadBalancerController } from "./load-balancer/controller.ts";
 import { localPathProvisioner } from "./local-path/controller.ts";
 import { namespaceController } from "./namespace/controller.ts";
 import { nodeIpamController } from "./node-ipam/controller.ts";
@@ -67,6 +69,7 @@ export const controllers: readonly Controller[] = [
   rootCaController,
   garbageCollector,
   serviceCidrController,
+  loadBalancerController,
   nodeIpamController,
   nodeLifecycleController,
   taintEvictionController,
@@ -90,6 +93,7 @@ export const controllers: readonly Controller[] = [
   requestSigningController,
   requestApprovingController,
   requestCleanerController,
+  kubeletServingApprover,
   bootstrapSignerController,
   tokenCleanerController,
   ttlController,

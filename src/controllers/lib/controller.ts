@@ -14,6 +14,8 @@ import type { Client, EventRecorder, Informer, InformerHandler, InformerSet, Wor
 export interface ControllerOptions {
   /** Addresses of pods, one CIDR for each family; without it no node gets a pod CIDR. */
   readonly clusterCidrs?: readonly string[];
+  /** Shares of nodes that had to know them before they registered, by the node's name; nobody else gets these. */
+  readonly fixedPodCidrs?: ReadonlyMap<string, readonly string[]>;
   /** Addresses of Services, never given to nodes. */
   readonly serviceCidrs?: readonly string[];
   /** PEM of the authority that signs the API server's certificate, published to every namespace. */
@@ -46,6 +48,8 @@ export interface ControllerOptions {
   readonly storageVersionMigration?: boolean;
   /** Of the horizontal pod autoscaler; what isn't said is as upstream. */
   readonly autoscaling?: AutoscalingOptions;
+  /** Addresses for Services of type LoadBalancer, as CIDRs and `FIRST-LAST`; without any they get those of the nodes. */
+  readonly loadBalancerPool?: readonly string[];
   /** Finished pods that may stay around, in all namespaces together. */
   readonly terminatedPodsMax?: number;
 }
