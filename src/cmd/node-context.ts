@@ -1,7 +1,7 @@
 /** What the parts of a node's network (proxy, DNS, policies, routes) are given, and what such a part is. */
 import type { Clock, Logger } from "#base";
 import type { Client, InformerSet } from "#client";
-import type { NodeNetwork } from "#network";
+import type { NetworkMode, NodeNetwork } from "#network";
 
 /** The same on all nodes of a cluster. */
 export interface ClusterSettings {
@@ -12,6 +12,8 @@ export interface ClusterSettings {
   readonly clusterDomain: string;
   /** Cluster address of the DNS service. */
   readonly dnsAddress: string;
+  /** Who carries pods' packets between nodes; `auto` when missing. */
+  readonly network?: NetworkMode;
 }
 
 export interface NodeContext {

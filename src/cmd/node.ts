@@ -1,17 +1,19 @@
 /** One node in this process: kubelet, service proxy and DNS over one client. */
 import type { Clock, Logger } from "#base";
 import { type Client, createInformers } from "#client";
-import { createKubelet, type Kubelet, type KubeletOptions, kubeletPort, type KubeletTls } from "#kubelet";
+import { createKubelet, type Kubelet, type KubeletOptions, kubeletPort } from "#kubelet";
 import type { NodeNetwork } from "#network";
+import type { Serving } from "./kubelet-serving.ts";
 import type { ClusterSettings, NodeContext, NodePart } from "./node-context.ts";
 import { runDns } from "./node-dns.ts";
 import { runProxy } from "./node-proxy.ts";
+import { runRoutes } from "./node-routes.ts";
 import { serveNode } from "./node-server.ts";
 
 export interface NodeOptions {
   readonly kubelet: KubeletOptions;
-  /** Of the node's HTTPS server. */
-  readonly tls: () => Promise<KubeletTls>;
+  /** What the node's HTTPS server shows. */
+  readonly serving: (kubelet: Kubelet) => Pick<Serving, "tls"> & Partial<Serving>;
   readonly network: NodeContext["network"] | NodeNetwork;
   readonly settings: ClusterSettings;
   /** The node itself: `system:node:NAME` in `system:nodes`. */
@@ -27,13 +29,14 @@ export interface RunningNode {
 }
 
 /** What makes a network of pods, beside the kubelet. */
-const networkParts: Readonly<Record<string, NodePart>> = { proxy: runProxy, dns: runDns };
+const networkParts: Readonly<Record<string, NodePart>> = { proxy: runProxy, dns: runDns, routes: runRoutes };
 
 export function startNode(options: NodeOptions, signal: AbortSignal): RunningNode {
-  const { clock, log, client, tls, settings } = options;
+  const { clock, log, client, settings } = options;
   const { nodeName, config } = options.kubelet;
   const { port = kubeletPort } = config ?? {};
   const kubelet = createKubelet(options.kubelet, { client, clock, log: log.with({ part: "kubelet" }) });
+  const { run: keepCertificate, ...serving } = options.serving(kubelet);
   const informers = createInformers(client, { clock, log });
   const network = Promise.resolve(options.network);
   const context: NodeContext = { nodeName, settings, client, informers, network, clock, log };
@@ -43,7 +46,8 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
     parts: {
       ...Object.fromEntries(parts),
       kubelet: kubelet.run(signal),
-      "kubelet's server": serveNode({ kubelet, nodeName, port, tls, client, clock, log }, signal),
+      "kubelet's server": serveNode({ kubelet, nodeName, port, ...serving, client, clock, log }, signal),
+      ...(keepCertificate && { "kubelet's certificate": keepCertificate(signal) }),
       "network's informers": informers.run(signal),
     },
   };

@@ -86,9 +86,10 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     (await prepareNodeNetwork({
       bridge: bridgeName,
       owner: layout.root,
-      podCidr: subnetOf(values["cluster-cidr"], 0),
-      serviceCidr: ipv4Range(values["service-cidr"]),
-      nodeAddress: values["node-ip"],
+      podCidrs: values["cluster-cidr"].split(",").map((cidr) => subnetOf(cidr, 0)),
+      serviceCidrs: values["service-cidr"].split(","),
+      nodeAddresses: values["node-ip"]?.split(","),
+      mode: "auto",
     }));
   const address = network ? network.nodeAddress : (values["node-ip"] ?? ownAddress());
   await writeInstance(layout.pidFile, {
@@ -128,7 +129,9 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       ? startRealNode(nodeOptions(plane, { values, network, nodeName, config, dnsAddress, log }), parts, life)
       : await startSimulatedParts(plane, { values, log }, parts, life);
     const { names, ready } = nodes;
-    const where = network ? `${network.nodeAddress}, pods ${network.podCidr}` : `simulated, pods ${clusterCidr}`;
+    const where = network
+      ? `${network.nodeAddress}, pods ${network.podCidrs.join(", ")}`
+      : `simulated, pods ${clusterCidr}`;
     const what = names.length === 1 ? `node ${names[0]}` : `${names.length} nodes`;
     progress.step(`controllers, scheduler and ${what} (${where}) started`);
     const all = ready.then(
@@ -206,15 +209,16 @@ function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, d
       nodeName,
       rootDir: layout.node(nodeName),
       version: kubernetesVersion,
-      nodeIPs: [network.nodeAddress],
-      podCidrs: [network.podCidr],
+      nodeIPs: network.nodeAddresses,
+      podCidrs: network.podCidrs,
+      mtu: network.mtu,
       bridge: network.bridge,
       imagesDir: layout.images,
       config,
       cadvisorJsonEndpoints: values["enable-cadvisor-json-endpoints"],
       labels: readNodeLabels(values["node-labels"]),
     },
-    tls: () => kubeletTls(plane.pki, { nodeName, addresses: [network.nodeAddress] }),
+    serving: () => ({ tls: () => kubeletTls(plane.pki, { nodeName, addresses: network.nodeAddresses }) }),
     network,
     settings: {
       clusterCidr: values["cluster-cidr"],

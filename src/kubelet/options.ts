@@ -21,6 +21,12 @@ export interface KubeletOptions {
   readonly podCidrs?: readonly string[];
   /** Name of the pod bridge; `sampan0` when missing. */
   readonly bridge?: string;
+  /** Of pods; the kernel's when missing. */
+  readonly mtu?: number;
+  /** Called with this node's addresses before the runtime is told how to connect pods; what it answers goes before the two above. */
+  readonly preparePodNetwork?: (
+    podCidrs: readonly string[],
+  ) => Promise<{ readonly bridge: string; readonly mtu: number }>;
   /** Whether the node writes CNI configuration; true with a private containerd when missing. */
   readonly managesNetwork?: boolean;
   /** Where drivers describe their devices to runtimes; the usual folders when missing. */

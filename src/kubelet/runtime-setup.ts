@@ -121,5 +121,6 @@ async function connect(
 /** Tells the runtime how to connect pods with these addresses. */
 export async function setUpPodNetwork(options: KubeletOptions, podCidrs: readonly string[]): Promise<void> {
   const { cniConf, cniData } = nodeFolders(options);
-  await writeCniConfig({ confDir: cniConf, dataDir: cniData, podCidrs, bridge: options.bridge ?? defaults.bridge });
+  const { bridge = defaults.bridge, mtu } = (await options.preparePodNetwork?.(podCidrs)) ?? options;
+  await writeCniConfig({ confDir: cniConf, dataDir: cniData, podCidrs, bridge, ...(mtu ? { mtu } : {}) });
 }

@@ -1,11 +1,13 @@
+export { NetworkError } from "./network-error.ts";
 export {
-  addressIn,
   bridgeName,
   bridgeOwner,
-  NetworkError,
+  networkModes,
+  type NetworkMode,
   type NodeNetwork,
   type NodeNetworkOptions,
   prepareNodeNetwork,
   removeNodeNetwork,
-  subnetOf,
 } from "./node-network.ts";
+export { addressIn, subnetOf } from "./range.ts";
+export { createRoutes, type Routes, type RoutesOptions } from "./routes.ts";
