@@ -2,6 +2,7 @@
 import { isIpv6Text, parseIp } from "#api";
 import { printDuration } from "#base";
 import { type Configuration, type ConfigurationKind, decodeConfiguration, type Shape, shape } from "#machinery";
+import { proxyPorts } from "../health/health-server.ts";
 
 const apiVersion = "kubeproxy.config.k8s.io/v1alpha1";
 const kind = "KubeProxyConfiguration";
@@ -73,8 +74,6 @@ export type ProxyConfiguration = Omit<Configuration<typeof fields>, "apiVersion"
 
 const configurationKind = { kind, apiVersions: [apiVersion], shape: shape(kind, fields) } satisfies ConfigurationKind;
 
-export const isProxyConfiguration = (content: object): boolean => "kind" in content && content.kind === kind;
-
 /** A file's text, with defaults. As upstream: what is unknown in it is only warned of. Throws ConfigurationError. */
 export async function readProxyConfiguration(
   text: string,
@@ -88,9 +87,6 @@ export async function readProxyConfiguration(
 /** What flags say, each at its place in such a file. */
 export const configurationOf = (given: object): Promise<ProxyConfiguration> =>
   readProxyConfiguration(JSON.stringify({ apiVersion, kind, ...given }), () => undefined);
-
-/** Of health for everyone, of metrics for this machine; the family is that of `bindAddress`. */
-export const proxyPorts = { health: 10_256, metrics: 10_249 } as const;
 
 function withDefaults(read: ProxyConfiguration): ProxyConfiguration {
   const { iptables, ipvs, nftables, conntrack, clientConnection } = read;

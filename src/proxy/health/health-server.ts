@@ -8,6 +8,9 @@ import { type Clock, type Logger, type MetricRegistry, metricContentTypes, metri
 import type { DeepReadonly } from "#machinery";
 import { nodeEligible, type ProxyHealth } from "./proxy-health.ts";
 
+/** Of health for everyone, of metrics for this machine: upstream's. */
+export const proxyPorts = { health: 10_256, metrics: 10_249 } as const;
+
 export interface BindAddress {
   readonly host: string;
   readonly port: number;

@@ -1,6 +1,5 @@
 /** What a proxy counts, under upstream's names, texts and bounds: those that its nftables mode registers. */
 import { exponentialBounds, type MetricRegistry } from "#base";
-import type { Family } from "../health/proxy-health.ts";
 
 const steps = (first: number, step: number, count: number) =>
   Array.from({ length: count }, (_, at) => first + step * at);
@@ -79,14 +78,3 @@ export function createProxyMetrics(registry: MetricRegistry) {
   for (const family of [metrics.endpointChanges, metrics.serviceChanges]) family.with();
   return metrics;
 }
-
-/** Of the annotation that the EndpointSlice controller writes: when what it tells happened. */
-export const triggerAnnotation = "endpoints.kubernetes.io/last-change-trigger-time";
-
-/** Milliseconds; undefined: not told, or before this proxy watched. */
-export function triggerTime(annotation: string | undefined, sinceMs: number): number | undefined {
-  const at = annotation === undefined ? Number.NaN : Date.parse(annotation);
-  return at > sinceMs ? at : undefined;
-}
-
-export type { Family };
