@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createLogger, createNft, type FlagSpecs, type LogLevel } from "#base";
 import { removeNode } from "#kubelet";
 import { bridgeName, bridgeOwner, removeNodeNetwork } from "#network";
+import { removePolicies } from "#network-policy";
 import { removeRules } from "#proxy";
 import { defineCommand } from "./command.ts";
 import { DamagedPidFile, type Instance, isRunning, readInstance, removeInstance, storeHolder } from "./instance.ts";
@@ -54,7 +55,8 @@ export const command = defineCommand({
       // In this network namespace there may be the cluster of another data folder.
       const owner = findProgram("ip") && (await bridgeOwner(bridge));
       if (owner && owner !== layout.root) return;
-      if (findProgram("nft")) await removeRules(createNft(findProgram("nft")));
+      const apply = findProgram("nft") && createNft(findProgram("nft"));
+      if (apply) await Promise.all([removeRules(apply), removePolicies(apply)]);
       if (owner !== undefined) await removeNodeNetwork(bridge);
     });
     await removeInstance(layout.pidFile);

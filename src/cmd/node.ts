@@ -6,6 +6,7 @@ import type { NodeNetwork } from "#network";
 import type { Serving } from "./kubelet-serving.ts";
 import type { ClusterSettings, NodeContext, NodePart } from "./node-context.ts";
 import { runDns } from "./node-dns.ts";
+import { createNodePolicies } from "./node-policy.ts";
 import { runProxy } from "./node-proxy.ts";
 import { runRoutes } from "./node-routes.ts";
 import { serveNode } from "./node-server.ts";
@@ -35,12 +36,16 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
   const { clock, log, client, settings } = options;
   const { nodeName, config } = options.kubelet;
   const { port = kubeletPort } = config ?? {};
-  const kubelet = createKubelet(options.kubelet, { client, clock, log: log.with({ part: "kubelet" }) });
+  const policies = createNodePolicies(clock);
+  const { podStarts } = policies;
+  const kubelet = createKubelet(options.kubelet, { client, clock, log: log.with({ part: "kubelet" }), podStarts });
   const { run: keepCertificate, ...serving } = options.serving(kubelet);
   const informers = createInformers(client, { clock, log });
   const network = Promise.resolve(options.network);
   const context: NodeContext = { nodeName, settings, client, informers, network, clock, log };
-  const parts = Object.entries(networkParts).map(([name, run]) => [name, run(context, signal)] as const);
+  const parts = Object.entries({ ...networkParts, "network policies": policies.run }).map(
+    ([name, run]) => [name, run(context, signal)] as const,
+  );
   return {
     kubelet,
     parts: {

@@ -70,7 +70,8 @@ const networkLookMs = 50;
 /** Upstream's period. */
 const devicesLookMs = 60_000;
 
-export function createKubelet(options: KubeletOptions, { client, clock, log }: KubeletDependencies): Kubelet {
+export function createKubelet(options: KubeletOptions, dependencies: KubeletDependencies): Kubelet {
+  const { client, clock, log, podStarts } = dependencies;
   const { nodeName } = options;
   const config = configurationOf(options);
   const folders = nodeFolders(options);
@@ -163,6 +164,7 @@ export function createKubelet(options: KubeletOptions, { client, clock, log }: K
       config,
       client,
       clock,
+      podStarts,
       log,
       recorder,
       cri,

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import type { Clock, Logger } from "#base";
 import type { Client } from "#client";
 import { defaultConfiguration, type KubeletConfiguration } from "./config/configuration.ts";
+import type { PodView } from "./core/types.ts";
 
 export interface KubeletOptions {
   readonly nodeName: string;
@@ -44,6 +45,8 @@ export interface KubeletDependencies {
   readonly client: Client;
   readonly clock: Clock;
   readonly log: Logger;
+  /** A pod has got its addresses; its containers wait until this resolves. */
+  readonly podStarts?: ((pod: PodView, addresses: readonly string[]) => Promise<void> | undefined) | undefined;
 }
 
 export const defaults = { bridge: "sampan0" } as const;

@@ -7,6 +7,7 @@ import type { ContainerSpec, PodView } from "../core/types.ts";
 import type { CriClient } from "../cri/client.ts";
 import type { DeviceManager } from "../devices/device-manager.ts";
 import type { ImageManager } from "../images/image-manager.ts";
+import type { KubeletDependencies } from "../options.ts";
 import type { KubeletMetrics } from "../metrics/kubelet-metrics.ts";
 import type { PodCgroups } from "../node/cgroups.ts";
 import type { Prober } from "../probes/prober.ts";
@@ -48,6 +49,7 @@ export interface PodContext {
   readonly cdiFolders: readonly string[] | undefined;
   readonly services: Informer<Service>;
   readonly node: NodeFacts;
+  readonly podStarts?: KubeletDependencies["podStarts"];
 }
 
 /** Of this node; read when needed, since some change while it runs. */

@@ -359,6 +359,7 @@ export function createRunner(context: PodContext, wall: Clock): PodRunner {
         if (!sandboxId) return { ...nothing, changed, wakeAt: sandboxNotBefore };
         runtime = await context.observer.pod(runtime.uid, runtime);
         onSandbox(runtime);
+        if (!isHostNetwork(pod)) await context.podStarts?.(pod, runtime.sandboxes[0]?.ips ?? []);
       } else volumesReady = await podVolumes.setUp(pod, runtime);
       const volumes = podVolumes.mounted();
       if (!volumesReady || !volumes) return { ...nothing, changed, wakeAt: podVolumes.notBefore() };

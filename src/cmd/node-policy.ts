@@ -1,0 +1,109 @@
+/**
+ * Network policies as a part of a node. As long as there is none on the cluster this is one watch that says nothing: no module, no table,
+ * no list of pods.
+ */
+import { type Clock, createNft } from "#base";
+import type { NetworkPolicy, Pod } from "#api";
+import type { Informer } from "#client";
+import type { DeepReadonly } from "#machinery";
+import type { RunningPolicies } from "#network-policy";
+import type { NodePart } from "./node-context.ts";
+
+/** How long a pod waits for its policies at most: static pods start without an API server too. */
+const waitMsMax = 5_000;
+/** The table of an earlier run that has no policies any more: out of the way of the start. */
+const cleanUpMs = 1_000;
+
+export interface NodePolicies {
+  readonly run: NodePart;
+  /** Before the containers of a pod that has got its addresses are started: resolves when its policies hold. */
+  podStarts(pod: DeepReadonly<Pod>, addresses: readonly string[]): Promise<void> | undefined;
+}
+
+export function createNodePolicies(clock: Clock): NodePolicies {
+  let running: RunningPolicies | undefined;
+  let isKnown = false;
+  const known = Promise.withResolvers<void>();
+
+  const run: NodePart = async ({ informers, nodeName, settings, client, network, log: all }, signal) => {
+    const log = all.with({ part: "network-policy" });
+    const policies = informers.of("networking.k8s.io/v1/networkpolicies");
+    const apply = createNft();
+    const removeTable = async () => {
+      const { removePolicies } = await import("#network-policy");
+      await removePolicies(apply).catch((error: unknown) =>
+        log.error("network policies: rules not removed", { error }),
+      );
+    };
+    const aborted = new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
+    await Promise.race([policies.synced(), aborted]);
+    let cancelCleanUp = policies.list().length > 0 ? undefined : clock.after(cleanUpMs, () => void removeTable());
+    while (!signal.aborted) {
+      const first = exists(policies, true, signal);
+      if (policies.list().length === 0) known.resolve();
+      await first;
+      cancelCleanUp?.();
+      cancelCleanUp = undefined;
+      if (signal.aborted) break;
+      const [{ runPolicies }, { bridge }] = await Promise.all([import("#network-policy"), network]);
+      const stop = new AbortController();
+      const { clusterCidr } = settings;
+      running = runPolicies(
+        {
+          policies,
+          slices: informers.of("discovery.k8s.io/v1/endpointslices"),
+          transport: client.transport,
+          nodeName,
+          families: clusterCidr.includes(":") ? ["IPv4", "IPv6"] : ["IPv4"],
+          bridge,
+          apply,
+          clock,
+          log,
+        },
+        AbortSignal.any([signal, stop.signal]),
+      );
+      known.resolve();
+      await exists(policies, false, signal);
+      const ended = running;
+      running = undefined;
+      stop.abort();
+      await ended.done;
+      // When only Sampan ends, they stay.
+      if (!signal.aborted) await removeTable();
+    }
+    known.resolve();
+  };
+
+  void known.promise.then(() => {
+    isKnown = true;
+  });
+
+  return {
+    run,
+    podStarts(pod, addresses) {
+      if (isKnown && !running) return undefined;
+      const committed = known.promise.then(async () => {
+        const now = running;
+        await now?.begun;
+        await now?.enforcer.podStarts(pod, addresses);
+      });
+      return new Promise((done, fail) => {
+        const cancel = clock.after(waitMsMax, done);
+        committed.finally(cancel).then(done, fail);
+      });
+    },
+  };
+}
+
+/** Resolves when there is a policy, or is none any more. */
+async function exists(policies: Informer<NetworkPolicy>, wanted: boolean, signal: AbortSignal): Promise<void> {
+  let remove = (): void => undefined;
+  await new Promise<void>((done) => {
+    const look = () => policies.list().length > 0 === wanted && done();
+    remove = policies.addHandler({ added: look, deleted: look });
+    signal.addEventListener("abort", () => done(), { once: true });
+    if (signal.aborted) done();
+    look();
+  });
+  remove();
+}

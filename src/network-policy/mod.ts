@@ -1,0 +1,1 @@
+export { type PoliciesOptions, removePolicies, type RunningPolicies, runPolicies } from "./run-policies.ts";
