@@ -2,8 +2,9 @@
 import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createLogger, createNft, type FlagSpecs, type LogLevel } from "#base";
+import { removeAddresses } from "#ha";
 import { removeNode } from "#kubelet";
-import { bridgeName, bridgeOwner, removeNodeNetwork } from "#network";
+import { bridgeName, bridgeOwner, ipJson, removeNodeNetwork, runBatch } from "#network";
 import { removePolicies } from "#network-policy";
 import { removeRules } from "#proxy";
 import { defineCommand } from "./command.ts";
@@ -16,6 +17,7 @@ const flags = {
   config: placeFlags.config,
   "data-dir": placeFlags["data-dir"],
   "log-level": { ...placeFlags["log-level"], default: "warn" },
+  node: text("NAME", "Only this node of the data folder; nothing of the cluster's own."),
   purge: { type: "bool", help: "Remove the data folder as well: objects, images, certificates." },
 } as const satisfies FlagSpecs;
 
@@ -30,7 +32,7 @@ export const command = defineCommand({
     const layout = dataLayout(values["data-dir"]);
     const instance = await lastInstance(layout.pidFile);
     const running = instance && isRunning(instance) ? instance : storeHolder(layout);
-    if (running) await end(running);
+    if (running && values.node === undefined) await end(running);
     const failures: string[] = [];
     const attempt = async (what: string, work: () => Promise<unknown>) => {
       try {
@@ -39,17 +41,28 @@ export const command = defineCommand({
         failures.push(`${what}: ${(error as Error).message}`);
       }
     };
-    for (const node of await lastNode(layout, instance))
-      await attempt(`node ${node.name}`, () =>
-        removeNode(
-          {
-            rootDir: layout.node(node.name),
-            keepImages: !values.purge,
-            ...(node.kubelet ? { config: node.kubelet } : {}),
-          },
-          log,
-        ),
-      );
+    const known = await lastNode(layout, instance);
+    for (const node of known.filter(({ name }) => values.node === undefined || name === values.node))
+      await attempt(`node ${node.name}`, async () => {
+        const folder = layout.node(node.name);
+        // As `up` and the agents left it: whoever works with a node ends first.
+        const agent = await lastInstance(recordFile(layout, node.name));
+        if (agent && isRunning(agent) && agent.pid !== process.ppid) await end(agent);
+        const machine = await readMachine(folder);
+        if (machine && isRunning(machine) && !isInside(machine)) {
+          await downInside(machine, {
+            name: node.name,
+            root: layout.root,
+            purge: values.purge,
+            log: values["log-level"],
+          });
+          return removeMachine(folder);
+        }
+        const config = node.kubelet ?? agent?.kubelet;
+        await removeNode({ rootDir: folder, keepImages: !values.purge, ...(config && { config }) }, log);
+        if (machine && !isRunning(machine)) await removeMachine(folder);
+        if (values.purge || agent === undefined) await removeAgentFiles(folder, values.purge);
+      });
     const bridge = instance?.bridge ?? bridgeName;
     await attempt("network", async () => {
       // In this network namespace there may be the cluster of another data folder.
@@ -57,6 +70,8 @@ export const command = defineCommand({
       if (owner && owner !== layout.root) return;
       const apply = findProgram("nft") && createNft(findProgram("nft"));
       if (apply) await Promise.all([removeRules(apply), removePolicies(apply)]);
+      if (owner)
+        await removeAddresses({ change: (lines) => runBatch("ip", lines), show: (...args) => ipJson(...args) });
       if (owner !== undefined) await removeNodeNetwork(bridge);
     });
     await removeInstance(layout.pidFile);

@@ -7,6 +7,7 @@ import type { Serving } from "./kubelet-serving.ts";
 import type { ClusterSettings, NodeContext, NodePart } from "./node-context.ts";
 import { runDns } from "./node-dns.ts";
 import { createNodePolicies } from "./node-policy.ts";
+import { runBalancerAddresses } from "./node-lb.ts";
 import { runProxy } from "./node-proxy.ts";
 import { runRoutes } from "./node-routes.ts";
 import { serveNode } from "./node-server.ts";
@@ -30,7 +31,12 @@ export interface RunningNode {
 }
 
 /** What makes a network of pods, beside the kubelet. */
-const networkParts: Readonly<Record<string, NodePart>> = { proxy: runProxy, dns: runDns, routes: runRoutes };
+const networkParts: Readonly<Record<string, NodePart>> = {
+  proxy: runProxy,
+  dns: runDns,
+  routes: runRoutes,
+  "load balancers": runBalancerAddresses,
+};
 
 export function startNode(options: NodeOptions, signal: AbortSignal): RunningNode {
   const { clock, log, client, settings } = options;

@@ -1,3 +1,4 @@
+export { ipJson, runBatch } from "./ip.ts";
 export { NetworkError } from "./network-error.ts";
 export {
   bridgeName,

@@ -67,7 +67,7 @@ export async function makePod(options: {
   const { bridge, address, gateway, port } = options;
   const program =
     port === undefined
-      ? "setInterval(() => {}, 1e6); console.log('ready')"
+      ? `setInterval(() => {}, 1e6); console.log("ready")`
       : `require("http").createServer((q, r) => r.end(${JSON.stringify(address)} + " from " + q.socket.remoteAddress)).listen(${port}, () => console.log("ready"))`;
   const wait = `read line; exec ${process.execPath} -e '${program}'`;
   const child: ChildProcess = spawn("unshare", ["--net", "--kill-child", "sh", "-c", wait], {

@@ -1,0 +1,1 @@
+export { type AnnouncerOptions, removeAddresses, runAnnouncer } from "./announcer/announcer.ts";
