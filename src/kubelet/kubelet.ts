@@ -2,7 +2,7 @@
  * One node: makes the pods that the API assigns to it run, and tells how they and the node itself are. This file only puts the parts
  * together; a pod's life is in pods/, its rules in core/.
  */
-import { access, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { localPathFolderAnnotation } from "#api";
 import { createEventRecorder, createInformers, delay } from "#client";
 import type { KubeletConfiguration } from "./config/configuration.ts";
@@ -16,19 +16,11 @@ import { createNodeImages } from "./images/node-images.ts";
 import { watchImageFolder } from "./images/watch-folder.ts";
 import { rotateLogs } from "./logs/rotate.ts";
 import { createNodeMeters, meterObserver } from "./metrics/node-meters.ts";
-import { defaultRouteAddress } from "./network/node-address.ts";
-import { createCgroups } from "./node/cgroups.ts";
 import { thermalPaths } from "./node/thermal-paths.ts";
-import { readDisk, readMachine } from "./node/machine.ts";
+import { readDisk } from "./node/machine.ts";
 import { createNodeAgent, type NodeAgent } from "./node/node-agent.ts";
 import { nodeStatus } from "./node/node-status.ts";
-import {
-  cgroupRootOf,
-  configurationOf,
-  type KubeletDependencies,
-  type KubeletOptions,
-  resolvConfPaths,
-} from "./options.ts";
+import { configurationOf, type KubeletDependencies, type KubeletOptions } from "./options.ts";
 import { type PodContext, recordEvent } from "./pods/context.ts";
 import { createUserRanges } from "./pods/user-namespaces.ts";
 import { createPodManager, type PodManager } from "./pods/pod-manager.ts";
@@ -43,7 +35,8 @@ import { watchRuntime } from "./runtime/watch.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { createShutdown } from "./shutdown/shutdown.ts";
 import { createStaticPods } from "./static/static-pods.ts";
-import { nodeFolders, setUpPodNetwork, setUpRuntime } from "./runtime-setup.ts";
+import { type PreparedNode, prepareNode } from "./prepare-node.ts";
+import { nodeFolders, setUpPodNetwork } from "./runtime-setup.ts";
 import { createImageVolumes } from "./volumes/image-volumes.ts";
 import { nodeLayout } from "./volumes/layout.ts";
 import { followRemovals } from "./volumes/local-path.ts";
@@ -70,8 +63,12 @@ const networkLookMs = 50;
 /** Upstream's period. */
 const devicesLookMs = 60_000;
 
-export function createKubelet(options: KubeletOptions, dependencies: KubeletDependencies): Kubelet {
-  const { client, clock, log, podStarts } = dependencies;
+/** `prepared`: by who had time for it before there was an API server. */
+export function createKubelet(
+  options: KubeletOptions,
+  dependencies: KubeletDependencies & { readonly prepared?: Promise<PreparedNode> | undefined },
+): Kubelet {
+  const { client, clock, log, podStarts, prepared } = dependencies;
   const { nodeName } = options;
   const config = configurationOf(options);
   const folders = nodeFolders(options);
@@ -82,16 +79,8 @@ export function createKubelet(options: KubeletOptions, dependencies: KubeletDepe
   let stats: NodeStats | undefined;
 
   async function run(signal: AbortSignal): Promise<void> {
-    await mkdir(folders.kubelet, { recursive: true, mode: 0o711 });
-    await mkdir(folders.logs, { recursive: true, mode: 0o755 });
-    const [machine, cgroups, resolvConf] = await Promise.all([
-      readMachine(),
-      createCgroups({ root: cgroupRootOf(options), log, config }),
-      firstPresent(resolvConfPaths(config.resolvConf)),
-    ]);
-    const managesNetwork = options.managesNetwork ?? config.containerRuntimeEndpoint === "";
-    if (managesNetwork && options.podCidrs?.length) await setUpPodNetwork(options, options.podCidrs);
-    const [runtime, addresses] = await Promise.all([setUpRuntime(options, log), nodeAddresses(options)]);
+    const { machine, cgroups, resolvConf, addresses, runtime, managesNetwork } = await (prepared ??
+      prepareNode(options, log));
     const layout = nodeLayout({ root: folders.kubelet, logs: folders.logs });
     await mkdir(layout.containerLogs, { recursive: true, mode: 0o755 });
     const informers = createInformers(client, { clock, log });
@@ -460,24 +449,4 @@ export function createKubelet(options: KubeletOptions, dependencies: KubeletDepe
       return stats;
     },
   };
-}
-
-/** Given, or of the default route. */
-async function nodeAddresses(options: KubeletOptions): Promise<readonly string[]> {
-  if (options.nodeIPs?.length) return options.nodeIPs;
-  const address = await defaultRouteAddress();
-  if (address) return [address];
-  throw new Error("this node has no address: no interface has a default route; give it one, or name it with --node-ip");
-}
-
-async function firstPresent(paths: readonly string[]): Promise<string> {
-  for (const path of paths)
-    if (
-      await access(path).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path;
-  return paths.at(-1) ?? "";
 }

@@ -14,6 +14,7 @@ export { createKubelet, type Kubelet } from "./kubelet.ts";
 export { cgroupRootOf, type KubeletDependencies, type KubeletOptions } from "./options.ts";
 export type { NodeStats } from "./stats/node-stats.ts";
 export { removeNode } from "./remove-node.ts";
+export { type PreparedNode, prepareNode } from "./prepare-node.ts";
 export { nodeFolders } from "./runtime-setup.ts";
 export { createNodeAuth, type KubeletAuth, type KubeletUser } from "./server/auth.ts";
 export { type Exchange, sendText } from "./server/exchange.ts";
