@@ -42,8 +42,8 @@ export function createPolicyTable(options: PolicyTableOptions) {
   const pods = new Map<string, PodFacts>();
   const podsOf = grouped<PodFacts>();
   const namespaces = new Map<string, Labels>();
-  /** Of an address that two pods claim, the last one's word counts: the other is on its way out. */
-  const owners = new Map<string, string>();
+  /** Of two pods with one address the last one counts: the other is on its way out. */
+  const claims = new Map<string, readonly string[]>();
 
   // What has been taken.
   const sets = new Map<string, UsedSet>();
@@ -63,17 +63,21 @@ export function createPolicyTable(options: PolicyTableOptions) {
     const old = pods.get(key);
     if (old === facts || (old && facts && sameFacts(old, facts))) return;
     changedPods.add(key);
-    for (const address of old?.addresses ?? [])
-      if (owners.get(address) === key && !facts?.addresses.includes(address)) owners.delete(address);
-    for (const address of facts?.addresses ?? []) {
-      const other = owners.get(address);
-      if (other !== undefined && old?.addresses.includes(address)) continue;
-      if (other !== undefined) changedPods.add(other);
-      owners.set(address, key);
-    }
+    for (const address of old?.addresses ?? []) if (!facts?.addresses.includes(address)) claim(address, key, false);
+    for (const address of facts?.addresses ?? []) if (!old?.addresses.includes(address)) claim(address, key, true);
     if (facts) pods.set(key, facts);
     else pods.delete(key);
     podsOf.set(key, facts);
+  }
+
+  function claim(address: string, key: string, isClaimed: boolean): void {
+    const before = claims.get(address) ?? [];
+    const after = before.filter((each) => each !== key);
+    const other = after.at(-1);
+    if (other !== undefined && (isClaimed || before.at(-1) === key)) changedPods.add(other);
+    if (isClaimed) claims.set(address, [...after, key]);
+    else if (other !== undefined) claims.set(address, after);
+    else claims.delete(address);
   }
 
   /** The chain with these policies' rules; missing: nothing holds the pod in this direction. */
@@ -101,7 +105,7 @@ export function createPolicyTable(options: PolicyTableOptions) {
     });
     for (const address of pod.addresses) {
       const family = familyOf(address);
-      if (owners.get(address) !== pod.key || !options.families.includes(family)) continue;
+      if (claims.get(address)?.at(-1) !== pod.key || !options.families.includes(family)) continue;
       const { suffix } = familyWords[family];
       const add = (set: string, key: string, value = "") =>
         elements.set(`${set}${suffix} ${key}`, { set: `${set}${suffix}`, text: key + value });
