@@ -20,6 +20,7 @@ const clusterBits = { min: 8, max: 24 };
 const label = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
 const subdomain = new RegExp(`^${label}(\\.${label})*$`);
 const nameLengthMax = 253;
+const nameWanted = "lower case letters, digits, '-' and '.', starting and ending with a letter or digit";
 
 /** Throws a FlagError that says what was found and what was expected. `ownAddresses`: those of this machine's interfaces. */
 export function checkAddresses(flags: AddressFlags, ownAddresses: readonly string[]): void {
@@ -39,8 +40,16 @@ export function checkAddresses(flags: AddressFlags, ownAddresses: readonly strin
   for (const name of ["node-name", "cluster-domain"] as const) {
     const value = flags[name];
     if (value !== undefined && (value.length > nameLengthMax || !subdomain.test(value)))
-      throw wrong(name, value, "lower case letters, digits, '-' and '.', starting and ending with a letter or digit");
+      throw wrong(name, value, nameWanted);
   }
+}
+
+/** What an agent is told of its machine. Throws a FlagError. */
+export function checkNode(name: string, ips: readonly string[], ownAddresses: readonly string[]): void {
+  if (name.length > nameLengthMax || !subdomain.test(name)) throw wrong("node-name", name, nameWanted);
+  for (const ip of ips)
+    if (!ownAddresses.includes(ip))
+      throw wrong("node-ip", ip, `addresses of this machine (${ownAddresses.join(", ") || "it has none"})`);
 }
 
 /** Those of IPv4: a node's own parts know no others. */
@@ -68,6 +77,11 @@ function readRanges(text: string): string[] {
 interface Range {
   readonly first: string;
   readonly bits: number;
+}
+
+/** Throws a FlagError. */
+export function checkRange(name: string, text: string, bits: { min: number; max: number }): void {
+  range(name, text, bits);
 }
 
 function range(name: string, text: string, { min, max }: { min: number; max: number }): Range {

@@ -19,6 +19,8 @@ export interface Instance {
   readonly port: number;
   readonly nodeName: string;
   readonly bridge: string;
+  /** Of an agent: the network namespace it works in; nodes of one folder may each have their own. */
+  readonly namespace?: string;
   /** What the node was told about places outside of the data folder. */
   readonly kubelet?: Partial<Pick<KubeletConfiguration, (typeof places)[number]>>;
 }
@@ -81,7 +83,7 @@ export const isRunning = (instance: Pick<Instance, "pid" | "startTime">): boolea
 };
 
 /** Field 22 of /proc/PID/stat; undefined when there is no such process, or it only waits to be buried. */
-function startTimeOf(pid: number): string | undefined {
+export function startTimeOf(pid: number): string | undefined {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
     return fields[0] === "Z" ? undefined : fields[19];

@@ -19,12 +19,15 @@ import {
 import { loadNodeCertificates } from "#kubelet";
 import type { Transport } from "#machinery";
 import { CommandError } from "./command.ts";
+import { createFailover } from "./failover.ts";
 
 export interface KubeletClientOptions {
   readonly kubeconfig: string | undefined;
   readonly bootstrapKubeconfig: string | undefined;
   readonly certDir: string;
   readonly nodeName: string;
+  /** When that of the kubeconfig doesn't answer, the next of these does. */
+  readonly servers?: readonly string[];
   /** Ask for new client certificates. */
   readonly rotates: boolean;
   /** No API server is no mistake. */
@@ -50,7 +53,7 @@ export async function openKubeletClient(options: KubeletClientOptions): Promise<
   const client = createClient(transport);
   const subject = { commonName: `system:node:${nodeName}`, organizations: ["system:nodes"] };
   const use = (target: HttpsTransportOptions) => {
-    transport.use(createHttpsTransport({ ...target, userAgent: "kubelet" }));
+    transport.use(openTransport(target, options));
     return target;
   };
 
@@ -73,7 +76,7 @@ export async function openKubeletClient(options: KubeletClientOptions): Promise<
     await mkdir(certDir, { recursive: true, mode: 0o700 });
     const key = existsSync(keyFile) ? await readFile(keyFile, "utf8") : createKey();
     await writeFile(keyFile, key, { mode: 0o600 });
-    const inner = createHttpsTransport({ ...from, userAgent: "kubelet" });
+    const inner = openTransport(from, options);
     const wanted = { ...clientSigner, subject, key, name: requestName(key, subject), waitMs: bootstrapWaitMs };
     try {
       const ask = { ...wanted, client: createClient(inner), clock, log };
@@ -107,6 +110,14 @@ export async function openKubeletClient(options: KubeletClientOptions): Promise<
   return { ...closing, server: target.server, run: (signal) => rotate(target, signal) };
 }
 
+const openTransport = (target: HttpsTransportOptions, { servers = [] }: KubeletClientOptions): Transport => {
+  const others = servers.filter((server) => server !== target.server);
+  const open = (server: string) => createHttpsTransport({ ...target, server, userAgent: "kubelet" });
+  return others.length === 0
+    ? open(target.server)
+    : createFailover([target.server, ...others].map((server) => () => open(server)));
+};
+
 async function targetOf(flag: string, files: readonly string[]): Promise<HttpsTransportOptions> {
   try {
     return (await kubeconfigTarget(await readKubeconfig(files, { mustExist: files.length === 1 }))).transport;
@@ -116,7 +127,7 @@ async function targetOf(flag: string, files: readonly string[]): Promise<HttpsTr
 }
 
 /** Is there a certificate in it, and in force? */
-async function isUsable(file: string, clock: Clock): Promise<boolean> {
+export async function isUsable(file: string, clock: Clock): Promise<boolean> {
   if (!existsSync(file)) return false;
   const { readPair } = await loadNodeCertificates();
   try {
@@ -150,7 +161,11 @@ async function untilReached<T>(
 }
 
 /** As upstream writes it. */
-async function writeKubeconfig(file: string, { server, ca }: HttpsTransportOptions, pair: string): Promise<void> {
+export async function writeKubeconfig(
+  file: string,
+  { server, ca }: HttpsTransportOptions,
+  pair: string,
+): Promise<void> {
   const content = {
     apiVersion: "v1",
     kind: "Config",

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import path from "node:path";
 import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
 import { createKubelet } from "#kubelet";
-import { defineCommand } from "./command.ts";
+import { CommandError, defineCommand } from "./command.ts";
 import { text } from "./flag-spec.ts";
 import { fieldFlags, kubeletFlags, readKubeletFlags, readNodeLabels } from "./kubelet-flags.ts";
 import { openKubeletClient } from "./kubelet-client.ts";
@@ -43,7 +43,10 @@ export const command = defineCommand({
   flags,
   async run(invocation) {
     const { flags: values, err, out, signal } = invocation;
-    if (readNodesFlags(values))
+    const isSimulated = readNodesFlags(values);
+    if (!isSimulated && values.nodes > 1)
+      throw new CommandError(`--nodes ${values.nodes} works with --runtime simulated only: a kubelet is one node`);
+    if (isSimulated)
       return runPart(
         "kubelet",
         invocation,

@@ -17,6 +17,7 @@ const verbs: Record<string, { summary: string; load: () => Promise<{ command: un
     summary: "Run API server, controllers and scheduler, without a node",
     load: () => import("./server.ts"),
   },
+  agent: { summary: "Make this machine a node of a cluster", load: () => loadSmall(() => import("./agent.ts")) },
   scheduler: { summary: "Run the scheduler alone", load: () => import("./scheduler.ts") },
   controllers: { summary: "Run the controllers alone", load: () => import("./controllers.ts") },
   kubelet: { summary: "Run a kubelet alone", load: () => import("./kubelet.ts") },

@@ -9,6 +9,8 @@ import { kubernetesVersion } from "./version.ts";
 
 /** More would need more than a /8 for their pods. */
 const nodesMax = 16_384;
+/** Each has a containerd and an agent, 150 MB together, and an address of a /24. */
+const containersNodesMax = 100;
 
 export const nodesFlags = {
   nodes: {
@@ -17,7 +19,7 @@ export const nodesFlags = {
     min: 1,
     max: nodesMax,
     value: "N",
-    help: "How many simulated nodes (--runtime simulated only).",
+    help: "How many nodes; with containers each but the first has network and mount namespaces of its own.",
   },
   "node-capacity": {
     type: "strings",
@@ -37,9 +39,9 @@ interface Values {
 /** Answers whether nodes are simulated. */
 export function readNodesFlags({ runtime, nodes, "node-capacity": capacity }: Values): boolean {
   if (runtime === "simulated") return true;
-  if (nodes > 1)
+  if (nodes > containersNodesMax)
     throw new CommandError(
-      `--nodes ${nodes} works with --runtime simulated only: this machine is one node with ${runtime}`,
+      `--nodes ${nodes}: ${containersNodesMax} at most with ${runtime}; --runtime simulated has more`,
     );
   if (capacity.length > 0) throw new CommandError("--node-capacity works with --runtime simulated only");
   return false;

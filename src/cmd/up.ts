@@ -15,28 +15,33 @@ import { checkAddresses } from "./addresses.ts";
 import { apiFlags, readApiFlags } from "./api-flags.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { provideClusterInfo } from "./cluster-info.ts";
+import { provideClusterSettings } from "./cluster-settings.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { provideDnsService } from "./dns-service.ts";
 import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
 import { isRunning, placesOf, readInstance, storeHolder, writeInstance } from "./instance.ts";
 import { kubeletFlags, readKubeletFlags, readNodeLabels, suitOwnMachine } from "./kubelet-flags.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
+import { provideJoining } from "./joining.ts";
 import { startLoops } from "./loops.ts";
 import { provideLocalPathClass } from "./local-path-class.ts";
 import { gatherMachineFacts } from "./machine.ts";
 import { kubeletTls } from "./kubelet-certificate.ts";
 import { startNode } from "./node.ts";
 import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from "./simulated.ts";
+import type { ClusterSettings } from "./node-context.ts";
 import { Parts } from "./parts.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { ipv4Range, withServiceRanges } from "./service-flags.ts";
 import { readSchedulerFile, schedulerFlags } from "./scheduler-file.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
+import { text } from "./flag-spec.ts";
 import { kubernetesVersion } from "./version.ts";
 
 const flags = {
   ...placeFlags,
   ...nodesFlags,
+  "node-cidr": text("CIDR", "Addresses of nodes, with --nodes (default 172.30.240.0/24)."),
   ...apiFlags,
   ...controllerFlags,
   ...schedulerFlags,
@@ -47,6 +52,7 @@ type Values = FlagValues<typeof flags>;
 
 /** Where in the service range the cluster's DNS is, as kubeadm does. */
 const dnsOffset = 10;
+const nodeCidrDefault = "172.30.240.0/24";
 
 export const command = defineCommand({
   summary: "Run a cluster on this machine",
@@ -81,6 +87,10 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   await refuseSecond(layout);
   if (!isSimulated) await preflight(values);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
+  const hasInner = !isSimulated && values.nodes > 1;
+  const inner = hasInner ? await import("./inner-nodes.ts") : undefined;
+  const nodeCidr = values["node-cidr"] ?? nodeCidrDefault;
+  await inner?.prepareInnerNodes({ ...values, cidr: nodeCidr, owner: layout.root });
   const network =
     !isSimulated &&
     (await prepareNodeNetwork({
@@ -88,7 +98,8 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       owner: layout.root,
       podCidrs: values["cluster-cidr"].split(",").map((cidr) => subnetOf(cidr, 0)),
       serviceCidrs: values["service-cidr"].split(","),
-      nodeAddresses: values["node-ip"]?.split(","),
+      // The others' neighbour, whatever addresses the machine has to the outside.
+      nodeAddresses: values["node-ip"]?.split(",") ?? (inner && [addressIn(nodeCidr, 1)]),
       mode: "auto",
     }));
   const address = network ? network.nodeAddress : (values["node-ip"] ?? ownAddress());
@@ -124,11 +135,29 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     await Promise.all([provideLocalPathClass(admin), provideDnsService(admin, dnsAddress)]);
     const { certificate: authority } = plane.pki.authority;
     await provideClusterInfo(admin, { server: `https://${address}:${plane.port}`, authority });
-    startLoops(plane, { values, log, options: controllers, scheduler }, { parts, signal: life });
+    const options = network ? { ...controllers, fixedPodCidrs: new Map([[nodeName, network.podCidrs]]) } : controllers;
+    startLoops(plane, { values, log, options, scheduler }, { parts, signal: life });
+    const settings = {
+      clusterCidr: values["cluster-cidr"],
+      serviceCidr: ipv4Range(values["service-cidr"]),
+      clusterDomain: values["cluster-domain"],
+      dnsAddress,
+    };
     nodes = network
-      ? startRealNode(nodeOptions(plane, { values, network, nodeName, config, dnsAddress, log }), parts, life)
+      ? startRealNode(nodeOptions(plane, { values, network, nodeName, config, settings, log }), parts, life)
       : await startSimulatedParts(plane, { values, log }, parts, life);
-    const { names, ready } = nodes;
+    const joining = () => Promise.all([provideJoining(admin), provideClusterSettings(admin, settings)]);
+    if (inner) {
+      await joining();
+      const server = `https://${address}:${plane.port}`;
+      inner.startInnerNodes(
+        { values, layout, nodeName, cidr: nodeCidr, server, authority, config, admin, err, log },
+        parts,
+        life,
+      );
+    }
+    const { ready } = nodes;
+    const names = inner ? [...nodes.names, ...inner.innerNames(nodeName, values.nodes)] : nodes.names;
     const where = network
       ? `${network.nodeAddress}, pods ${network.podCidrs.join(", ")}`
       : `simulated, pods ${clusterCidr}`;
@@ -141,6 +170,8 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     await waitReady(progress, Promise.race([all, parts.failed]));
     progress.step(`ready in ${progress.seconds()} s; export KUBECONFIG=${layout.kubeconfig}`);
     process.send?.("ready");
+    // Machines join later, if ever: nobody waits for it.
+    if (!inner) await joining();
     await parts.ended(life);
     progress.step("stopping; pods go on, `sampan down` ends them too");
   } finally {
@@ -198,11 +229,11 @@ interface NodeSettings {
   readonly network: NodeNetwork;
   readonly nodeName: string;
   readonly config: KubeletConfiguration;
-  readonly dnsAddress: string;
+  readonly settings: ClusterSettings;
   readonly log: Logger;
 }
 
-function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, dnsAddress, log }: NodeSettings) {
+function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, settings, log }: NodeSettings) {
   const layout = dataLayout(values["data-dir"]);
   return {
     kubelet: {
@@ -220,12 +251,7 @@ function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, d
     },
     serving: () => ({ tls: () => kubeletTls(plane.pki, { nodeName, addresses: network.nodeAddresses }) }),
     network,
-    settings: {
-      clusterCidr: values["cluster-cidr"],
-      serviceCidr: ipv4Range(values["service-cidr"]),
-      clusterDomain: values["cluster-domain"],
-      dnsAddress,
-    },
+    settings,
     client: plane.client({ name: `system:node:${nodeName}`, groups: ["system:nodes"], userAgent: "kubelet" }),
     clock: realClock,
     log,

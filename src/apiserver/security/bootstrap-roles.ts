@@ -251,6 +251,15 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
       "create update patch | - events.k8s.io | events",
     ],
   },
+  // Approves what nodes' own servers show.
+  "sampan:serving-approver": {
+    rules: [
+      "get list watch | certificates.k8s.io | certificatesigningrequests",
+      "update | certificates.k8s.io | certificatesigningrequests/approval",
+      "approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving",
+      "get list watch | - | nodes",
+    ],
+  },
   "sampan:ingress": {
     rules: [
       "get list watch | - | services secrets nodes",
@@ -534,6 +543,7 @@ export const clusterRoleBindings: Readonly<Record<string, readonly string[]>> = 
   "sampan:rbd-provisioner": ["account:kube-system/rbd-provisioner"],
   "sampan:node-proxier": ["user:system:kube-proxy"],
   "sampan:node-network": ["group:system:nodes"],
+  "sampan:serving-approver": ["account:kube-system/serving-approver"],
   "sampan:ingress": ["user:system:ingress"],
 };
 
@@ -569,6 +579,19 @@ export const namespaceRoles: readonly {
     name: "sampan:cluster-dns",
     rules: ["create patch delete | discovery.k8s.io | endpointslices"],
     subjects: ["account:kube-system/cluster-dns"],
+  },
+  {
+    namespace: "kube-system",
+    name: "sampan:cluster-settings",
+    rules: ["get | - | configmaps | sampan-cluster"],
+    subjects: ["group:system:nodes", "group:system:bootstrappers:kubeadm:default-node-token"],
+  },
+  // Stub domains and upstream resolvers of the cluster's DNS, under the name that kube-dns read them.
+  {
+    namespace: "kube-system",
+    name: "sampan:dns-settings",
+    rules: ["get list watch | - | configmaps | kube-dns"],
+    subjects: ["group:system:nodes"],
   },
   {
     namespace: "kube-system",

@@ -139,6 +139,12 @@ export function recognize(csr: Csr, request: CertificateRequest): Recognized[] {
   return request.commonName === username ? [self, any] : [any];
 }
 
+/** Undecided, and what a kubelet's server may show. */
+export const recognizedServing = (csr: Csr, contentOf: (csr: Csr) => CertificateRequest): boolean =>
+  csr.spec.signerName === signerNames.kubeletServing &&
+  !isDecided(csr) &&
+  nodeProblem(contentOf(csr), csr.spec.usages ?? [], serving) === undefined;
+
 const decidedMs = hourMs;
 const pendingMs = 24 * hourMs;
 

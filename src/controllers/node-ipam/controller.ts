@@ -15,7 +15,12 @@ export const nodeIpamController: Controller = defineController({
   name: "node-ipam-controller",
   account: "node-controller",
   create({ client, informers, events, log, options }) {
-    const { clusterCidrs = [], serviceCidrs = [], nodeMasks } = options;
+    const {
+      clusterCidrs = [],
+      serviceCidrs = [],
+      nodeMasks,
+      fixedPodCidrs = new Map<string, readonly string[]>(),
+    } = options;
     if (clusterCidrs.length === 0) return [];
     const nodes = informers.of("v1/nodes");
     const sets = clusterCidrs.map((text) => {
@@ -28,7 +33,8 @@ export const nodeIpamController: Controller = defineController({
         ),
       );
     });
-    for (const text of serviceCidrs) for (const set of sets) set.occupy(parseCidr(text));
+    const fixed = [...fixedPodCidrs.values()].flat();
+    for (const text of [...serviceCidrs, ...fixed]) for (const set of sets) set.occupy(parseCidr(text));
 
     function eachCidr(node: SeenNode, run: (set: CidrSet, cidr: Cidr) => void): void {
       for (const [index, text] of (node.spec?.podCIDRs ?? []).entries()) {
@@ -55,9 +61,10 @@ export const nodeIpamController: Controller = defineController({
     async function reconcile(name: string): Promise<void> {
       const node = nodes.get(name);
       if (!node || (node.spec?.podCIDRs ?? []).length > 0 || served.get(name)?.uid === uidOf(node)) return;
-      const shares = sets.map((set) => set.allocate());
+      const own = fixedPodCidrs.get(name)?.map(parseCidr);
+      const shares = own ?? sets.map((set) => set.allocate());
       const release = () => {
-        for (const [index, share] of shares.entries()) if (share) sets[index]?.release(share);
+        if (!own) for (const [index, share] of shares.entries()) if (share) sets[index]?.release(share);
       };
       if (shares.some((share) => share === undefined)) {
         release();
@@ -100,7 +107,7 @@ export const nodeIpamController: Controller = defineController({
               if (own?.uid === uidOf(node)) served.delete(nameOf(node));
               // One that came and went between two lists was never seen with its networks.
               if (own?.uid === uidOf(node) && !node.spec?.podCIDRs?.length) own.release();
-              else eachCidr(node, (set, cidr) => set.release(cidr));
+              else eachCidr(node, (set, cidr) => fixed.includes(printCidr(cidr)) || set.release(cidr));
             },
           }),
         ],
