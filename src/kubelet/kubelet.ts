@@ -352,7 +352,8 @@ export function createKubelet(
         Promise.all(work),
         (async () => {
           await Promise.all([adopted, services.synced()]);
-          if (managesNetwork && !options.podCidrs?.length) await networkFromNode(agent);
+          const isLate = managesNetwork && !options.podCidrs?.length;
+          if (isLate) await networkFromNode(agent);
           await podManager.start();
           host = createHost({ nodeName, cri, pods: podManager });
           const runtimePid = async () => (runtime.store ? runningPid(folders.containerd) : undefined);
@@ -369,7 +370,7 @@ export function createKubelet(
             runtimePid,
             clock,
           });
-          await whenNetworkReady(health, agent, life);
+          await whenNetworkReady({ health, agent, isLate }, life);
           readiness.resolve();
           await volumePlugins.start();
           await Promise.all(work);
@@ -417,10 +418,13 @@ export function createKubelet(
     }
   }
 
-  /** The runtime reads its network configuration a moment after it is written; the node is not ready before. */
-  async function whenNetworkReady(health: RuntimeHealth, agent: NodeAgent, signal: AbortSignal): Promise<void> {
+  /** The runtime reads its network configuration a moment after it is written; the node is not ready before. `isLate`: it said so. */
+  async function whenNetworkReady(
+    { health, agent, isLate }: { health: RuntimeHealth; agent: NodeAgent; isLate: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
     await agent.registered();
-    let waited = false;
+    let waited = isLate;
     while (!signal.aborted && (await health.look()).problems.length > 0) {
       waited = true;
       await delay(clock, networkLookMs, signal);
