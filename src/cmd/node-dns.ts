@@ -1,6 +1,19 @@
 /** The cluster's DNS as a part of a node: it answers the node's own pods, and tells the cluster where. */
+import { type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { createForwarder, createZone, parseResolvers, startDnsServer } from "#dns";
+import { basename, dirname } from "node:path";
+import type { Logger } from "#base";
+import type { InformerSet } from "#client";
+import {
+  createAnswerer,
+  createForwarder,
+  createZone,
+  type Forwarder,
+  type ForwardSettings,
+  parseResolvers,
+  startDnsServer,
+  withConfigMap,
+} from "#dns";
 import type { NodeContext, NodePart } from "./node-context.ts";
 
 const dnsPort = 53;
@@ -10,36 +23,84 @@ export const dnsAddressAnnotation = "sampan.dev/dns-address";
 export const runDns: NodePart = async (context, signal) => {
   const { informers, settings } = context;
   const log = context.log.with({ part: "dns" });
-  const { zone, synced } = createZone(informers);
-  const [network] = await Promise.all([context.network, synced()]);
+  const live = createZone(informers, [settings.dnsAddress]);
+  const follow = followConfigMap(informers, log);
+  const [network] = await Promise.all([context.network, live.synced()]);
   if (signal.aborted) return;
-  const resolvers = parseResolvers(await readResolvConf(), [network.gateway, settings.dnsAddress]);
-  const server = await startDnsServer({
-    address: network.gateway,
-    port: dnsPort,
-    domain: settings.clusterDomain,
-    zone,
-    forwarder: createForwarder(resolvers.filter((address) => !address.startsWith("127."))),
-    log,
-  });
+  const domains = [settings.clusterDomain];
+  const own = [network.gateway, settings.dnsAddress];
+  const forwarder = createForwarder(
+    { servers: [] },
+    { log, domains, own: own.map((host) => ({ host, port: dnsPort })) },
+  );
+  follow(forwarder, { servers: await readResolvers() });
+  const endWatch = watchResolvers(log, async () => follow(forwarder, { servers: await readResolvers() }));
+  const answerer = createAnswerer({ live, domains, forwarder, log });
+  const server = await startDnsServer({ addresses: [network.gateway], port: dnsPort, answerer, log });
   try {
     await announce(context, network.gateway, signal);
     if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
   } finally {
+    endWatch();
+    answerer.close();
     await server.close();
   }
 };
 
+/**
+ * Stub domains and resolvers from the ConfigMap `kube-system/kube-dns` as kube-dns had them, over what is given; again whenever it changes.
+ * To be asked for before the informers run.
+ */
+export function followConfigMap(
+  informers: InformerSet,
+  log: Logger,
+): (forwarder: Forwarder, settings: ForwardSettings) => void {
+  const selector = { namespace: "kube-system", fieldSelector: "metadata.name=kube-dns" };
+  const maps = informers.of("v1/configmaps", selector);
+  let last: [Forwarder, ForwardSettings] | undefined;
+  const apply = () => {
+    if (!last) return;
+    const [forwarder, settings] = last;
+    forwarder.configure(withConfigMap(settings, maps.get("kube-system/kube-dns")?.data, log));
+  };
+  maps.addHandler({ added: apply, updated: apply, deleted: apply });
+  return (forwarder, settings) => {
+    last = [forwarder, settings];
+    apply();
+  };
+}
+
 /** systemd's own list first: /etc/resolv.conf may only name its stub. */
-async function readResolvConf(): Promise<string> {
-  for (const file of ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"]) {
+const resolverFiles = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
+
+export async function readResolvers(): Promise<string[]> {
+  for (const file of resolverFiles) {
     try {
-      return await readFile(file, "utf8");
+      return parseResolvers(await readFile(file, "utf8"));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error; // fs rejects with errno errors
     }
   }
-  return "";
+  return [];
+}
+
+/** Their folders are watched, for the files are replaced as a whole. */
+export function watchResolvers(log: Logger, changed: () => Promise<void>): () => void {
+  const watchers = resolverFiles.flatMap((file): FSWatcher[] => {
+    try {
+      const watcher = watch(dirname(file), { persistent: false }, (_event, name) => {
+        if (name !== basename(file)) return;
+        changed().catch((error: unknown) => log.warn("dns: resolvers not read again", { file, error }));
+      });
+      return [watcher.on("error", (error) => log.warn("dns: resolvers not watched", { file, error }))];
+    } catch (error) {
+      log.debug("dns: resolvers not watched", { file, error }); // no such folder: another system's place
+      return [];
+    }
+  });
+  return () => {
+    for (const watcher of watchers) watcher.close();
+  };
 }
 
 /** Once the node is registered, it says where its DNS is. */

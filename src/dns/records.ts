@@ -1,209 +1,254 @@
 /**
- * Names to records by the Kubernetes DNS specification 1.1.0, as a pure function of the zone. Also answers the names of
- * Kubernetes 1.0, `service.namespace.DOMAIN` without `svc`. What is outside of the cluster's zones is undefined: to be forwarded.
+ * Names to records by the Kubernetes DNS specification 1.1.0, and as CoreDNS' kubernetes plugin where that is silent, as a pure function of
+ * the zone. Also answers the names of Kubernetes 1.0, `service.namespace.DOMAIN` without `svc`; where both could be meant, the one with
+ * `svc` is. What is outside of the cluster's zones is undefined: to be forwarded. Differences from CoreDNS are in docs/dns.md.
  */
 import { isIP } from "node:net";
-import type { Answer } from "dns-packet";
+import type { Service } from "#api";
+import type { DeepReadonly } from "#machinery";
+import type { DnsRecord } from "./message.ts";
+import { types } from "./wire.ts";
 import type { Zone, ZoneEndpoint } from "./zone.ts";
 
 /** Clients may keep an answer this long; as CoreDNS' kubernetes plugin. */
 export const ttlSeconds = 5;
+const versionTtlSeconds = 28_800;
 const schemaVersion = "1.1.0";
+/** Longer chains of CNAMEs inside of the cluster, and loops, have no answer. */
+const chainMax = 10;
 
 export interface Question {
-  /** As asked; matched without regard to case. */
+  /** As `Query` has it: in lower case. */
   readonly name: string;
-  readonly type: string;
+  readonly type: number;
 }
 
 export interface Resolution {
-  /** `empty`: the name exists, not with this type. */
-  readonly result: "found" | "empty" | "missing";
-  readonly answers: Answer[];
-  readonly additionals: Answer[];
-  /** Set when the answer is a CNAME out of the cluster, whose address is to be asked upstream. */
+  /** `empty`: the name exists, not with this type; `refused`: nobody is told that here. */
+  readonly result: "found" | "empty" | "missing" | "refused";
+  /** The cluster domain that is spoken for. */
+  readonly domain: string;
+  readonly answers: readonly DnsRecord[];
+  readonly additionals: readonly DnsRecord[];
+  /** The last answer is a CNAME out of the cluster, whose target is to be asked upstream. */
   readonly follow?: string;
+  /** `namespace/name` of the only Service that this depends on: worth to be kept until that changes. */
+  readonly owner?: string;
 }
 
 export interface RecordOptions {
   readonly zone: Zone;
-  /** `cluster.local` */
+  /** `cluster.local`; pointers name the first. */
+  readonly domains: readonly string[];
+}
+
+interface Asked extends Question, RecordOptions {
   readonly domain: string;
 }
 
-const found = (answers: Answer[], additionals: Answer[] = []): Resolution => ({
-  result: "found",
-  answers,
-  additionals,
-});
-const empty: Resolution = { result: "empty", answers: [], additionals: [] };
-const missing: Resolution = { result: "missing", answers: [], additionals: [] };
-
 export function resolve(question: Question, options: RecordOptions): Resolution | undefined {
-  const name = question.name.toLowerCase().replace(/\.$/, "");
-  const pointer = parsePointer(name);
-  if (pointer) return question.type === "PTR" ? resolvePointer(pointer, question, options) : undefined;
-  const { domain } = options;
-  if (name === domain) return soaOrEmpty(question, domain);
-  if (!name.endsWith(`.${domain}`)) return undefined;
+  const { name, type } = question;
+  const domain = domainOf(name, options.domains);
+  if (domain === undefined) return type === types.PTR ? resolvePointer(name, options) : undefined;
+  const asked = { ...question, ...options, domain };
+  if (type === types.AXFR || type === types.IXFR) return { ...nothing(asked, "empty"), result: "refused" };
+  if (name === domain) return resolveApex(asked);
   const labels = name.slice(0, -domain.length - 1).split(".");
-  if (labels.length === 1 && labels[0] === "dns-version")
-    return question.type === "TXT" || question.type === "ANY" ? found([record(question, "TXT", schemaVersion)]) : empty;
-  if (labels.at(-1) === "svc") return resolveService(labels.slice(0, -1), question, options);
-  if (labels.at(-1) === "pod") return resolvePod(labels.slice(0, -1), question, options);
-  return labels.length >= 2 ? resolveService(labels, question, options) : missing;
+  const last = labels.at(-1);
+  const direct = labels.length <= 2 ? resolveFixed(labels, asked) : undefined;
+  if (direct) return direct;
+  const old = () => resolveService(labels, asked, "");
+  if (last !== "svc" && last !== "pod") return old();
+  const before = labels.slice(0, -1);
+  const found = last === "svc" ? resolveService(before, asked, "svc.") : resolvePod(before, asked);
+  // A namespace of this name, in the form without `svc`.
+  const instead = found.result === "missing" && labels.length > 1 ? old() : found;
+  return instead.result === "missing" ? found : instead;
+}
+
+/** The longest that the name lies in. */
+function domainOf(name: string, domains: readonly string[]): string | undefined {
+  let found: string | undefined;
+  for (const domain of domains)
+    if ((name === domain || name.endsWith(`.${domain}`)) && domain.length > (found?.length ?? -1)) found = domain;
+  return found;
 }
 
 /** The record every negative answer carries, so that resolvers know how long to believe it. */
-export function startOfAuthority(domain: string): Answer {
-  return {
-    name: domain,
-    type: "SOA",
-    class: "IN",
-    ttl: ttlSeconds,
-    data: {
-      mname: `ns.dns.${domain}`,
-      rname: `hostmaster.${domain}`,
-      serial: 1,
-      refresh: 7200,
-      retry: 1800,
-      expire: 86400,
-      minimum: ttlSeconds,
-    },
-  };
+export const startOfAuthority = (domain: string, zone: Zone): DnsRecord => ({
+  ...{ name: domain, type: "SOA", ttl: ttlSeconds, serial: zone.serial() },
+});
+
+const nothing = ({ domain }: Asked, result: "empty" | "missing", owner?: string): Resolution => ({
+  ...{ result, domain, answers: [], additionals: [] },
+  ...(owner !== undefined && { owner }),
+});
+
+function some({ domain }: Asked, answers: DnsRecord[], more: Partial<Resolution> = {}): Resolution {
+  return { result: answers.length > 0 ? "found" : "empty", domain, answers, additionals: [], ...more };
 }
 
-const soaOrEmpty = (question: Question, domain: string) =>
-  question.type === "SOA" ? found([startOfAuthority(domain)]) : empty;
+function resolveApex(asked: Asked): Resolution {
+  const { type, domain, zone } = asked;
+  if (type === types.SOA) return some(asked, [startOfAuthority(domain, zone)]);
+  if (type !== types.NS) return nothing(asked, "empty");
+  const { name, addresses } = nameServer(asked);
+  const additionals = addresses.map((address) => addressOf(address, name));
+  return some(asked, [{ type: "NS", ttl: ttlSeconds, target: name }], { additionals });
+}
+
+/** Who answers: the cluster's DNS Service, so far as there is one. */
+function nameServer({ zone, domain }: Asked): { name: string; addresses: readonly string[] } {
+  const addresses = addressesOf(zone.service("kube-system", "kube-dns"));
+  return addresses.length > 0
+    ? { name: `kube-dns.kube-system.svc.${domain}`, addresses }
+    : { name: `ns.dns.${domain}`, addresses: zone.ownAddresses };
+}
+
+function resolveFixed(labels: readonly string[], asked: Asked): Resolution | undefined {
+  const name = labels.join(".");
+  if (name === "dns-version")
+    return asked.type === types.TXT
+      ? some(asked, [{ type: "TXT", ttl: versionTtlSeconds, text: schemaVersion }])
+      : nothing(asked, "empty");
+  if (name === "ns.dns") return some(asked, ofType(nameServer(asked).addresses, asked.type));
+  return name === "dns" ? nothing(asked, "empty") : undefined;
+}
 
 /** Labels before `svc`: `[svc, ns]`, `[endpoint, svc, ns]`, `[_port, _proto, svc, ns]`, or `[ns]`, an empty non-terminal. */
-function resolveService(labels: string[], question: Question, options: RecordOptions): Resolution {
-  const { zone } = options;
+function resolveService(labels: string[], asked: Asked, form: "svc." | ""): Resolution {
+  const { zone, domain, type } = asked;
   const namespace = labels.at(-1) ?? "";
-  if (labels.length <= 1) return labels.length === 0 || zone.hasNamespace(namespace) ? empty : missing;
-  const name = labels.at(-2) ?? "";
+  if (labels.length <= 1)
+    return nothing(asked, labels.length === 0 || zone.hasNamespace(namespace) ? "empty" : "missing");
+  const name = labels.at(-2)!; // two at least
+  const owner = `${namespace}/${name}`;
+  const none = (result: "empty" | "missing") => nothing(asked, result, owner);
   const service = zone.service(namespace, name);
-  if (!service?.spec) return missing;
-  const { spec } = service;
-  const before = labels.slice(0, -2);
-  if (spec.type === "ExternalName")
-    return before.length > 0 ? missing : resolveExternal(spec.externalName ?? "", question);
-  const headless = spec.clusterIP === "None";
-  const published = headless
-    ? zone.endpoints(namespace, name).filter(({ ready }) => ready || spec.publishNotReadyAddresses === true)
-    : [];
-  if (before.length === 2 && before.every((label) => label.startsWith("_"))) {
-    const [portName = "", protocol = ""] = before.map((label) => label.slice(1));
-    const target = `${name}.${namespace}.svc.${options.domain}`;
-    return headless
-      ? headlessPorts({ published, portName, protocol, target, question })
-      : servicePorts({
-          ports: spec.ports ?? [],
-          portName,
-          protocol,
-          target,
-          question,
-          addresses: spec.clusterIPs ?? [],
-        });
+  if (!service?.spec || labels.length > 4) return none("missing");
+  if (service.spec.type === "ExternalName")
+    return labels.length > 2 ? none("missing") : resolveExternal(service, asked);
+  const [first = "", second = ""] = labels.slice(0, -2);
+  const target = `${name}.${namespace}.${form}${domain}`;
+  const wanted =
+    labels.length === 4
+      ? { port: first.replace(/^_/, ""), protocol: second.replace(/^_/, "").toUpperCase() }
+      : labels.length === 3 && first.startsWith("_")
+        ? { protocol: first.slice(1).toUpperCase() }
+        : {};
+  const endpoint = labels.length === 3 && !first.startsWith("_") ? first : undefined;
+  const offers =
+    service.spec.clusterIP === "None" || endpoint !== undefined
+      ? zone.endpoints(namespace, name).flatMap((each) => offersOf(each, { endpoint, target }))
+      : addressesOf(service).map((address) => ({ address, target, ports: service.spec?.ports ?? [] }));
+  const matching = offers
+    .map((offer) => ({ ...offer, ports: offer.ports.filter((port) => isWanted(port, wanted)) }))
+    .filter(({ ports }) => ports.length > 0 || Object.keys(wanted).length === 0);
+  if (matching.length === 0) return none("missing");
+  // `_tcp.NAME` has no records of its own, only names below it.
+  if (labels.length === 3 && endpoint === undefined) return none("empty");
+  if (type === types.SRV) return { ...some(asked, ...portRecords(matching)), owner };
+  const addresses = new Set(matching.map(({ address }) => address));
+  return { ...some(asked, ofType([...addresses], type)), owner };
+}
+
+interface Offer {
+  readonly address: string;
+  /** The name that has this address. */
+  readonly target: string;
+  readonly ports: readonly { readonly name?: string; readonly port: number; readonly protocol?: string }[];
+}
+
+const offersOf = (
+  { address, hostname, ports }: ZoneEndpoint,
+  { endpoint, target }: { endpoint: string | undefined; target: string },
+): Offer[] =>
+  endpoint === undefined || hostname === endpoint ? [{ address, target: `${hostname}.${target}`, ports }] : [];
+
+const isWanted = (port: Offer["ports"][number], wanted: { port?: string; protocol?: string }): boolean =>
+  (wanted.port === undefined || (port.name || undefined) === wanted.port) &&
+  (wanted.protocol === undefined || (port.protocol ?? "TCP") === wanted.protocol);
+
+const addressesOf = (service: DeepReadonly<Service> | undefined): readonly string[] =>
+  (service?.spec?.clusterIPs ?? [service?.spec?.clusterIP ?? ""]).filter((address) => isIP(address));
+
+/** SRV records with what they point to. All weigh the same, one at least; who has several addresses is named once. */
+function portRecords(offers: readonly Offer[]): [DnsRecord[], { additionals: DnsRecord[] }] {
+  const each = offers.flatMap(({ address, target, ports }) => ports.map(({ port }) => ({ address, target, port })));
+  const weight = Math.max(1, Math.floor(100 / each.length));
+  const ports = new Map(each.map(({ target, port }) => [`${target} ${port}`, { target, port }]));
+  const hosts = new Map(each.map(({ target, address }) => [`${target} ${address}`, addressOf(address, target)]));
+  return [
+    [...ports.values()].map(({ target, port }) => ({ type: "SRV", ttl: ttlSeconds, weight, port, target })),
+    { additionals: [...hosts.values()] },
+  ];
+}
+
+/** A CNAME whatever is asked for, with its target's records when they are the cluster's own. */
+function resolveExternal(service: DeepReadonly<Service>, asked: Asked): Resolution {
+  const answers: DnsRecord[] = [];
+  const passed = new Set<string>();
+  for (let next: DeepReadonly<Service> | undefined = service, name: string | undefined; next; ) {
+    const target = next.spec?.externalName?.toLowerCase().replace(/\.$/, "") ?? "";
+    // Kubernetes' documentation: what looks like an address is a name, that nobody has.
+    if (isIP(target) || !isName(target)) return nothing(asked, "missing");
+    if (passed.has(target) || answers.length > chainMax) return nothing(asked, "empty");
+    passed.add(target);
+    answers.push({ ...(name !== undefined && { name }), type: "CNAME", ttl: ttlSeconds, target });
+    if (asked.type === types.CNAME) break;
+    name = target;
+    next = externalAt(target, asked);
+    if (next) continue;
+    const inside = resolve({ name: target, type: asked.type }, asked);
+    if (!inside) return some(asked, answers, { follow: target });
+    const { result, domain, additionals } = inside;
+    const more = inside.answers.map((record) => ({ ...record, name: record.name ?? target }));
+    return {
+      ...some(asked, [...answers, ...more], { additionals, domain }),
+      result: more.length > 0 ? "found" : result,
+    };
   }
-  if (before.length > 1) return missing;
-  const [endpointName] = before;
-  const addresses = !headless
-    ? endpointName === undefined
-      ? (spec.clusterIPs ?? [spec.clusterIP ?? ""])
-      : []
-    : published
-        .filter(({ hostname }) => endpointName === undefined || hostname === endpointName)
-        .map(({ address }) => address);
-  if (addresses.length === 0) return missing;
-  if (question.type === "SRV" && endpointName === undefined) {
-    const target = `${name}.${namespace}.svc.${options.domain}`;
-    return headless
-      ? headlessPorts({ published, target, question })
-      : servicePorts({ ports: spec.ports ?? [], target, question, addresses });
-  }
-  return addressRecords([...new Set(addresses)], question);
+  return some(asked, answers);
 }
 
-function addressRecords(addresses: readonly string[], question: Question): Resolution {
-  const answers = addresses
-    .map((address) => record(question, isIP(address) === 6 ? "AAAA" : "A", address))
-    .filter(({ type }) => type === question.type || question.type === "ANY");
-  return answers.length > 0 ? found(answers) : empty;
+/** The ExternalName Service of this name. */
+function externalAt(name: string, { zone, domains }: Asked): DeepReadonly<Service> | undefined {
+  const domain = domainOf(name, domains);
+  const labels = domain === undefined ? [] : name.slice(0, -domain.length - 1).split(".");
+  if (labels.length > 2 && labels.at(-1) === "svc") labels.pop();
+  const [service = "", namespace = "", ...more] = labels;
+  const found = more.length === 0 ? zone.service(namespace, service) : undefined;
+  return found?.spec?.type === "ExternalName" ? found : undefined;
 }
 
-interface PortQuery {
-  /** Missing: every port. */
-  portName?: string;
-  protocol?: string;
-  target: string;
-  question: Question;
-}
-
-const portWanted = (query: PortQuery, port: { name?: string; protocol?: string }) =>
-  query.portName === undefined ||
-  ((port.name ?? "") === query.portName && (port.protocol ?? "TCP").toLowerCase() === query.protocol);
-
-function servicePorts(
-  query: PortQuery & {
-    ports: readonly { name?: string; protocol?: string; port: number }[];
-    addresses: readonly string[];
-  },
-): Resolution {
-  const wanted = query.ports.filter((port) => portWanted(query, port));
-  if (wanted.length === 0) return missing;
-  if (query.question.type !== "SRV" && query.question.type !== "ANY") return empty;
-  const weight = Math.floor(100 / wanted.length);
-  return found(
-    wanted.map(({ port }) => record(query.question, "SRV", { priority: 0, weight, port, target: query.target })),
-    query.addresses.map((address) => addressOf(query.target, address)),
-  );
-}
-
-function headlessPorts(query: PortQuery & { published: readonly ZoneEndpoint[] }): Resolution {
-  const targets = query.published.flatMap(({ address, hostname, ports }) =>
-    ports
-      .filter((port) => portWanted(query, port))
-      .map(({ port }) => ({ port, address, target: `${hostname}.${query.target}` })),
-  );
-  if (targets.length === 0) return missing;
-  if (query.question.type !== "SRV" && query.question.type !== "ANY") return empty;
-  const weight = Math.max(1, Math.floor(100 / targets.length));
-  const named = new Map(targets.map(({ target, address }) => [`${target} ${address}`, addressOf(target, address)]));
-  return found(
-    targets.map(({ port, target }) => record(query.question, "SRV", { priority: 0, weight, port, target })),
-    [...named.values()],
-  );
-}
-
-function resolveExternal(externalName: string, question: Question): Resolution {
-  const target = externalName.replace(/\.$/, "");
-  if (isIP(target)) return addressRecords([target], question);
-  const follow = question.type === "A" || question.type === "AAAA" ? { follow: target } : {};
-  return { ...found([record(question, "CNAME", target)]), ...follow };
-}
+const isName = (name: string): boolean =>
+  name.length < 254 && name.split(".").every((label) => label.length > 0 && label.length < 64);
 
 /** `1-2-3-4.ns.pod.DOMAIN`: says the address back, without asking whether such a pod is there. */
-function resolvePod(labels: string[], question: Question, { zone }: RecordOptions): Resolution {
-  const [dashedAddress = "", namespace = "", ...more] = labels;
-  if (labels.length === 1) return zone.hasNamespace(dashedAddress) ? empty : missing;
-  if (more.length > 0 || !zone.hasNamespace(namespace)) return missing;
+function resolvePod(labels: string[], asked: Asked): Resolution {
+  const namespace = labels.at(-1);
+  if (namespace === undefined) return nothing(asked, "empty");
+  if (labels.length > 2 || !asked.zone.hasNamespace(namespace)) return nothing(asked, "missing");
+  if (labels.length === 1) return nothing(asked, "empty");
+  const [dashedAddress = ""] = labels;
   const address = [dashedAddress.replaceAll("-", "."), dashedAddress.replaceAll("-", ":")].find((text) => isIP(text));
-  return address ? addressRecords([address], question) : missing;
+  return address ? some(asked, ofType([address], asked.type)) : nothing(asked, "missing");
 }
 
-function resolvePointer(address: string, question: Question, { zone, domain }: RecordOptions): Resolution | undefined {
+function resolvePointer(name: string, { zone, domains }: RecordOptions): Resolution | undefined {
+  const address = parsePointer(name);
+  if (address === undefined) return undefined;
+  const [domain = ""] = domains;
   const service = zone.serviceByAddress(address);
-  if (service)
-    return found([record(question, "PTR", `${service.metadata.name}.${service.metadata.namespace}.svc.${domain}`)]);
-  const names = zone
-    .endpointsByAddress(address)
-    .map(
-      ({ service: { metadata }, endpoint }) =>
-        `${endpoint.hostname}.${metadata.name}.${metadata.namespace}.svc.${domain}`,
-    );
-  return names.length > 0 ? found([...new Set(names)].map((name) => record(question, "PTR", name))) : undefined;
+  const targets = service
+    ? [`${service.metadata.name}.${service.metadata.namespace}`]
+    : zone.endpointsByAddress(address).map((found) => `${found.hostname}.${found.service}.${found.namespace}`);
+  if (targets.length === 0) return undefined;
+  const answers = [...new Set(targets)].map((target) => pointerTo(`${target}.svc.${domain}`));
+  return { result: "found", domain, answers, additionals: [] };
 }
+
+const pointerTo = (target: string): DnsRecord => ({ type: "PTR", ttl: ttlSeconds, target });
 
 /** The address in a reverse name. */
 export function parsePointer(name: string): string | undefined {
@@ -218,14 +263,10 @@ export function parsePointer(name: string): string | undefined {
   return new URL(`http://[${digits.match(/.{4}/g)?.join(":")}]`).hostname.slice(1, -1);
 }
 
-function record(question: Question, type: "A" | "AAAA" | "CNAME" | "PTR" | "SRV" | "TXT", data: unknown): Answer {
-  return { name: question.name, type, class: "IN", ttl: ttlSeconds, data } as Answer; // data fits type at each caller
-}
-
-const addressOf = (name: string, address: string): Answer => ({
-  name,
-  type: isIP(address) === 6 ? "AAAA" : "A",
-  class: "IN",
-  ttl: ttlSeconds,
-  data: address,
+const addressOf = (address: string, name?: string): DnsRecord => ({
+  ...(name !== undefined && { name }),
+  ...{ type: isIP(address) === 6 ? "AAAA" : "A", ttl: ttlSeconds, address },
 });
+
+const ofType = (addresses: readonly string[], type: number): DnsRecord[] =>
+  addresses.map((address) => addressOf(address)).filter((record) => types[record.type] === type);

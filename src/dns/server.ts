@@ -1,158 +1,127 @@
-/** The DNS server: UDP and TCP on one address, records from the cluster, everything else forwarded. */
-import { createSocket, type RemoteInfo } from "node:dgram";
-import { createServer, type Socket } from "node:net";
+/** The DNS server: UDP and TCP on each address. On TCP, questions come and answers go in any order, as fast as they are ready. */
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { createServer, isIP, type Server, type Socket } from "node:net";
 import type { Logger } from "#base";
-import type { Answer } from "dns-packet";
-import { type Forwarder, frame } from "./forward.ts";
-import { type Resolution, resolve } from "./records.ts";
-import { type Query, readAnswers, readQuery, writeAnswer, writeFailure } from "./wire.ts";
-import type { Zone } from "./zone.ts";
+import type { Answerer } from "./answers.ts";
+import { frame } from "./forward/exchange.ts";
 
 export interface DnsServerOptions {
-  readonly address: string;
+  readonly addresses: readonly string[];
   readonly port: number;
-  readonly domain: string;
-  readonly zone: Zone;
-  readonly forwarder: Forwarder;
+  readonly answerer: Pick<Answerer, "answer">;
   readonly log: Logger;
 }
 
 export interface DnsServer {
-  /** The port that was bound (with `port` 0, one the system chose). */
+  /** The port that was bound (with `port` 0, one the system chose for the first address). */
   readonly port: number;
   close(): Promise<void>;
 }
 
-/** A TCP client that is silent this long is disconnected; frees its socket. */
+/** A connection that says nothing this long is ended. */
 const tcpIdleMs = 10_000;
-/** Protects memory from clients that open connections and don't go. */
-const tcpConnectionsMax = 1_024;
+/** For each address: protects descriptors. */
+const tcpConnectionsMax = 1000;
+/** Of one connection: questions that wait for upstream, and answers that nobody reads. Until they are fewer nothing more is read. */
+const tcpPendingMax = 128;
+const tcpUnsentBytesMax = 256 << 10;
 
-export async function startDnsServer(options: DnsServerOptions): Promise<DnsServer> {
-  const { address, domain, log } = options;
-  const udp = createSocket({ type: address.includes(":") ? "udp6" : "udp4" });
+export async function startDnsServer({ addresses, port, answerer, log }: DnsServerOptions): Promise<DnsServer> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async () => {
+    await Promise.all(closers.splice(0).map((each) => each()));
+  };
+  let bound = port;
+  try {
+    for (const address of addresses) {
+      const udp = serveUdp(address, answerer);
+      closers.push(() => new Promise((done) => udp.close(done)));
+      await new Promise<void>((ready, fail) => {
+        udp.once("error", fail);
+        udp.bind({ address, port: bound, exclusive: true }, ready);
+      });
+      udp.on("error", (error) => log.debug("dns: UDP answer not sent", { error }));
+      bound = udp.address().port;
+      const { tcp, end } = serveTcp(answerer, log);
+      closers.push(end);
+      await new Promise<void>((ready, fail) => {
+        tcp.once("error", fail);
+        tcp.listen({ host: address, port: bound }, ready);
+      });
+      tcp.on("error", (error) => log.error("dns: TCP socket failed", { error }));
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  log.debug("dns: serving", { addresses, port: bound });
+  return { port: bound, close };
+}
+
+function serveUdp(address: string, answerer: Pick<Answerer, "answer">): UdpSocket {
+  const udp = createSocket({
+    type: isIP(address) === 6 ? "udp6" : "udp4",
+    // Where answers go is an address always; asking how it resolves costs a turn of the event loop each.
+    lookup: (host, _options, done) => done(null, host, isIP(host)),
+  });
+  let isOpen = true;
+  udp.on("close", () => {
+    isOpen = false;
+  });
+  return udp.on("message", (message, from) => {
+    const answer = answerer.answer(message, true);
+    // Without a callback errors are the socket's event.
+    if (Buffer.isBuffer(answer)) udp.send(answer, 0, answer.length, from.port, from.address);
+    else void answer?.then((late) => isOpen && udp.send(late, 0, late.length, from.port, from.address));
+  });
+}
+
+function serveTcp(answerer: Pick<Answerer, "answer">, log: Logger): { tcp: Server; end: () => Promise<void> } {
   const tcp = createServer({ noDelay: true });
   tcp.maxConnections = tcpConnectionsMax;
-
-  udp.on("message", (message, from: RemoteInfo) => {
-    const send = (answer: Buffer) =>
-      udp.send(answer, from.port, from.address, (error) => {
-        if (error) log.debug("dns: answer not sent", { to: from.address, error });
-      });
-    answerTo(message, { ...options, udp: true }, send);
-  });
   const sockets = new Set<Socket>();
   tcp.on("connection", (socket) => {
     sockets.add(socket);
     socket.setTimeout(tcpIdleMs, () => socket.destroy());
     socket.on("error", (error) => log.debug("dns: connection lost", { error }));
     socket.on("close", () => sockets.delete(socket));
-    readFrames(socket, (message) =>
-      answerTo(message, { ...options, udp: false }, (answer) => socket.write(frame(answer))),
-    );
+    serveConnection(socket, answerer);
   });
-
-  try {
-    await new Promise<void>((ready, fail) => {
-      udp.once("error", fail);
-      udp.bind({ address, port: options.port }, ready);
-    });
-    await new Promise<void>((ready, fail) => {
-      tcp.once("error", fail);
-      tcp.listen({ host: address, port: udp.address().port }, ready);
-    });
-  } catch (error) {
-    udp.close();
-    throw error;
-  }
-  const { port } = udp.address();
-  udp.on("error", (error) => log.error("dns: UDP socket failed", { error }));
-  tcp.on("error", (error) => log.error("dns: TCP socket failed", { error }));
-  log.debug("dns: serving", { address, port, domain });
-
-  let closing: Promise<void> | undefined;
-  return {
-    port,
-    close() {
-      closing ??= (async () => {
-        for (const socket of sockets) socket.destroy();
-        await Promise.all([
-          new Promise<void>((done) => udp.close(done)),
-          new Promise<void>((done) => tcp.close(() => done())),
-        ]);
-      })();
-      return closing;
-    },
+  const end = async () => {
+    for (const socket of sockets) socket.destroy();
+    // Ends, with an error, too, when it never listened.
+    await new Promise<void>((done) => tcp.close(() => done()));
   };
+  return { tcp, end };
 }
 
-function readFrames(socket: Socket, onMessage: (message: Buffer) => void): void {
+function serveConnection(socket: Socket, answerer: Pick<Answerer, "answer">): void {
   let buffered: Buffer = Buffer.alloc(0);
-  socket.on("data", (chunk: Buffer) => {
-    buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk]);
-    while (buffered.length >= 2 && buffered.length >= 2 + buffered.readUInt16BE(0)) {
-      const length = buffered.readUInt16BE(0);
-      onMessage(buffered.subarray(2, 2 + length));
-      buffered = buffered.subarray(2 + length);
-    }
-  });
-}
-
-type AnswerOptions = Pick<DnsServerOptions, "zone" | "domain" | "forwarder" | "log"> & { udp: boolean };
-
-function answerTo(message: Buffer, options: AnswerOptions, send: (answer: Buffer) => void): void {
-  const query = readQuery(message);
-  if (!query) return;
-  if ("code" in query) {
-    send(writeFailure(query, query.code));
-    return;
-  }
-  const resolution = resolve(query, options);
-  const write = (final: Resolution) => {
-    const limit = options.udp ? { bytesMax: query.bytesMax } : {};
-    send(writeAnswer(query, { ...final, answers: rotate(final.answers) }, { domain: options.domain, ...limit }));
+  let pending = 0;
+  const isFull = () => pending >= tcpPendingMax || socket.writableLength > tcpUnsentBytesMax;
+  const send = (answer: Buffer) => {
+    if (socket.writable) socket.write(frame(answer));
   };
-  if (resolution && !resolution.follow) {
-    write(resolution);
-    return;
-  }
-  const pending = resolution ? follow(query, resolution, options).then(write) : forward(query, options).then(send);
-  pending.catch((error: unknown) => {
-    options.log.debug("dns: not resolved", { name: query.name, error });
-    send(writeFailure(query, "serverFailure"));
+  const read = () => {
+    while (!isFull() && buffered.length >= 2 && buffered.length >= 2 + buffered.readUInt16BE(0)) {
+      const length = buffered.readUInt16BE(0);
+      const answer = answerer.answer(Buffer.from(buffered.subarray(2, 2 + length)), false);
+      buffered = buffered.subarray(2 + length);
+      if (Buffer.isBuffer(answer)) send(answer);
+      else if (answer) {
+        pending++;
+        void answer.then((late) => {
+          pending--;
+          send(late);
+          read();
+        });
+      }
+    }
+    if (isFull()) socket.pause();
+    else if (socket.isPaused()) socket.resume();
+  };
+  socket.on("drain", read).on("data", (chunk: Buffer) => {
+    buffered = buffered.length === 0 ? chunk : Buffer.concat([buffered, chunk]);
+    read();
   });
-}
-
-const forward = (query: Query, { forwarder }: AnswerOptions): Promise<Buffer> => forwarder.ask(query.raw);
-
-/** A CNAME out of the cluster (or to another name in it): adds the target's addresses, or leaves the CNAME alone. */
-async function follow(query: Query, resolution: Resolution, options: AnswerOptions): Promise<Resolution> {
-  const target = resolution.follow ?? "";
-  const inside = resolve({ name: target, type: query.type }, options);
-  if (inside) return { ...resolution, answers: [...resolution.answers, ...inside.answers] };
-  try {
-    const asked = writeQuestion(query, target);
-    const more = readAnswers(await options.forwarder.ask(asked));
-    return { ...resolution, answers: [...resolution.answers, ...more] };
-  } catch (error) {
-    options.log.debug("dns: target of a CNAME not resolved", { target, error });
-    return resolution;
-  }
-}
-
-/** The client's question about another name: same id and flags. */
-function writeQuestion(query: Query, name: string): Buffer {
-  const labels = name.split(".").map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]));
-  const header = Buffer.from(query.raw.subarray(0, 12));
-  header.writeUInt16BE(1, 4);
-  header.fill(0, 6, 12);
-  const typeAndClass = Buffer.from([0, query.type === "AAAA" ? 28 : 1, 0, 1]);
-  return Buffer.concat([header, ...labels, Buffer.from([0]), typeAndClass]);
-}
-
-/** Several addresses in turn, so that clients which take the first spread themselves. A leading CNAME stays first. */
-function rotate(answers: Answer[]): Answer[] {
-  if (answers.length < 2 || answers.some(({ type }) => type === "CNAME")) return answers;
-  const from = Math.floor(Math.random() * answers.length);
-  return [...answers.slice(from), ...answers.slice(0, from)];
 }
