@@ -39,9 +39,12 @@ export const command = defineCommand({
       return 0;
     }
     if (action === "list") {
-      const { endpoint } = await store(layout);
-      for (const { name, sizeBytes } of await listImages(endpoint))
-        out(`${name.padEnd(60)} ${(sizeBytes / 1024 ** 2).toFixed(1)} MiB\n`);
+      const found = await stores(layout);
+      for (const { node, endpoint } of found) {
+        if (found.length > 1) out(`${node}:\n`);
+        for (const { name, sizeBytes } of await listImages(endpoint))
+          out(`${name.padEnd(60)} ${(sizeBytes / 1024 ** 2).toFixed(1)} MiB\n`);
+      }
       return 0;
     }
     if (action !== "pack" || names.length !== 1)
@@ -84,19 +87,25 @@ function splitOnce(text: string, separator: string): [string, string] {
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-async function store(layout: ReturnType<typeof dataLayout>) {
-  const [node] = await lastNode(layout, await readInstance(layout.pidFile));
-  if (!node)
+/** Of each node of the folder whose runtime is there. */
+async function stores(layout: ReturnType<typeof dataLayout>) {
+  const nodes = await lastNode(layout, await readInstance(layout.pidFile));
+  if (nodes.length === 0)
     throw new CommandError(
       `no node in ${layout.root}: images are loaded into a running cluster (\`sampan up\`), or put archives into ${layout.images} before`,
     );
-  const folders = nodeFolders({ rootDir: layout.node(node.name) });
-  const endpoint = node.kubelet?.containerRuntimeEndpoint ?? path.join(folders.containerd, "containerd.sock");
-  if (!existsSync(endpoint.replace(/^unix:\/\//, "")))
-    throw new CommandError(`no container runtime at ${endpoint}: start the cluster with \`sampan up\` first`);
-  return { endpoint, pinnedFile: folders.pinned };
+  const all = nodes.map((node) => {
+    const folders = nodeFolders({ rootDir: layout.node(node.name) });
+    const endpoint = node.kubelet?.containerRuntimeEndpoint ?? path.join(folders.containerd, "containerd.sock");
+    return { node: node.name, endpoint, pinnedFile: folders.pinned };
+  });
+  const running = all.filter(({ endpoint }) => existsSync(endpoint.replace(/^unix:\/\//, "")));
+  if (running.length === 0)
+    throw new CommandError(`no container runtime at ${all[0]?.endpoint}: start the cluster with \`sampan up\` first`);
+  return running;
 }
 
 async function load(layout: ReturnType<typeof dataLayout>, archive: string): Promise<string[]> {
-  return importImage(await store(layout), path.resolve(archive));
+  const loaded = await Promise.all((await stores(layout)).map((store) => importImage(store, path.resolve(archive))));
+  return loaded[0] ?? [];
 }

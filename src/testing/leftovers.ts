@@ -9,6 +9,8 @@ import type { TestCluster } from "./cluster.ts";
 const cgroupMounts = "/sys/fs/cgroup";
 /** Where runc keeps what it knows of a container, whichever containerd asked. */
 const runcState = "/run/containerd/runc/k8s.io";
+/** Of `--nodes N`, whose groups are looked for. */
+const innerNodesMax = 8;
 
 /** One line for each thing; empty when `down` did its work. */
 export async function leftovers({ run, dataDir }: Pick<TestCluster, "run" | "dataDir">): Promise<string[]> {
@@ -20,26 +22,28 @@ export async function leftovers({ run, dataDir }: Pick<TestCluster, "run" | "dat
   ]);
   const processes = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8", maxBuffer: 2 ** 24 });
   const lines = (text: string) => text.split("\n").filter(Boolean);
-  const group = cgroupRootOf({ rootDir: path.join(dataDir, "nodes", hostname().toLowerCase()) }).slice(1);
+  const first = hostname().toLowerCase();
+  const names = [first, ...Array.from({ length: innerNodesMax }, (_, i) => `${first}-${i + 2}`)];
+  const groups = new Set(names.map((name) => cgroupRootOf({ rootDir: path.join(dataDir, "nodes", name) }).slice(1)));
   return [
     ...lines(mounts).filter((line) => line.includes(dataDir)),
     ...lines(rules),
     ...lines(links).filter((line) => !/^\d+: lo:/.test(line)),
     ...lines(routes),
     ...lines(processes).filter((line) => line.includes(dataDir)),
-    ...cgroups(group),
+    ...cgroups(groups),
     ...containers(dataDir),
   ];
 }
 
 /** Of v1 there is one hierarchy for each controller, v2 has the groups at the top. */
-function cgroups(group: string): string[] {
+function cgroups(groups: ReadonlySet<string>): string[] {
   const hierarchies = readdirSync(cgroupMounts, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => path.join(cgroupMounts, name));
   return [cgroupMounts, ...hierarchies].flatMap((parent) =>
     read(parent)
-      .filter((name) => name === group)
+      .filter((name) => groups.has(name))
       .map((name) => path.join(parent, name)),
   );
 }
