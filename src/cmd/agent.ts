@@ -123,10 +123,10 @@ export const command = defineCommand({
       );
       for (const [name, running] of Object.entries(node.parts)) parts.add(name, running);
       out(`node ${nodeName} works for ${connection.server}\n`);
-      void node.kubelet.ready().then(
-        () => out(`node ${nodeName} is ready for pods\n`),
-        () => undefined, // its run says what happened
-      );
+      void node.serves.then(() => {
+        out(`node ${nodeName} is ready for pods\n`);
+        process.send?.("ready");
+      });
       await parts.ended(life);
       out("stopping; pods go on, `sampan down` ends them too\n");
     } catch (error) {

@@ -80,10 +80,16 @@ export async function prepareInnerNodes(
   await prepareLan({ cidr, owner, others: [values["cluster-cidr"], values["service-cidr"]].join(",").split(",") });
 }
 
-export function startInnerNodes(options: InnerNodesOptions, parts: Parts, signal: AbortSignal): void {
+/** Resolves when all have said that they serve pods, or have ended with the signal. */
+export async function startInnerNodes(options: InnerNodesOptions, parts: Parts, signal: AbortSignal): Promise<void> {
   const token = tokenSource(options.admin);
-  for (const [i, name] of innerNames(options.nodeName, options.values.nodes).entries())
-    parts.add(`node ${name}`, keepNode({ ...options, name, index: i + 2, token }, signal));
+  const ready = innerNames(options.nodeName, options.values.nodes).map(
+    (name, i) =>
+      new Promise<void>((onReady) =>
+        parts.add(`node ${name}`, keepNode({ ...options, name, index: i + 2, token, onReady }, signal).then(onReady)),
+      ),
+  );
+  await Promise.all(ready);
 }
 
 /** For nodes that have no certificate yet; one for all of them. */
@@ -109,6 +115,7 @@ interface NodeOptions extends InnerNodesOptions {
   readonly name: string;
   readonly index: number;
   readonly token: () => Promise<string>;
+  readonly onReady: () => void;
 }
 
 async function keepNode(options: NodeOptions, signal: AbortSignal): Promise<void> {
@@ -122,6 +129,7 @@ async function keepNode(options: NodeOptions, signal: AbortSignal): Promise<void
       const isKnown = await isUsable(credentialFiles(folder).kubeconfig, realClock);
       const token = isKnown ? undefined : await options.token();
       const child = start(options, { inside: enter(machine), configFile, token });
+      child.on("message", options.onReady);
       const how = await endOf(child, signal);
       if (signal.aborted) return;
       log.error("a node's agent ended; it is started again", { node: name, how });

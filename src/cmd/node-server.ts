@@ -28,6 +28,8 @@ export interface NodeServerOptions {
   readonly withHealth?: boolean;
   /** To give it other certificates. */
   readonly serving?: (server: KubeletServer) => void;
+  /** It answers from now on. */
+  readonly onListen?: () => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -72,6 +74,7 @@ export async function serveNode(options: NodeServerOptions, signal: AbortSignal)
   ];
   try {
     await Promise.all(servers.map((server) => server.listen()));
+    options.onListen?.();
     // As upstream, a node goes on without it.
     await health?.listen().catch((error: unknown) => log.error("the health port can't be served", { error }));
     if (!signal.aborted) await aborted;

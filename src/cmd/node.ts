@@ -26,6 +26,8 @@ export interface NodeOptions {
 
 export interface RunningNode {
   readonly kubelet: Kubelet;
+  /** Resolves when pods are served and the node's HTTPS server answers. */
+  readonly serves: Promise<void>;
   /** By name: each resolves when the signal aborted and it has ended; rejects when it can't go on. */
   readonly parts: Readonly<Record<string, Promise<void>>>;
 }
@@ -45,6 +47,7 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
   const policies = createNodePolicies(clock);
   const { podStarts } = policies;
   const kubelet = createKubelet(options.kubelet, { client, clock, log: log.with({ part: "kubelet" }), podStarts });
+  const serves = Promise.withResolvers<void>();
   const { run: keepCertificate, ...serving } = options.serving(kubelet);
   const informers = createInformers(client, { clock, log });
   const network = Promise.resolve(options.network);
@@ -54,10 +57,14 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
   );
   return {
     kubelet,
+    serves: serves.promise,
     parts: {
       ...Object.fromEntries(parts),
       kubelet: kubelet.run(signal),
-      "kubelet's server": serveNode({ kubelet, nodeName, port, ...serving, client, clock, log }, signal),
+      "kubelet's server": serveNode(
+        { kubelet, nodeName, port, ...serving, onListen: () => serves.resolve(), client, clock, log },
+        signal,
+      ),
       ...(keepCertificate && { "kubelet's certificate": keepCertificate(signal) }),
       "network's informers": informers.run(signal),
     },

@@ -147,10 +147,11 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       ? startRealNode(nodeOptions(plane, { values, network, nodeName, config, settings, log }), parts, life)
       : await startSimulatedParts(plane, { values, log }, parts, life);
     const joining = () => Promise.all([provideJoining(admin), provideClusterSettings(admin, settings)]);
+    let others: Promise<void> | undefined;
     if (inner) {
       await joining();
       const server = `https://${address}:${plane.port}`;
-      inner.startInnerNodes(
+      others = inner.startInnerNodes(
         { values, layout, nodeName, cidr: nodeCidr, server, authority, config, admin, err, log },
         parts,
         life,
@@ -163,7 +164,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       : `simulated, pods ${clusterCidr}`;
     const what = names.length === 1 ? `node ${names[0]}` : `${names.length} nodes`;
     progress.step(`controllers, scheduler and ${what} (${where}) started`);
-    const all = ready.then(
+    const all = Promise.all([ready, others]).then(
       () => nodesReady(plane, names, life),
       () => parts.failed, // its run says what happened
     );
