@@ -3,7 +3,7 @@ import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request a
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { LookupFunction } from "node:net";
 import { type Answer, type Backend, type Call, CallError, type CallHead, connectMsMax } from "./exchange.ts";
-import { endToEnd, joinCookies, trailerPairs } from "./headers.ts";
+import { drop, endToEnd, joinCookies, trailerPairs, valuesOf } from "./headers.ts";
 import type { Endpoint } from "./upstream.ts";
 
 /** Kept for one endpoint while nothing is asked. */
@@ -26,9 +26,10 @@ export function createHttp1Backend({ host, port }: Endpoint, { isSecure, lookup 
   const tls = isSecure ? { rejectUnauthorized: false, ...(lookup && { servername: host }) } : {};
   return {
     call(head) {
-      const headers = ["Host", head.authority, ...joinCookies([...head.headers])];
-      if (head.hasBody && !headers.some((text, i) => i % 2 === 0 && text.toLowerCase() === "content-length"))
-        headers.push("Transfer-Encoding", "chunked");
+      const headers = joinCookies(["Host", head.authority, ...head.headers]);
+      const hasLength = valuesOf(headers, "content-length").length > 0;
+      if (head.hasBody && !hasLength) headers.push("Transfer-Encoding", "chunked");
+      else drop(headers, "trailer"); // of bodies in chunks only
       const options = { host, port, agent, method: head.method, path: head.target, ...(lookup && { lookup }), ...tls };
       return createCall(send({ ...options, headers, setDefaultHeaders: false }), head);
     },

@@ -5,8 +5,8 @@
 import { createSecureContext, type SecureContext } from "node:tls";
 import type { Ingress, Secret } from "#api";
 import type { Clock, Logger } from "#base";
-import { type Client, runReflector } from "#client";
-import type { DeepReadonly } from "#machinery";
+import { type Client, type ReflectorSink, runReflector, splitKey } from "#client";
+import type { DeepReadonly, KubernetesObject } from "#machinery";
 import { parentOf } from "./target.ts";
 
 /** PEM. */
@@ -89,12 +89,14 @@ export function createCertificates(options: CertificateOptions): Certificates {
   };
 
   function watch(secret: string): WatchedSecret {
-    const slash = secret.indexOf("/");
-    const path = `/api/v1/namespaces/${secret.slice(0, slash)}/secrets`;
-    const query = { fieldSelector: `metadata.name=${secret.slice(slash + 1)}` };
+    const { namespace, name } = splitKey(secret);
+    const path = `/api/v1/namespaces/${namespace}/secrets`;
+    const query = { fieldSelector: `metadata.name=${name}` };
+    const isIt = ({ metadata }: KubernetesObject) => metadata?.name === name;
     const first = Promise.withResolvers<void>();
     const stop = new AbortController();
-    const take = (object: DeepReadonly<Secret> | undefined): void => {
+    const take = (found: KubernetesObject | undefined): void => {
+      const object = found as Secret | undefined; // of that path
       const { "tls.crt": cert, "tls.key": key } = object?.data ?? {};
       const text = (value: string) => Buffer.from(value, "base64").toString();
       watched.lastGood = object && (watched.context ?? watched.lastGood);
@@ -103,13 +105,13 @@ export function createCertificates(options: CertificateOptions): Certificates {
       if (object && !watched.pair) onProblem(secret, "it has no tls.crt and tls.key");
       if (claims.get(anyHost)?.some((claim) => claim.secret === secret)) options.onDefault();
     };
-    const sink = {
-      async replace(items: readonly unknown[]) {
-        take(items[0] as DeepReadonly<Secret> | undefined); // of secrets
+    const sink: ReflectorSink = {
+      async replace(items) {
+        take(items.find(isIt));
         first.resolve();
       },
-      upsert: (object: unknown) => take(object as DeepReadonly<Secret>),
-      remove: () => take(undefined),
+      upsert: (object) => isIt(object) && take(object),
+      remove: (object) => isIt(object) && take(undefined),
     };
     const reflector = runReflector({ transport: client.transport, path, query, clock, log, sink }, stop.signal);
     const watched: WatchedSecret = {
@@ -170,7 +172,8 @@ export function createCertificates(options: CertificateOptions): Certificates {
       if (claims.has(anyHost)) options.onDefault();
     },
     delete(key) {
-      for (const host of hostsOf.get(key) ?? []) {
+      const hosts = hostsOf.get(key) ?? [];
+      for (const host of hosts) {
         const left = (claims.get(host) ?? []).filter((claim) => claim.key !== key);
         if (left.length > 0) claims.set(host, left);
         else claims.delete(host);
@@ -178,6 +181,7 @@ export function createCertificates(options: CertificateOptions): Certificates {
       for (const secret of secretsOf.get(key) ?? []) release(secret);
       hostsOf.delete(key);
       secretsOf.delete(key);
+      if (hosts.includes(anyHost)) options.onDefault();
     },
     async contextOf(serverName) {
       const host = serverName.toLowerCase().replace(/\.$/, "");

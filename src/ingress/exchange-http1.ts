@@ -1,7 +1,7 @@
 /** A client's request by HTTP/1.1, with or without TLS. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Exchange } from "./exchange.ts";
-import { endToEnd, type Origin, trailerPairs, valuesOf } from "./headers.ts";
+import { drop, endToEnd, type Origin, trailerPairs, valuesOf } from "./headers.ts";
 
 /** What of a request's head decides where it goes; undefined: it is malformed. */
 export function readTarget({
@@ -35,8 +35,12 @@ export function createHttp1Exchange({ request, response, target, authority, orig
     trailers: () => endToEnd(request.rawTrailers),
     proceed: () => response.writeContinue(),
     respond({ status, message, headers: given }, willHaveBody) {
-      if (message === undefined) response.writeHead(status, [...given]);
-      else response.writeHead(status, message, [...given]);
+      const own = [...given];
+      // Only a body in chunks has trailers.
+      if (!willHaveBody || request.httpVersion === "1.0" || valuesOf(own, "content-length").length > 0)
+        drop(own, "trailer");
+      if (message === undefined) response.writeHead(status, own);
+      else response.writeHead(status, message, own);
       if (!willHaveBody) response.end();
       // With the beginning of the body, if that is here already; at once otherwise.
       else setImmediate(() => !response.writableEnded && !response.destroyed && response.flushHeaders());

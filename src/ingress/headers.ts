@@ -96,7 +96,8 @@ function connectionTokens(raw: RawHeaders): Set<string> {
   return named;
 }
 
-function drop(headers: string[], name: string): void {
+/** Takes all values of one header out. */
+export function drop(headers: string[], name: string): void {
   for (let i = headers.length - 2; i >= 0; i -= 2) if (headers[i]?.toLowerCase() === name) headers.splice(i, 2);
 }
 

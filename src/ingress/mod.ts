@@ -1,2 +1,3 @@
 export { className, controllerName, defaultClassAnnotation } from "./claim.ts";
-export { type IngressOptions, runIngress } from "./controller.ts";
+export { runIngress } from "./controller.ts";
+export type { IngressOptions } from "./options.ts";
