@@ -119,10 +119,10 @@ function peerMatches(peers: Peers, context: PeerContext): { text: string; family
     const { ip, suffix } = familyWords[family];
     const field = `${ip} ${farEnd[direction]}`;
     const ranges = rangesOf(blocks, family);
-    return [
-      ...(ranges.length === 0 ? [] : [`${field} { ${ranges.join(", ")} }`]),
-      ...[...names].map((name) => `${field} @${name}${suffix}`),
-    ].map((text) => ({ text, family }));
+    return [...oneOf(field, ranges), ...[...names].map((name) => `${field} @${name}${suffix}`)].map((text) => ({
+      text,
+      family,
+    }));
   });
 }
 
@@ -150,6 +150,12 @@ function matcherOf(selector: DeepReadonly<LabelSelector>): LabelMatcher {
 
 type PortMatch = { readonly text: string } | { readonly named: (family: Family) => string };
 
+/** Each list of ranges in a rule is a set of its own in the kernel, and nft asks for all of them at every change: few have one. */
+const rangesInlineMax = 4;
+
+const oneOf = (field: string, ranges: readonly string[]): string[] =>
+  ranges.length > rangesInlineMax ? [`${field} { ${ranges.join(", ")} }`] : ranges.map((each) => `${field} ${each}`);
+
 /** One match for all numbers of a protocol, one for each name. */
 function portMatches(ports: Ports, use: (set: PortSet) => PortSet): PortMatch[] {
   if (!ports?.length) return [{ text: "" }];
@@ -164,7 +170,7 @@ function portMatches(ports: Ports, use: (set: PortSet) => PortSet): PortMatch[] 
       typeof port === "number" ? [[BigInt(port), BigInt(endPort ?? port)] as const] : [],
     );
     const ranges = merged(numbers).map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`));
-    if (ranges.length > 0) matches.push({ text: `${protocol} dport { ${ranges.join(", ")} }` });
+    matches.push(...oneOf(`${protocol} dport`, ranges).map((text) => ({ text })));
     for (const portName of new Set(own.flatMap(({ port }) => (typeof port === "string" ? [port] : [])))) {
       const { name } = use({ kind: "ports", name: `ports-${protocol}-${portName}`, portName, protocol });
       const named = (family: Family) => {

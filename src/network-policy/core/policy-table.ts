@@ -47,6 +47,8 @@ export function createPolicyTable(options: PolicyTableOptions) {
 
   // What has been taken.
   const sets = new Map<string, UsedSet>();
+  /** By the namespace their members are in, "" for all others. */
+  const setsOf = grouped<AddressSet>();
   const taken = { policies: new Map<string, CompiledPolicy>(), pods: new Map<string, Elements>() };
   const shared = new Map<string, { users: number; readonly rules: readonly string[] }>();
   let hasBase = false;
@@ -99,10 +101,12 @@ export function createPolicyTable(options: PolicyTableOptions) {
       if (chain) chains.set(chain.name, chain.rules);
       return chain ? [{ map: podMap(direction), chain: chain.name }] : [];
     });
-    const isIn = [...sets.values()].flatMap(({ set }) => {
-      const element = elementOf(set, pod, labelsOf);
-      return element ? [{ name: set.name, element }] : [];
-    });
+    const isIn: { name: string; element: (address: string) => string }[] = [];
+    for (const within of [setsOf.get(pod.namespace), setsOf.get("")])
+      for (const set of within.values()) {
+        const element = elementOf(set, pod, labelsOf);
+        if (element) isIn.push({ name: set.name, element });
+      }
     for (const address of pod.addresses) {
       const family = familyOf(address);
       if (claims.get(address)?.at(-1) !== pod.key || !options.families.includes(family)) continue;
@@ -138,7 +142,10 @@ export function createPolicyTable(options: PolicyTableOptions) {
   function useSet(set: AddressSet): void {
     const found = sets.get(set.name);
     if (found) found.users++;
-    else sets.set(set.name, { set, users: 1 });
+    else {
+      sets.set(set.name, { set, users: 1 });
+      setsOf.set(`${namespaceOf(set)}/${set.name}`, set);
+    }
   }
 
   function leaveSet(name: string): void {
@@ -151,7 +158,10 @@ export function createPolicyTable(options: PolicyTableOptions) {
     for (const [name, { set, users }] of sets) {
       const isNew = !known.has(name);
       if (users > 0 && !isNew) continue;
-      if (users === 0) sets.delete(name);
+      if (users === 0) {
+        sets.delete(name);
+        setsOf.set(`${namespaceOf(set)}/${name}`, undefined);
+      }
       if (users === 0 && isNew) continue;
       for (const family of options.families) {
         const { type, suffix } = familyWords[family];
@@ -162,7 +172,8 @@ export function createPolicyTable(options: PolicyTableOptions) {
         for (const elements of taken.pods.values()) dropElements(elements, name);
         continue;
       }
-      const within = set.kind === "peers" && set.namespace !== undefined ? podsOf.get(set.namespace) : pods;
+      const namespace = namespaceOf(set);
+      const within = namespace === "" ? pods : podsOf.get(namespace);
       for (const [key, pod] of within) if (elementOf(set, pod, labelsOf)) changedPods.add(key);
     }
   }
@@ -250,7 +261,7 @@ export function createPolicyTable(options: PolicyTableOptions) {
     /** Nothing of what was taken is in the kernel, or nobody knows: the next is a whole new table. */
     forget(): void {
       hasBase = false;
-      for (const each of [sets, shared, taken.policies, taken.pods]) each.clear();
+      for (const each of [sets, setsOf, shared, taken.policies, taken.pods]) each.clear();
       for (const key of policies.keys()) changedPolicies.add(key);
       for (const key of pods.keys()) changedPods.add(key);
     },
@@ -272,11 +283,14 @@ const put = (into: Map<string, string[]>, { set, text }: { set: string; text: st
 const effectOf = ({ pods, rules }: CompiledPolicy) =>
   JSON.stringify([pods.nothing, pods.toString(), ...directions.map((each) => rules[each] && rules[each].length > 0)]);
 
+const namespaceOf = (set: AddressSet): string => (set.kind === "peers" ? (set.namespace ?? "") : "");
+
 /** By the namespace in their keys. */
 function grouped<T>() {
   const groups = new Map<string, Map<string, T>>();
   const none: ReadonlyMap<string, T> = new Map();
   return {
+    clear: () => groups.clear(),
     get: (namespace: string): ReadonlyMap<string, T> => groups.get(namespace) ?? none,
     set(key: string, value: T | undefined): void {
       const namespace = key.slice(0, key.indexOf("/"));
