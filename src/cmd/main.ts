@@ -22,6 +22,7 @@ const verbs: Record<string, { summary: string; load: () => Promise<{ command: un
   controllers: { summary: "Run the controllers alone", load: () => import("./controllers.ts") },
   kubelet: { summary: "Run a kubelet alone", load: () => import("./kubelet.ts") },
   proxy: { summary: "Run the service proxy alone", load: () => import("./proxy.ts") },
+  lb: { summary: "Run a haproxy in front of API servers and node ports", load: () => import("./lb.ts") },
   dns: { summary: "Run the cluster's DNS alone", load: () => import("./dns.ts") },
 };
 
