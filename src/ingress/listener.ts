@@ -29,9 +29,7 @@ import { upgradeHttp1, upgradeHttp2 } from "./upgrade.ts";
 /** Of the head of a request; beyond it 431. */
 const headBytesMax = 32 * 1024;
 const headersMax = 200;
-/** For the head of a request, and for the handshake of TLS. */
-const headMsMax = 10_000;
-const checkMs = 2_000;
+const headMsDefault = 10_000;
 /** Nothing is read from a client whose body is awaited, or nothing taken by one who is answered. */
 const stalledMs = 60_000;
 /** Between two requests. */
@@ -44,6 +42,7 @@ const windowBytes = 256 * 1024;
 const minVersion = "TLSv1.2";
 /** What is under way may go on for so long when the ports are closed. */
 const graceMs = 3_000;
+const closingLookMs = 50;
 
 export interface ListenerOptions {
   readonly router: Router;
@@ -55,6 +54,8 @@ export interface ListenerOptions {
   readonly isTrusted: (address: string) => boolean;
   readonly now: () => number;
   readonly log: Logger;
+  /** For the head of a request, and for the handshake of TLS. */
+  readonly headMs?: number;
 }
 
 export interface Listener {
@@ -80,7 +81,12 @@ export function createListener(options: ListenerOptions): Listener {
   const openTls = async () => {
     const server = createTlsServer({
       ...(await options.defaultPair()),
-      ...{ ALPNProtocols: ["h2", "http/1.1"], minVersion, handshakeTimeout: headMsMax, noDelay: true },
+      ...{
+        ALPNProtocols: ["h2", "http/1.1"],
+        minVersion,
+        handshakeTimeout: options.headMs ?? headMsDefault,
+        noDelay: true,
+      },
       keepAlive: true,
       SNICallback: (name, done) => void options.contextOf(name).then((context) => done(null, context), done),
     });
@@ -121,13 +127,17 @@ export function createListener(options: ListenerOptions): Listener {
     },
     async close() {
       const closed = ports.splice(0).map((server) => new Promise((done) => server.close(done)));
-      http.closeIdleConnections();
       endSessions();
+      // Those that are busy now are idle in a moment.
+      const look = () => http.closeIdleConnections();
+      look();
+      const looking = setInterval(look, closingLookMs);
       const timer = setTimeout(() => {
         for (const socket of sockets) socket.destroy();
       }, graceMs);
       await Promise.all(closed);
       clearTimeout(timer);
+      clearInterval(looking);
       http.close();
     },
   };
@@ -159,12 +169,15 @@ const permanentRedirect = 308;
 function serveHttp1(options: ListenerOptions): HttpServer {
   /** What each connection does now. */
   const current = new WeakMap<Socket, { request: IncomingMessage; response: ServerResponse }>();
+  const { headMs = headMsDefault } = options;
   const server = createHttpServer({
-    ...{ maxHeaderSize: headBytesMax, headersTimeout: headMsMax, requestTimeout: 0, keepAliveTimeout: idleMs },
-    ...{ connectionsCheckingInterval: checkMs, noDelay: true, insecureHTTPParser: false },
+    ...{ maxHeaderSize: headBytesMax, headersTimeout: headMs, requestTimeout: 0, keepAliveTimeout: idleMs },
+    ...{ connectionsCheckingInterval: headMs / 4, noDelay: true, insecureHTTPParser: false },
     // curl offers HTTP/2 so; it takes no for an answer.
     shouldUpgradeCallback: ({ headers }) => !/^h2c?\b/i.test(headers.upgrade ?? ""),
   });
+  // It only looks after connections, and how long they take, once it listens; it gets them from ports of ours.
+  server.emit("listening");
   server.maxHeadersCount = headersMax;
   server.timeout = stalledMs;
   const take = (request: IncomingMessage, response: ServerResponse): void => {

@@ -426,6 +426,19 @@ suite("bad input", () => {
     assert.match(await raw(`GET / HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(40_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);
   });
 
+  test("slowness: who takes too long for a head is let go, on both ports", async () => {
+    const { certificate: cert, key } = await selfSignedPair("own.example", Date.now());
+    const slow = await startTrial({ informers, transport: new FakeTransport(), ownPair: { cert, key }, headMs: 40 });
+    try {
+      const socket = net.connect(slow.http, "127.0.0.1");
+      socket.write("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+      assert.match(await read(socket), /^HTTP\/1\.1 408 /);
+      await once(net.connect(slow.https, "127.0.0.1").resume(), "close");
+    } finally {
+      await slow.close();
+    }
+  });
+
   test("CONNECT: this is no forward proxy", async () => {
     assert.equal(await raw("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n"), "");
   });

@@ -14,6 +14,7 @@ export interface TrialOptions {
   readonly transport: Transport;
   readonly ownPair: Pair;
   readonly isTrusted?: (address: string) => boolean;
+  readonly headMs?: number;
 }
 
 export interface Trial {
@@ -25,7 +26,7 @@ export interface Trial {
   close(): Promise<void>;
 }
 
-export async function startTrial({ informers, transport, ownPair, isTrusted }: TrialOptions): Promise<Trial> {
+export async function startTrial({ informers, transport, ownPair, isTrusted, headMs }: TrialOptions): Promise<Trial> {
   const routes = new RouteTable();
   const pools = createPools(informers);
   const problems: string[] = [];
@@ -45,6 +46,7 @@ export async function startTrial({ informers, transport, ownPair, isTrusted }: T
     isTrusted: isTrusted ?? (() => false),
     now: () => performance.now(),
     log: silentLogger,
+    ...(headMs !== undefined && { headMs }),
   });
   const http = await listener.listen("http", 0, "127.0.0.1");
   https = await listener.listen("https", 0, "127.0.0.1");
