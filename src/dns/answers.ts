@@ -1,6 +1,6 @@
 /**
- * Packets to packets: what is asked about the cluster is answered at once, from bytes that were encoded when the name was first asked for and
- * are forgotten when its Service changes; the rest is the forwarder's.
+ * Packets to packets: what is asked about the cluster is answered at once; the rest is the forwarder's. Most answers are made anew each time, in
+ * two microseconds, which is less than keeping them costs; long ones are kept until their Service changes.
  */
 import type { Logger } from "#base";
 import type { Forwarder } from "./forward/forwarder.ts";
@@ -37,6 +37,9 @@ export interface Answerer {
   close(): void;
 }
 
+/** Shorter answers are made anew. */
+const keptBytesMin = 400;
+
 const resultCodes = {
   ...{ found: codes.noError, empty: codes.noError, missing: codes.nameError, refused: codes.refused },
 } as const satisfies Record<Resolution["result"], ResponseCode>;
@@ -53,7 +56,8 @@ export function createAnswerer({ live, domains, forwarder, log }: AnswererOption
     const resolution = forwarder.hasStub(query.name) ? undefined : resolve(query, { zone, domains });
     if (!resolution || resolution.follow !== undefined) return resolution;
     const template = encode(messageOf(query, resolution, resultCodes[resolution.result]));
-    if (resolution.owner !== undefined) cache.set(query, template, resolution.owner);
+    if (resolution.owner !== undefined && template.bytes.length >= keptBytesMin)
+      cache.set(query, template, resolution.owner);
     return template;
   }
 

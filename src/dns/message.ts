@@ -28,125 +28,165 @@ export interface Message {
 
 /** As many bytes as a TCP answer may have; more records are left out. */
 const bytesMax = 65_535 - 32;
-/** Pointers reach no further. */
-const pointerMax = 0x3fff;
 const soaTimes = { refresh: 7200, retry: 1800, expire: 86_400 };
 
 export function encode(message: Message): Template {
-  const writer = new Writer();
   const { answers, authorities, additionals } = message;
-  writer.words(0, flags.response | flags.recursionAvailable | message.code, 1, 0, 0, 0);
-  writer.name(message.name);
-  writer.words(message.type, 1);
+  const head = flags.response | flags.recursionAvailable | message.code;
+  writer.begin(head | (message.authoritative ? flags.authoritative : 0), message.name, message.type);
   const ends = [writer.length];
-  const counts = [answers, authorities, additionals].map((records, section) => {
-    let count = 0;
-    for (const record of records) {
-      if (!writer.record(record)) break;
-      count++;
-      if (section === 0) ends.push(writer.length);
-    }
-    return count;
-  });
-  const bytes = Buffer.from(writer.take());
-  const authoritative = message.authoritative ? flags.authoritative : 0;
-  bytes.writeUInt16BE(bytes.readUInt16BE(2) | authoritative, 2);
-  for (const [at, count] of counts.entries()) bytes.writeUInt16BE(count, 6 + 2 * at);
+  for (const record of answers) if (writer.record(record, 6)) ends.push(writer.length);
+  for (const record of authorities) writer.record(record, 8);
+  for (const record of additionals) writer.record(record, 10);
   const [first] = answers;
-  const addresses = first && answers.every(({ name, type }) => name === undefined && type === first.type);
-  const turnBytes = addresses && "address" in first ? (ends[1] ?? 0) - (ends[0] ?? 0) : 0;
-  return { bytes, ends, turnBytes };
+  const areAddresses =
+    first !== undefined && "address" in first && answers.every(({ name, type }) => !name && type === first.type);
+  return { bytes: writer.copy(), ends, turnBytes: areAddresses ? ends[1]! - ends[0]! : 0 }; // the first fits always
 }
 
 /** A question of our own; the name as `Query` has it. */
 export function encodeQuestion(name: string, type: number): Buffer {
-  const writer = new Writer();
-  writer.words(0, flags.recursionDesired, 1, 0, 0, 0);
-  writer.name(name);
-  writer.words(type, 1);
-  return Buffer.from(writer.take());
+  writer.begin(flags.recursionDesired, name, type);
+  return writer.copy();
 }
 
+/** Names end where the question's name does, nearly always, and are compressed to pointers into it; nothing else is looked for. */
 class Writer {
-  #bytes = Buffer.allocUnsafe(512);
-  length = 0;
+  #bytes = Buffer.alloc(1024);
   #isFull = false;
-  /** Names that stand in the packet already, with all of their ends. */
-  readonly #seen = new Map<string, number>();
+  /** Of the question; "" when it can't be pointed to. */
+  #name = "";
+  length = 0;
 
-  take(): Buffer {
-    return this.#bytes.subarray(0, this.length);
+  begin(head: number, name: string, type: number): void {
+    this.#bytes.fill(0, 0, headerBytes);
+    this.length = headerBytes;
+    this.#isFull = false;
+    this.#name = "";
+    this.#bytes.writeUInt16BE(head, 2);
+    this.#bytes[5] = 1;
+    this.#putName(name);
+    this.#put16(type);
+    this.#put16(1);
+    // With backslashes in it, places in the text aren't those in the packet.
+    this.#name = name.includes("\\") ? "" : name;
   }
 
-  words(...words: number[]): void {
-    this.#room(2 * words.length);
-    for (const each of words) this.length = this.#bytes.writeUInt16BE(each, this.length);
+  copy(): Buffer {
+    return Buffer.from(this.#bytes.subarray(0, this.length));
   }
 
-  name(name: string, compress = true): void {
-    this.#room(260);
-    const labels = name === "" ? [] : labelsOf(name);
-    for (let i = 0; i < labels.length; i++) {
-      const rest = labels.slice(i).join("\0");
-      const seen = compress ? this.#seen.get(rest) : undefined;
-      if (seen !== undefined) {
-        this.words(0xc000 | seen);
-        return;
-      }
-      if (this.length <= pointerMax) this.#seen.set(rest, this.length);
-      const label = labels[i]!; // inside
-      this.#bytes[this.length++] = label.length;
-      this.length += this.#bytes.write(label, this.length, "latin1");
-    }
-    this.#bytes[this.length++] = 0;
-  }
-
-  /** False when the packet is full: then nothing was added. */
-  record(record: DnsRecord): boolean {
+  /** False when the packet is full: then nothing was added. `countAt`: where its section is counted. */
+  record(record: DnsRecord, countAt: number): boolean {
     const start = this.length;
-    if (record.name === undefined) this.words(0xc000 | headerBytes);
-    else this.name(record.name);
-    this.words(types[record.type], 1, record.ttl >>> 16, record.ttl & 0xffff, 0);
-    const dataAt = this.length;
-    this.#data(record);
-    // What was rolled back may be pointed to: nothing comes after it.
+    if (record.name === undefined) this.#put16(0xc000 | headerBytes);
+    else this.#putName(record.name);
+    this.#put16(types[record.type]);
+    this.#put16(1);
+    this.#put32(record.ttl);
+    const dataAt = this.length + 2;
+    this.#put16(0);
+    this.#putData(record);
     this.#isFull ||= this.length > bytesMax;
     if (this.#isFull) {
       this.length = start;
       return false;
     }
     this.#bytes.writeUInt16BE(this.length - dataAt, dataAt - 2);
+    this.#bytes.writeUInt16BE(this.#bytes.readUInt16BE(countAt) + 1, countAt);
     return true;
   }
 
-  #data(record: DnsRecord): void {
+  #putName(name: string, compress = true): void {
+    this.#room(260);
+    if (name.includes("\\")) {
+      for (const label of labelsOf(name)) this.#putLabel(label, 0, label.length);
+    } else {
+      for (let at = 0; at < name.length; ) {
+        const pointer = compress ? this.#pointerTo(name, at) : 0;
+        if (pointer !== 0) {
+          this.#put16(0xc000 | pointer);
+          return;
+        }
+        const dot = name.indexOf(".", at);
+        const end = dot < 0 ? name.length : dot;
+        this.#putLabel(name, at, end);
+        at = end + 1;
+      }
+    }
+    this.#bytes[this.length++] = 0;
+  }
+
+  /** Where the rest of this name stands in the question's; 0: it doesn't. A label lies as far behind the header as in the text. */
+  #pointerTo(name: string, at: number): number {
+    const into = this.#name.length - (name.length - at);
+    if (into < 0 || (into > 0 && this.#name.charCodeAt(into - 1) !== 0x2e)) return 0;
+    for (let i = 0; at + i < name.length; i++)
+      if (name.charCodeAt(at + i) !== this.#name.charCodeAt(into + i)) return 0;
+    return headerBytes + into;
+  }
+
+  #putLabel(text: string, from: number, end: number): void {
+    this.#bytes[this.length++] = end - from;
+    for (let i = from; i < end; i++) this.#bytes[this.length++] = text.charCodeAt(i);
+  }
+
+  #putData(record: DnsRecord): void {
     switch (record.type) {
       case "A":
+        this.#putAddress(record.address);
+        break;
       case "AAAA":
         this.#put(addressBytes(record.address));
         break;
       case "CNAME":
       case "NS":
       case "PTR":
-        this.name(record.target);
+        this.#putName(record.target);
         break;
       case "SRV":
-        this.words(0, record.weight, record.port);
+        this.#put16(0);
+        this.#put16(record.weight);
+        this.#put16(record.port);
         // RFC 2782: not compressed.
-        this.name(record.target, false);
+        this.#putName(record.target, false);
         break;
       case "TXT":
         this.#put(Buffer.from([record.text.length, ...Buffer.from(record.text)]));
         break;
-      case "SOA": {
-        const zone = record.name ?? "";
-        this.name(`ns.dns.${zone}`);
-        this.name(`hostmaster.${zone}`);
-        const { refresh, retry, expire } = soaTimes;
-        for (const each of [record.serial, refresh, retry, expire, record.ttl])
-          this.words((each >>> 16) & 0xffff, each & 0xffff);
+      case "SOA":
+        this.#putName(`ns.dns.${record.name}`);
+        this.#putName(`hostmaster.${record.name}`);
+        this.#put32(record.serial);
+        this.#put32(soaTimes.refresh);
+        this.#put32(soaTimes.retry);
+        this.#put32(soaTimes.expire);
+        this.#put32(record.ttl);
+    }
+  }
+
+  #putAddress(address: string): void {
+    this.#room(4);
+    let byte = 0;
+    for (let i = 0; i < address.length; i++) {
+      const code = address.charCodeAt(i);
+      if (code !== 0x2e) byte = byte * 10 + code - 0x30;
+      else {
+        this.#bytes[this.length++] = byte;
+        byte = 0;
       }
     }
+    this.#bytes[this.length++] = byte;
+  }
+
+  #put16(value: number): void {
+    this.#room(2);
+    this.length = this.#bytes.writeUInt16BE(value, this.length);
+  }
+
+  #put32(value: number): void {
+    this.#room(4);
+    this.length = this.#bytes.writeUInt32BE(value, this.length);
   }
 
   #put(bytes: Uint8Array): void {
@@ -157,11 +197,13 @@ class Writer {
 
   #room(more: number): void {
     if (this.length + more <= this.#bytes.length) return;
-    const grown = Buffer.allocUnsafe(2 * (this.length + more));
+    const grown = Buffer.alloc(2 * (this.length + more));
     this.#bytes.copy(grown, 0, 0, this.length);
     this.#bytes = grown;
   }
 }
+/** One for all: nothing stays in it between two messages. */
+const writer = new Writer();
 
 const labelsOf = (name: string): string[] =>
   name.includes("\\")

@@ -50,7 +50,7 @@ export function resolve(question: Question, options: RecordOptions): Resolution 
   const { name, type } = question;
   const domain = domainOf(name, options.domains);
   if (domain === undefined) return type === types.PTR ? resolvePointer(name, options) : undefined;
-  const asked = { ...question, ...options, domain };
+  const asked: Asked = { name, type, zone: options.zone, domains: options.domains, domain };
   if (type === types.AXFR || type === types.IXFR) return { ...nothing(asked, "empty"), result: "refused" };
   if (name === domain) return resolveApex(asked);
   const labels = name.slice(0, -domain.length - 1).split(".");
@@ -69,20 +69,27 @@ export function resolve(question: Question, options: RecordOptions): Resolution 
 /** The longest that the name lies in. */
 function domainOf(name: string, domains: readonly string[]): string | undefined {
   let found: string | undefined;
-  for (const domain of domains)
-    if ((name === domain || name.endsWith(`.${domain}`)) && domain.length > (found?.length ?? -1)) found = domain;
+  for (const domain of domains) {
+    const before = name.length - domain.length - 1;
+    const lies = name.endsWith(domain) && (before < 0 || name.charCodeAt(before) === 0x2e);
+    if (lies && domain.length > (found?.length ?? -1)) found = domain;
+  }
   return found;
 }
 
 /** The record every negative answer carries, so that resolvers know how long to believe it. */
 export const startOfAuthority = (domain: string, zone: Zone): DnsRecord => ({
-  ...{ name: domain, type: "SOA", ttl: ttlSeconds, serial: zone.serial() },
+  name: domain,
+  type: "SOA",
+  ttl: ttlSeconds,
+  serial: zone.serial(),
 });
 
-const nothing = ({ domain }: Asked, result: "empty" | "missing", owner?: string): Resolution => ({
-  ...{ result, domain, answers: [], additionals: [] },
-  ...(owner !== undefined && { owner }),
-});
+const noRecords: readonly DnsRecord[] = [];
+const nothing = ({ domain }: Asked, result: "empty" | "missing", owner?: string): Resolution =>
+  owner === undefined
+    ? { result, domain, answers: noRecords, additionals: noRecords }
+    : { result, domain, answers: noRecords, additionals: noRecords, owner };
 
 function some({ domain }: Asked, answers: DnsRecord[], more: Partial<Resolution> = {}): Resolution {
   return { result: answers.length > 0 ? "found" : "empty", domain, answers, additionals: [], ...more };
@@ -126,8 +133,14 @@ function resolveService(labels: string[], asked: Asked, form: "svc." | ""): Reso
   const none = (result: "empty" | "missing") => nothing(asked, result, owner);
   const service = zone.service(namespace, name);
   if (!service?.spec || labels.length > 4) return none("missing");
-  if (service.spec.type === "ExternalName")
-    return labels.length > 2 ? none("missing") : resolveExternal(service, asked);
+  const { clusterIP } = service.spec;
+  const isExternal = service.spec.type === "ExternalName";
+  // What nearly all ask for.
+  if (labels.length === 2 && type !== types.SRV && clusterIP && clusterIP !== "None" && !isExternal) {
+    const answers = ofType(addressesOf(service), type);
+    return { result: answers.length > 0 ? "found" : "empty", domain, answers, additionals: noRecords, owner };
+  }
+  if (isExternal) return labels.length > 2 ? none("missing") : resolveExternal(service, asked);
   const [first = "", second = ""] = labels.slice(0, -2);
   const target = `${name}.${namespace}.${form}${domain}`;
   const wanted =
@@ -138,7 +151,7 @@ function resolveService(labels: string[], asked: Asked, form: "svc." | ""): Reso
         : {};
   const endpoint = labels.length === 3 && !first.startsWith("_") ? first : undefined;
   const offers =
-    service.spec.clusterIP === "None" || endpoint !== undefined
+    clusterIP === "None" || endpoint !== undefined
       ? zone.endpoints(namespace, name).flatMap((each) => offersOf(each, { endpoint, target }))
       : addressesOf(service).map((address) => ({ address, target, ports: service.spec?.ports ?? [] }));
   const matching = offers
@@ -263,10 +276,12 @@ export function parsePointer(name: string): string | undefined {
   return new URL(`http://[${digits.match(/.{4}/g)?.join(":")}]`).hostname.slice(1, -1);
 }
 
-const addressOf = (address: string, name?: string): DnsRecord => ({
-  ...(name !== undefined && { name }),
-  ...{ type: isIP(address) === 6 ? "AAAA" : "A", ttl: ttlSeconds, address },
-});
+function addressOf(address: string, name?: string): DnsRecord {
+  const type = address.includes(":") ? "AAAA" : "A";
+  return name === undefined ? { type, ttl: ttlSeconds, address } : { name, type, ttl: ttlSeconds, address };
+}
 
 const ofType = (addresses: readonly string[], type: number): DnsRecord[] =>
-  addresses.map((address) => addressOf(address)).filter((record) => types[record.type] === type);
+  type === types.A || type === types.AAAA
+    ? addresses.map((address) => addressOf(address)).filter((record) => types[record.type] === type)
+    : [];

@@ -1,8 +1,8 @@
 /** Encoded answers by name and type, forgotten with the Service that they depend on. */
 import type { Query, Template } from "./wire.ts";
 
-/** Names that don't exist count as well: whoever asks for many of them gets everything forgotten, not the memory. */
-const entriesMax = 4096;
+/** Protects memory: then everything is forgotten. */
+const entriesMax = 1000;
 
 export class TemplateCache {
   readonly #byType = new Map<number, Map<string, Template>>();
