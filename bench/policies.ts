@@ -97,7 +97,7 @@ async function measure(): Promise<void> {
     "a namespace's label": (round) => table.setNamespace("n1", { team: `t${round % 2}` }),
   };
   for (const [what, change] of Object.entries(changes)) {
-    const seen = [];
+    const seen: Awaited<ReturnType<typeof commit>>[] = [];
     for (let round = 0; round < rounds; round++) {
       change(round);
       seen.push(await commit());

@@ -2,8 +2,9 @@
  * Network policies as a part of a node. As long as there is none on the cluster this is one watch that says nothing: no module, no table,
  * no list of pods.
  */
-import { type Clock, createNft } from "#base";
+import { readFile } from "node:fs/promises";
 import type { NetworkPolicy, Pod } from "#api";
+import { type ApplyScript, type Clock, createNft, type Logger } from "#base";
 import type { Informer } from "#client";
 import type { DeepReadonly } from "#machinery";
 import type { RunningPolicies } from "#network-policy";
@@ -20,7 +21,7 @@ export interface NodePolicies {
   podStarts(pod: DeepReadonly<Pod>, addresses: readonly string[]): Promise<void> | undefined;
 }
 
-export function createNodePolicies(clock: Clock): NodePolicies {
+export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft()): NodePolicies {
   let running: RunningPolicies | undefined;
   let isKnown = false;
   const known = Promise.withResolvers<void>();
@@ -28,7 +29,6 @@ export function createNodePolicies(clock: Clock): NodePolicies {
   const run: NodePart = async ({ informers, nodeName, settings, client, network, log: all }, signal) => {
     const log = all.with({ part: "network-policy" });
     const policies = informers.of("networking.k8s.io/v1/networkpolicies");
-    const apply = createNft();
     const removeTable = async () => {
       const { removePolicies } = await import("#network-policy");
       await removePolicies(apply).catch((error: unknown) =>
@@ -46,6 +46,7 @@ export function createNodePolicies(clock: Clock): NodePolicies {
       cancelCleanUp = undefined;
       if (signal.aborted) break;
       const [{ runPolicies }, { bridge }] = await Promise.all([import("#network-policy"), network]);
+      await warnOfBridges(log);
       const stop = new AbortController();
       const { clusterCidr } = settings;
       running = runPolicies(
@@ -93,6 +94,17 @@ export function createNodePolicies(clock: Clock): NodePolicies {
       });
     },
   };
+}
+
+/** Between pods of one node packets go over a bridge, where rules don't look unless the kernel is told to. */
+async function warnOfBridges(log: Logger): Promise<void> {
+  const file = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+  const value = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => error.code ?? "");
+  if (value.trim() !== "1")
+    log.warn("network policies: pods of this node reach each other whatever policies say (modprobe br_netfilter)", {
+      file,
+      value: value.trim(),
+    });
 }
 
 /** Resolves when there is a policy, or is none any more. */
