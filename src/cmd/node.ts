@@ -1,7 +1,7 @@
 /** One node in this process: kubelet, service proxy and DNS over one client. */
 import type { Clock, Logger } from "#base";
 import { type Client, createInformers } from "#client";
-import { createKubelet, type Kubelet, type KubeletOptions, kubeletPort } from "#kubelet";
+import { createKubelet, type Kubelet, type KubeletOptions, kubeletPort, type PreparedNode } from "#kubelet";
 import type { NodeNetwork } from "#network";
 import type { Serving } from "./kubelet-serving.ts";
 import type { ClusterSettings, NodeContext, NodePart } from "./node-context.ts";
@@ -14,6 +14,8 @@ import { serveNode } from "./node-server.ts";
 
 export interface NodeOptions {
   readonly kubelet: KubeletOptions;
+  /** Of `prepareNode`. */
+  readonly prepared?: Promise<PreparedNode> | undefined;
   /** What the node's HTTPS server shows. */
   readonly serving: (kubelet: Kubelet) => Pick<Serving, "tls"> & Partial<Serving>;
   readonly network: NodeContext["network"] | NodeNetwork;
@@ -46,7 +48,13 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
   const { port = kubeletPort } = config ?? {};
   const policies = createNodePolicies(clock);
   const { podStarts } = policies;
-  const kubelet = createKubelet(options.kubelet, { client, clock, log: log.with({ part: "kubelet" }), podStarts });
+  const kubelet = createKubelet(options.kubelet, {
+    client,
+    clock,
+    log: log.with({ part: "kubelet" }),
+    podStarts,
+    prepared: options.prepared,
+  });
   const serves = Promise.withResolvers<void>();
   const { run: keepCertificate, ...serving } = options.serving(kubelet);
   const informers = createInformers(client, { clock, log });

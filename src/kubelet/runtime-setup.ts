@@ -37,6 +37,8 @@ export interface NodeRuntime {
   abilities(): RuntimeAbilities;
   /** A later status of it. */
   seen(status: StatusResponse): void;
+  /** It ran before, maybe with containers in it. */
+  readonly adopted: boolean;
   /** Makes sure that it still runs. */
   keep(): Promise<void>;
   /** Ends a private runtime; containers must be gone. */
@@ -79,6 +81,7 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
     },
     cri,
     endpoint,
+    adopted: containerd?.adopted ?? true,
     name: runtimeName,
     version: runtimeVersion,
     store,
