@@ -23,6 +23,7 @@ const verbs: Record<string, { summary: string; load: () => Promise<{ command: un
   kubelet: { summary: "Run a kubelet alone", load: () => import("./kubelet.ts") },
   proxy: { summary: "Run the service proxy alone", load: () => import("./proxy.ts") },
   lb: { summary: "Run a haproxy in front of API servers and node ports", load: () => import("./lb.ts") },
+  ingress: { summary: "Serve Ingresses alone", load: () => import("./ingress.ts") },
   dns: { summary: "Run the cluster's DNS alone", load: () => import("./dns.ts") },
 };
 

@@ -3,6 +3,7 @@ import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
 import { apiserverFlags, runApiServer } from "./apiserver.ts";
 import { defineCommand } from "./command.ts";
 import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
+import { provideIngressClass } from "./ingress-class.ts";
 import { checkLeaderFlags, leaderFlags } from "./leader-flags.ts";
 import { startLoops } from "./loops.ts";
 import { Parts } from "./parts.ts";
@@ -30,6 +31,8 @@ export const command = defineCommand({
     const parts = new Parts(stop);
     return runApiServer({ ...invocation, flags: given, err, signal: life }, async ({ plane, values }) => {
       const all = { ...given, ...values };
+      const admin = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
+      await provideIngressClass(admin);
       startLoops(plane, { values: all, options, election: given, scheduler, log }, { parts, signal: life });
       try {
         await parts.ended(life);

@@ -19,6 +19,8 @@ import { provideClusterSettings } from "./cluster-settings.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { provideDnsService } from "./dns-service.ts";
 import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
+import { provideIngressClass } from "./ingress-class.ts";
+import { ingressFlags, readIngressFlags } from "./ingress-flags.ts";
 import { isRunning, placesOf, readInstance, storeHolder, writeInstance } from "./instance.ts";
 import { kubeletFlags, readKubeletFlags, readNodeLabels, suitOwnMachine } from "./kubelet-flags.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
@@ -27,6 +29,7 @@ import { startLoops } from "./loops.ts";
 import { provideLocalPathClass } from "./local-path-class.ts";
 import { gatherMachineFacts } from "./machine.ts";
 import { kubeletTls } from "./kubelet-certificate.ts";
+import { runNodeIngress } from "./node-ingress.ts";
 import { startNode } from "./node.ts";
 import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from "./simulated.ts";
 import type { ClusterSettings } from "./node-context.ts";
@@ -46,6 +49,7 @@ const flags = {
   ...controllerFlags,
   ...schedulerFlags,
   ...kubeletFlags,
+  ...ingressFlags,
   detach: { type: "bool", short: "d", help: "Go on in the background once the cluster is ready." },
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
@@ -84,6 +88,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   });
   suitOwnMachine(config, { hasFile: Boolean(values["kubelet-config"] ?? values["config-dir"]) });
   readNodeLabels(values["node-labels"]);
+  const ingress = readIngressFlags(values);
   await refuseSecond(layout);
   if (!isSimulated) await preflight(values);
   await mkdir(layout.root, { recursive: true, mode: 0o700 });
@@ -132,7 +137,11 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     await writeAdminKubeconfig(layout.kubeconfig, { server: `https://127.0.0.1:${plane.port}`, pki: plane.pki });
     progress.step(`API server on https://${address}:${plane.port}`);
     const admin = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
-    await Promise.all([provideLocalPathClass(admin), provideDnsService(admin, dnsAddress)]);
+    await Promise.all([
+      provideLocalPathClass(admin),
+      provideIngressClass(admin),
+      provideDnsService(admin, dnsAddress),
+    ]);
     const { certificate: authority } = plane.pki.authority;
     await provideClusterInfo(admin, { server: `https://${address}:${plane.port}`, authority });
     const options = network ? { ...controllers, fixedPodCidrs: new Map([[nodeName, network.podCidrs]]) } : controllers;
@@ -146,6 +155,11 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     nodes = network
       ? startRealNode(nodeOptions(plane, { values, network, nodeName, config, settings, log }), parts, life)
       : await startSimulatedParts(plane, { values, log }, parts, life);
+    if (network) {
+      const client = plane.client({ name: "system:ingress", groups: [], userAgent: "sampan-ingress" });
+      const served = { ...ingress, client, nodeName, addresses: [network.nodeAddress], log };
+      parts.add("ingress", runNodeIngress(served, life));
+    }
     const joining = () => Promise.all([provideJoining(admin), provideClusterSettings(admin, settings)]);
     let others: Promise<void> | undefined;
     if (inner) {

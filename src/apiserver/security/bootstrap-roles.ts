@@ -262,10 +262,10 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
   },
   "sampan:ingress": {
     rules: [
-      "get list watch | - | services secrets nodes",
+      "get list watch | - | services secrets",
       "get list watch | discovery.k8s.io | endpointslices",
       "get list watch | networking.k8s.io | ingresses ingressclasses",
-      "update patch | networking.k8s.io | ingresses/status",
+      "patch | networking.k8s.io | ingresses/status",
       "create update patch | - events.k8s.io | events",
     ],
   },
@@ -585,6 +585,13 @@ export const namespaceRoles: readonly {
     name: "sampan:cluster-settings",
     rules: ["get | - | configmaps | sampan-cluster"],
     subjects: ["group:system:nodes", "group:system:bootstrappers:kubeadm:default-node-token"],
+  },
+  // Each instance tells the others by a Lease that it listens, and where.
+  {
+    namespace: "kube-system",
+    name: "sampan:ingress",
+    rules: ["get list watch create patch delete | coordination.k8s.io | leases"],
+    subjects: ["user:system:ingress"],
   },
   // Stub domains and upstream resolvers of the cluster's DNS, under the name that kube-dns read them.
   {
