@@ -73,7 +73,13 @@ else
         assert.equal(found[at], isExpected, `${from} > ${to}:${port}`);
     };
 
-    const apply = createNft();
+    const nft = createNft();
+    const refusals: unknown[] = [];
+    const apply = (script: string) =>
+      nft(script).catch((error: unknown) => {
+        refusals.push(error);
+        throw error;
+      });
     const enforcer = createEnforcer({
       nodeName: "n1",
       families: ["IPv4", "IPv6"],
@@ -224,7 +230,35 @@ add rule ip nat post ip saddr ${addressOf("x/a")} ip daddr ${addressOf("x/a")} m
       await check("80 TCP", ["y/a", addressOf("x/a"), false]);
     });
 
+    await t.test("nft takes whatever the cases say", async () => {
+      for (const { steps } of cases) {
+        const made = new Set<string>();
+        for (const { policies = {} } of steps)
+          for (const [key, spec] of Object.entries(policies)) {
+            await set(key, spec);
+            made.add(key);
+          }
+        for (const key of made) await set(key);
+      }
+      const blocks = Array.from({ length: 300 }, (_, at) => ({
+        ipBlock: { cidr: `198.51.${at & 255}.${at >> 2}/${24 + (at % 9)}` },
+      }));
+      const everywhere = ["::/0", "2001:db8::/32", "0.0.0.0/0"].map((cidr) => ({ ipBlock: { cidr } }));
+      const ports = Array.from({ length: 20 }, (_, at) => ({ port: 1 + at * 3000, endPort: 2000 + at * 3000 }));
+      const long = `x/${"a-very-long-name.".repeat(14)}end`;
+      await set(long, {
+        podSelector: {},
+        ingress: [
+          { from: blocks, ports },
+          { from: everywhere, ports: [{ port: "a-name-0", protocol: "SCTP" }] },
+        ],
+      });
+      await set(long);
+      assert.deepEqual(refusals, []);
+    });
+
     await t.test("somebody removes the table: the next change makes it anew", async () => {
+      await set("x/deny", { podSelector: { matchLabels: { pod: "a" } }, policyTypes: ["Ingress"] });
       await apply("delete table inet sampan-policy\n");
       await set("x/deny2", { podSelector: { matchLabels: { pod: "b" } }, policyTypes: ["Ingress"] });
       while (!listed().includes("table inet sampan-policy")) await new Promise((next) => setImmediate(next));
