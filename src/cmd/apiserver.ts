@@ -6,6 +6,7 @@ import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
 import { portHolder } from "./machine.ts";
+import { ownAddress } from "./simulated.ts";
 import { exitWith, runCommand } from "./run-command.ts";
 import { withServiceRanges } from "./service-flags.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
@@ -40,7 +41,7 @@ export const command = defineCommand({
 /** Until the signal aborts. `beside`: what runs in the same process, and resolves when it has ended. */
 export async function runApiServer(
   { flags: given, out, err, signal }: Pick<Invocation<typeof apiserverFlags>, "flags" | "out" | "err" | "signal">,
-  beside?: (context: { plane: ControlPlane; values: ApiserverValues; log: Logger }) => Promise<void>,
+  beside?: (context: { plane: ControlPlane; values: ApiserverValues; address: string; log: Logger }) => Promise<void>,
 ): Promise<number> {
   const values = withServiceRanges(given);
   const log = createLogger({ write: err, level: values["log-level"] as LogLevel }); // one of the flag's choices
@@ -50,7 +51,9 @@ export async function runApiServer(
   if (holder)
     throw new CommandError(`port ${values["secure-port"]} is held by ${holder}; stop it, or pass --secure-port N`);
   const bind = values["bind-address"];
-  const advertiseAddress = values["advertise-address"] ?? (bind === "0.0.0.0" || bind === "::" ? "127.0.0.1" : bind);
+  // A whole control plane is for machines that join.
+  const everywhere = beside ? ownAddress() : "127.0.0.1";
+  const advertiseAddress = values["advertise-address"] ?? (bind === "0.0.0.0" || bind === "::" ? everywhere : bind);
   const plane = await startControlPlane({
     layout,
     serviceCidr: values["service-cidr"],
@@ -70,7 +73,7 @@ export async function runApiServer(
       pki: plane.pki,
     });
     out(`serving on https://${advertiseAddress}:${plane.port}; export KUBECONFIG=${layout.kubeconfig}\n`);
-    await beside?.({ plane, values, log });
+    await beside?.({ plane, values, address: advertiseAddress, log });
     if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
   } finally {
     await plane.close();

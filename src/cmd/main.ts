@@ -18,6 +18,7 @@ const verbs: Record<string, { summary: string; load: () => Promise<{ command: un
     load: () => import("./server.ts"),
   },
   agent: { summary: "Make this machine a node of a cluster", load: () => loadSmall(() => import("./agent.ts")) },
+  token: { summary: "Make, list and delete tokens that machines join with", load: () => import("./token.ts") },
   scheduler: { summary: "Run the scheduler alone", load: () => import("./scheduler.ts") },
   controllers: { summary: "Run the controllers alone", load: () => import("./controllers.ts") },
   kubelet: { summary: "Run a kubelet alone", load: () => import("./kubelet.ts") },

@@ -6,6 +6,7 @@ import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
 import { provideIngressClass } from "./ingress-class.ts";
 import { checkLeaderFlags, leaderFlags } from "./leader-flags.ts";
 import { startLoops } from "./loops.ts";
+import { provideCluster } from "./provide-cluster.ts";
 import { Parts } from "./parts.ts";
 import { readSchedulerFile, schedulerFlags } from "./scheduler-file.ts";
 import { placeFlags } from "./settings.ts";
@@ -29,8 +30,9 @@ export const command = defineCommand({
     const options = await readControllerFlags(given, { clock: realClock, log, signal: life });
     const scheduler = await readSchedulerFile(given["scheduler-config"]);
     const parts = new Parts(stop);
-    return runApiServer({ ...invocation, flags: given, err, signal: life }, async ({ plane, values }) => {
+    return runApiServer({ ...invocation, flags: given, err, signal: life }, async ({ plane, values, address }) => {
       const all = { ...given, ...values };
+      await provideCluster(plane, { values: all, address });
       const admin = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
       await provideIngressClass(admin);
       startLoops(plane, { values: all, options, election: given, scheduler, log }, { parts, signal: life });
