@@ -30,6 +30,7 @@ export interface Route {
   readonly prefsrc?: string;
   readonly protocol?: string;
   readonly metric?: number;
+  readonly flags?: readonly string[];
 }
 
 /** A machine with thousands of routes or interfaces is still looked at. */
@@ -55,13 +56,16 @@ export async function changeLinks(lines: readonly string[]): Promise<void> {
   if (failure) throw new NetworkError(`ip ${failure.line}: ${failure.message}`);
 }
 
-export async function ipJson<T>(...args: string[]): Promise<T[]> {
+export const ipJson = <T>(...args: string[]): Promise<T[]> => json("ip", args);
+export const bridgeJson = <T>(...args: string[]): Promise<T[]> => json("bridge", args);
+
+async function json<T>(program: string, args: readonly string[]): Promise<T[]> {
   try {
-    const { stdout } = await promisify(execFile)("ip", ["-json", ...args], { maxBuffer: outputBytesMax });
-    return stdout.trim() === "" ? [] : (JSON.parse(stdout) as T[]); // ip's own documented output
+    const { stdout } = await promisify(execFile)(program, ["-json", ...args], { maxBuffer: outputBytesMax });
+    return stdout.trim() === "" ? [] : (JSON.parse(stdout) as T[]); // their own documented output
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string }; // execFile rejects with these
-    throw new NetworkError(`ip ${args.join(" ")}: ${stderr?.trim() || message}`);
+    throw new NetworkError(`${program} ${args.join(" ")}: ${stderr?.trim() || message}`);
   }
 }
 

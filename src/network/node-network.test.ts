@@ -30,6 +30,7 @@ else {
         podCidrs: ["10.244.0.0/24"],
         bridge: "sampan0",
         mtu: 1500,
+        uplinkMtu: 1500,
         mode: "auto",
         hasRoutes: false,
       });

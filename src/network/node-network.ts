@@ -4,37 +4,12 @@
  * `removeNodeNetwork`. With mode `none` somebody else connects pods, and nothing is made but forwarding.
  */
 import { readdir, readFile, writeFile } from "node:fs/promises";
+import type { NetworkMode, NodeNetwork } from "./contract.ts";
 import { changeLinks, ipJson, type Link, type Route } from "./ip.ts";
+import { bridgeName, routeProtocol, vxlanName } from "./names.ts";
 import { NetworkError } from "./network-error.ts";
 import { addressIn, familyOf, type Family, isIpv6 } from "./range.ts";
-import { isNodeRoute, routeProtocol, vxlanHeaderBytes, vxlanName } from "./vxlan.ts";
-
-/** The bridge that pods hang on. */
-export const bridgeName = "sampan0";
-
-/** Who carries pods' packets between nodes: host routes where nodes are neighbours and VXLAN elsewhere; one of them; nobody of ours. */
-export const networkModes = ["auto", "host-routes", "vxlan", "none"] as const;
-export type NetworkMode = (typeof networkModes)[number];
-
-export interface NodeNetwork {
-  readonly nodeAddress: string;
-  /** One of each family at most, `nodeAddress` first. */
-  readonly nodeAddresses: readonly string[];
-  /** The bridge's address: gateway of the pods, and where DNS listens. With mode `none` the node's. */
-  readonly gateway: string;
-  /** One for each of `podCidrs`. */
-  readonly gateways: readonly string[];
-  /** "" when somebody else connects pods and didn't say. */
-  readonly podCidr: string;
-  readonly podCidrs: readonly string[];
-  /** "" with mode `none`. */
-  readonly bridge: string;
-  /** Of pods and the bridge. */
-  readonly mtu: number;
-  readonly mode: NetworkMode;
-  /** A process before this one left routes to other nodes. */
-  readonly hasRoutes: boolean;
-}
+import { hardwareAddress, removeVxlan, vxlanHeaderBytes } from "./vxlan.ts";
 
 export interface NodeNetworkOptions {
   readonly bridge: string;
@@ -74,8 +49,8 @@ export async function prepareNodeNetwork(options: NodeNetworkOptions): Promise<N
   const [nodeAddress = ""] = nodeAddresses;
   const gateways = bridge === "" ? nodeAddresses : bridgeAddresses;
   const [gateway = nodeAddress] = gateways;
-  const mtu =
-    options.mtu ?? mtuOf(machine, nodeAddress) - (mode === "vxlan" ? vxlanHeaderBytes[familyOf(nodeAddress)] : 0);
+  const uplinkMtu = mtuOf(machine, nodeAddress);
+  const mtu = options.mtu ?? uplinkMtu - (mode === "vxlan" ? vxlanHeaderBytes[familyOf(nodeAddress)] : 0);
   await setForwarding(families, podCidrs.some(isIpv6));
   if (bridge !== "") await makeBridge({ bridge, owner, podCidrs, gateways, mtu, found });
   // Nobody hangs on it any more.
@@ -92,9 +67,9 @@ export async function prepareNodeNetwork(options: NodeNetworkOptions): Promise<N
   await changeLinks(ways);
   const hasRoutes =
     links.some(({ ifname }) => ifname === vxlanName) ||
-    Object.values(machine.routes).some((routes) => routes.some(isNodeRoute));
+    Object.values(machine.routes).some((routes) => routes.some(({ protocol }) => protocol === routeProtocol.nodes));
   const [podCidr = ""] = podCidrs;
-  return { nodeAddress, nodeAddresses, gateway, gateways, podCidr, podCidrs, bridge, mtu, mode, hasRoutes };
+  return { nodeAddress, nodeAddresses, gateway, gateways, podCidr, podCidrs, bridge, mtu, uplinkMtu, mode, hasRoutes };
 }
 
 interface Machine {
@@ -169,7 +144,8 @@ async function makeBridge({ bridge, owner, podCidrs, gateways, mtu, found }: Bri
     .filter(({ scope, local, prefixlen }) => scope === "global" && !wanted.includes(`${local}/${prefixlen}`))
     .map(({ local, prefixlen }) => `address delete ${local}/${prefixlen} dev ${bridge}`);
   await changeLinks([
-    ...(found ? [] : [`link add ${bridge} type bridge`]),
+    // Without an address of its own it takes those of its cables, another with each pod, and pods would lose their gateway for seconds.
+    ...(found ? [] : [`link add ${bridge} address ${hardwareAddress(`${owner} ${gateways[0]}`)} type bridge`]),
     `link set ${bridge} alias ${owner.includes('"') ? `'${owner}'` : `"${owner}"`}`,
     `link set ${bridge} mtu ${mtu}`,
     "link set lo up",
@@ -227,8 +203,9 @@ export async function removeNodeNetwork(bridge: string): Promise<void> {
   const links = await ipJson<Link>("link", "show");
   // The host's ends of the pods' cables; those whose pod is already gone went with it.
   const ports = links.filter(({ master }) => master === bridge).map(({ ifname }) => ifname);
-  const own = links.filter(({ ifname }) => ifname === bridge || ifname === vxlanName).map(({ ifname }) => ifname);
+  const own = links.filter(({ ifname }) => ifname === bridge).map(({ ifname }) => ifname);
   await changeLinks([...ports, ...own].map((name) => `link delete ${name}`));
+  if (links.some(({ ifname }) => ifname === vxlanName)) await removeVxlan();
   const routes = await Promise.all((["-4", "-6"] as const).map((family) => ipJson<Route>(family, "route", "show")));
   const protocols = new Set<string | undefined>(Object.values(routeProtocol));
   // Those of the links above went with them.

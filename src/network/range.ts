@@ -30,8 +30,14 @@ export function readRange(text: string): Range | undefined {
   const found = parseCidr(text);
   if (!found) return undefined;
   const { family, bytes } = found.address;
-  const shift = BigInt(bitsMax[family] - found.prefixBits);
-  return { family, bits: found.prefixBits, first: (toNumber(bytes) >> shift) << shift };
+  const range = { family, bits: found.prefixBits, first: toNumber(bytes) };
+  return { ...range, first: startOf(range, range.bits) };
+}
+
+/** Where the range of this size begins that has this one's first address. */
+export function startOf({ family, first }: Range, bits: number): bigint {
+  const shift = BigInt(bitsMax[family] - bits);
+  return (first >> shift) << shift;
 }
 
 export const printRange = ({ family, first, bits }: Range): string => `${addressAt(family, first)}/${bits}`;
@@ -45,9 +51,7 @@ function addressAt(family: Family, value: bigint): string {
 
 /** Whether all of `inner` is in `outer`. */
 export function contains(outer: Range, inner: Range): boolean {
-  if (outer.family !== inner.family || outer.bits > inner.bits) return false;
-  const shift = BigInt(bitsMax[outer.family] - outer.bits);
-  return outer.first >> shift === inner.first >> shift;
+  return outer.family === inner.family && outer.bits <= inner.bits && startOf(inner, outer.bits) === outer.first;
 }
 
 /** Ranges either lie apart or one in the other. */

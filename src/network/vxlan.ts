@@ -4,17 +4,16 @@
  * from nodes' names, so that nobody has to publish them.
  */
 import { createHash } from "node:crypto";
-import type { Route } from "./ip.ts";
+import { createNft } from "#base";
+import type { NodeNetwork } from "./contract.ts";
+import { changeLinks, ipJson } from "./ip.ts";
+import { tableName as table, vxlanName } from "./names.ts";
+import { familyOf, isIpv6 } from "./range.ts";
 
-export const vxlanName = "sampan-vx0";
 /** Not flannel's 1, which may be on the same machine. */
 const vni = 83;
 /** Linux's own and flannel's, which firewalls are opened for. */
 const port = 8472;
-
-/** Ours among a machine's routes: to other nodes' pods, and to Services where no route leads anywhere. */
-export const routeProtocol = { nodes: "83", services: "84" } as const;
-export const isNodeRoute = ({ protocol }: Pick<Route, "protocol">): boolean => protocol === routeProtocol.nodes;
 
 /** Outer addresses, UDP, VXLAN and the inner Ethernet header. */
 export const vxlanHeaderBytes = { IPv4: 50, IPv6: 70 } as const;
@@ -25,38 +24,57 @@ export function hardwareAddress(nodeName: string): string {
   return [(first & 0xfc) | 2, ...rest].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 
-export interface VxlanOptions {
-  readonly nodeName: string;
-  /** Where packets leave from, and what others send to. */
-  readonly local: string;
-  /** Of the bridge: what the node itself sends comes from there, so that answers take the same way. */
-  readonly gateways: readonly string[];
-  readonly mtu: number;
-}
-
 /** `ip -details link show` of it. */
 export interface VxlanLink {
+  readonly ifname: string;
   readonly mtu: number;
   readonly address: string;
   readonly flags: readonly string[];
-  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: Readonly<Record<string, unknown>> };
+  readonly linkinfo?: { readonly info_data?: Readonly<Record<string, unknown>> };
 }
 
-/** Lines for `ip -batch` that make it, or make it right. */
-export function vxlanLines(options: VxlanOptions, found: VxlanLink | undefined): string[] {
-  const { local, gateways, mtu } = options;
+export async function findVxlan(): Promise<VxlanLink | undefined> {
+  const links = await ipJson<VxlanLink>("-details", "link", "show", "type", "vxlan");
+  return links.find(({ ifname }) => ifname === vxlanName);
+}
+
+/** Makes it, or makes it right. */
+export async function setUpVxlan(network: NodeNetwork, nodeName: string): Promise<void> {
+  const { nodeAddress, gateways, uplinkMtu } = network;
+  const found = await findVxlan();
   const info = found?.linkinfo?.info_data ?? {};
-  const isRight = (info.local ?? info.local6) === local && info.id === vni && info.port === port;
-  return [
+  const isRight = (info.local ?? info.local6) === nodeAddress && info.id === vni && info.port === port;
+  const address = hardwareAddress(nodeName);
+  const mtu = uplinkMtu - vxlanHeaderBytes[familyOf(nodeAddress)];
+  await changeLinks([
     ...(found && !isRight ? [`link delete ${vxlanName}`] : []),
     ...(found && isRight
       ? []
-      : [`link add ${vxlanName} type vxlan id ${vni} dstport ${port} local ${local} nolearning`]),
-    `link set ${vxlanName} address ${hardwareAddress(options.nodeName)} mtu ${mtu} up`,
-    ...gateways.map((address) =>
-      address.includes(":")
-        ? `address replace ${address}/128 dev ${vxlanName} nodad`
-        : `address replace ${address}/32 dev ${vxlanName}`,
+      : [`link add ${vxlanName} type vxlan id ${vni} dstport ${port} local ${nodeAddress} nolearning`]),
+    // Whoever sets an address, if only to what it is, makes the kernel forget all neighbours.
+    ...(found && isRight && found.address === address && found.mtu === mtu && found.flags.includes("UP")
+      ? []
+      : [`link set ${vxlanName} address ${address} mtu ${mtu} up`]),
+    // What the node itself sends comes from the bridge's addresses, so that answers take the same way.
+    ...gateways.map(
+      (own) => `address replace ${own}/${isIpv6(own) ? "128" : "32"} dev ${vxlanName}${isIpv6(own) ? " nodad" : ""}`,
     ),
-  ];
+  ]);
+  // Pods may send more at once than fits, and hear of it from this node; connections know from their first packet.
+  await createNft()(`table inet ${table}
+delete table inet ${table}
+table inet ${table} {
+  chain forward {
+    type filter hook forward priority mangle; policy accept;
+    oifname ${vxlanName} tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+    iifname ${vxlanName} meta nfproto ipv4 tcp flags & (syn | rst) == syn tcp option maxseg size set ${mtu - 40}
+    iifname ${vxlanName} meta nfproto ipv6 tcp flags & (syn | rst) == syn tcp option maxseg size set ${mtu - 60}
+  }
+}
+`);
+}
+
+export async function removeVxlan(): Promise<void> {
+  await changeLinks([`link delete ${vxlanName}`]);
+  await createNft()(`table inet ${table}\ndelete table inet ${table}\n`);
 }

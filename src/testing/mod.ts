@@ -9,6 +9,7 @@ export {
   type TestPod,
   whyNoNamespaces,
 } from "./network.ts";
+export { startMachine, type TestMachine } from "./machine.ts";
 export { fillDisk } from "./fill-disk.ts";
 export { leftovers } from "./leftovers.ts";
 export { type NodeCounts, nodeCounts } from "./node-counts.ts";

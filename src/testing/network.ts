@@ -2,8 +2,9 @@
  * Network namespaces for tests: the test file starts itself again inside a namespace of its own without a route out, and makes
  * "pods" there, each a namespace on a bridge.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { promisify } from "node:util";
 
 const insideVariable = "SAMPAN_TEST_NAMESPACE";
 
@@ -43,6 +44,8 @@ export interface TestPod {
   readonly address: string;
   /** Runs a program in the pod's namespace; its output. */
   run(...command: string[]): string;
+  /** The same while this process goes on: what it talks to may be here. */
+  runBeside(...command: string[]): Promise<string>;
   close(): void;
 }
 
@@ -57,18 +60,27 @@ export function makeBridge(name: string, address: string): void {
 
 let pods = 0;
 
-/** A namespace with `address` on the bridge, its route through `gateway`, and an HTTP server that answers its own address. */
+const bigBytes = 1 << 20;
+
+/**
+ * A namespace with `address` on the bridge, its route through `gateway`, and an HTTP server that answers its own address (`/big`: a
+ * megabyte) and repeats UDP packets.
+ */
 export async function makePod(options: {
   bridge: string;
   address: string;
   gateway: string;
   port?: number;
+  /** Of the other family. */
+  second?: { address: string; gateway: string };
+  mtu?: number;
 }): Promise<TestPod> {
-  const { bridge, address, gateway, port } = options;
+  const { bridge, address, gateway, port, mtu = 1500 } = options;
   const program =
     port === undefined
       ? `setInterval(() => {}, 1e6); console.log("ready")`
-      : `require("http").createServer((q, r) => r.end(${JSON.stringify(address)} + " from " + q.socket.remoteAddress)).listen(${port}, () => console.log("ready"))`;
+      : `require("http").createServer((q, r) => r.end(q.url === "/big" ? "x".repeat(${bigBytes}) : ${JSON.stringify(address)} + " from " + q.socket.remoteAddress)).listen(${port}, () => console.log("ready"));
+        const u = require("dgram").createSocket("udp6").on("message", (m, r) => u.send(m, r.port, r.address)).on("error", () => {}).bind(${port})`;
   const wait = `read line; exec ${process.execPath} -e '${program}'`;
   const child: ChildProcess = spawn("unshare", ["--net", "--kill-child", "sh", "-c", wait], {
     stdio: ["pipe", "pipe", "ignore"],
@@ -76,19 +88,43 @@ export async function makePod(options: {
   await once(child, "spawn");
   const pid = await namespacePid(child);
   const host = `pod${++pods}`;
-  ip("link", "add", host, "type", "veth", "peer", "name", "eth0", "netns", String(pid));
+  ip(
+    "link",
+    "add",
+    host,
+    "mtu",
+    String(mtu),
+    "type",
+    "veth",
+    "peer",
+    "name",
+    "eth0",
+    "netns",
+    String(pid),
+    "mtu",
+    String(mtu),
+  );
   ip("link", "set", host, "master", bridge);
   ip("link", "set", host, "type", "bridge_slave", "hairpin", "on");
   ip("link", "set", host, "up");
   const run = (...command: string[]) =>
     execFileSync("nsenter", [`--net=/proc/${pid}/ns/net`, ...command], { encoding: "utf8", timeout: 10_000 });
   run("ip", "link", "set", "lo", "up");
-  run("ip", "address", "add", `${address}/24`, "dev", "eth0");
+  run("ip", "address", "add", `${address}/${address.includes(":") ? "64" : "24"}`, "dev", "eth0");
   run("ip", "link", "set", "eth0", "up");
   run("ip", "route", "add", "default", "via", gateway);
+  const { second } = options;
+  if (second) {
+    run("ip", "address", "add", `${second.address}/64`, "dev", "eth0", "nodad");
+    run("ip", "route", "add", "default", "via", second.gateway);
+  }
   child.stdin?.write("go\n");
   if (child.stdout) await once(child.stdout, "data");
-  return { address, run, close: () => child.kill("SIGKILL") };
+  const runBeside = async (...command: string[]) => {
+    const { stdout } = await promisify(execFile)("nsenter", [`--net=/proc/${pid}/ns/net`, ...command]);
+    return stdout;
+  };
+  return { address, run, runBeside, close: () => child.kill("SIGKILL") };
 }
 
 /** unshare has made the namespace once its own differs from ours. */
