@@ -10,10 +10,11 @@ export class NftError extends Error {
 /** Of nft's complaints only the beginning is kept: it repeats the offending line for each rule. */
 const complaintCharactersMax = 2000;
 
-export function createNft(program = "nft"): ApplyScript {
+/** `options`: `-c` only tries. */
+export function createNft(program = "nft", options: readonly string[] = []): ApplyScript {
   return (script) =>
     new Promise((resolve, reject) => {
-      const child = spawn(program, ["-f", "-"], { stdio: ["pipe", "ignore", "pipe"] });
+      const child = spawn(program, [...options, "-f", "-"], { stdio: ["pipe", "ignore", "pipe"] });
       let complaint = "";
       child.stderr.setEncoding("utf8").on("data", (text: string) => {
         if (complaint.length < complaintCharactersMax) complaint += text;

@@ -1,25 +1,33 @@
 /**
- * The service proxy of one node. Informer events mark services; one flush turns all marked ones into one nft transaction, which
- * holds only what changed against the state we committed. The ruleset is never listed. A refused transaction is followed by a
- * whole new table.
+ * The service proxy of one node, on nftables. Events mark keys; one flush turns all marked ones into one transaction, which holds
+ * only what changed against what we committed. The ruleset is never listed. See nftables/committer.ts for what happens when the
+ * kernel refuses one.
  */
-import type { ApplyScript, Clock, Logger } from "#base";
-import type { Pod } from "#api";
+import { type ApplyScript, backoffMs, type Clock, type Logger } from "#base";
 import type { InformerSet } from "#client";
-import type { DeepReadonly } from "#machinery";
-import { backoffMs } from "#base";
-import { type Fragment, fragmentOf } from "./core/fragment.ts";
-import { hostPorts, mayHaveHostPorts } from "./core/host-port.ts";
-import { baseScript, changeScript, type FragmentChange, removeScript } from "./core/script.ts";
-import { type ServicePort, servicePorts } from "./core/service-port.ts";
-import { forgetFlow, staleFlows } from "./nftables/conntrack.ts";
+import { removeScript } from "./core/base.ts";
+import { contextOf } from "./core/context.ts";
+import { fragmentOf } from "./core/fragment.ts";
+import type { ServicePort } from "./core/service-port.ts";
+import { createSource, type Source } from "./core/source.ts";
+import { type Change, type CommitResult, type Contexts, createCommitter } from "./nftables/committer.ts";
+import { createFlowCleaner } from "./nftables/flow-cleaner.ts";
+import { createLoopback } from "./nftables/loopback.ts";
+import { createNftCheck, familyProblem } from "./nftables/problem.ts";
+import { createHealthChecks } from "./core/health-checks.ts";
+import type { ProxyObserver } from "./observer.ts";
+import type { ProxySettings } from "./settings.ts";
 
 export interface ProxyOptions {
   readonly informers: InformerSet;
   readonly nodeName: string;
-  readonly clusterCidr: string;
-  readonly serviceCidr: string;
+  readonly settings: ProxySettings;
+  /** Host ports of this node's pods are answered too; without it they are a CNI plugin's. */
+  readonly hostPorts?: boolean;
   readonly apply: ApplyScript;
+  /** Tries a transaction without effect: `nft -c`. */
+  readonly check?: ApplyScript;
+  readonly observer?: ProxyObserver;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -27,154 +35,227 @@ export interface ProxyOptions {
 export interface Proxy {
   /** Until the signal aborts; the rules stay, so that connections live on through a restart. */
   run(signal: AbortSignal): Promise<void>;
-  /** Resolves when everything known so far is in the kernel. */
+  /** Resolves when everything known so far is in the kernel, and stale flows are forgotten. */
   settled(): Promise<void>;
 }
 
-interface Committed {
-  readonly ports: readonly ServicePort[];
-  readonly fragment: Fragment;
-}
+/** Keys worked out in one turn of the event loop: thousands at a start would hold up everything else. */
+const keysPerTurnMax = 250;
+/** A refused service is tried again on its own, later each time. */
+const refusalBackoff = { initialMs: 1000, maxMs: 300_000 };
+/** Kernels before 6.2 notice a while later that nothing goes to a chain any more; upstream waits as long. */
+const staleChainMs = 1000;
 
-/** Services in one transaction: a cold start with thousands is cut into pieces that nft takes quickly. */
-const servicesPerTransactionMax = 500;
-/** Before the keys of pods, to tell them from services'. */
-const podPrefix = "pod:";
-const serviceLabel = "kubernetes.io/service-name";
-
-/** Removes the table and with it every rule of ours. */
-export const removeRules = (apply: ApplyScript): Promise<void> => apply(removeScript);
+/** Removes the tables and with them every rule of ours. */
+export const removeRules = (apply: ApplyScript): Promise<void> =>
+  // A kernel without IPv6 refuses to hear of it.
+  apply(removeScript("IPv4") + removeScript("IPv6")).catch(() => apply(removeScript("IPv4")));
 
 export function createProxy(options: ProxyOptions): Proxy {
-  const { informers, nodeName, clusterCidr, apply, clock, log } = options;
-  const services = informers.of("v1/services");
-  const slices = informers.of("discovery.k8s.io/v1/endpointslices");
-  const pods = informers.of("v1/pods", { fieldSelector: `spec.nodeName=${nodeName}` });
-  slices.addIndex("proxy-service", (slice) => {
-    const name = slice.metadata.labels?.[serviceLabel];
-    return name ? [`${slice.metadata.namespace}/${name}`] : [];
-  });
-
-  const committed = new Map<string, Committed>();
+  const { informers, nodeName, settings, apply, check = createNftCheck(), observer, clock, log } = options;
+  const source = createSource({ informers, nodeName, settings, hostPorts: options.hostPorts ?? false });
+  const committer = createCommitter(apply);
+  const flows = createFlowCleaner(log);
+  const loopback = createLoopback(log);
+  const health = createHealthChecks(observer);
   const marked = new Set<string>();
-  let tableMade = false;
+  const services = new Set<string>();
+  const refusals = new Map<string, number>();
+  const startedMs = clock.now();
+  let triggers: number[] = [];
+  let contexts = contextsOf(source, settings);
+  let withIpv6: boolean | undefined;
+  let mustCommit = true;
   let flushing: Promise<void> | undefined;
   let failures = 0;
-  let withoutConntrack = false;
   let stopped = false;
+  let wakeUp: (() => void) | undefined;
 
-  const mark = (key: string) => {
-    marked.add(key);
-    flushing ??= Promise.resolve().then(flush);
+  const start = () => {
+    flushing ??= flush();
   };
-
-  const desired = (key: string): readonly ServicePort[] => {
-    if (key.startsWith(podPrefix)) {
-      const pod = pods.get(key.slice(podPrefix.length));
-      return pod ? hostPorts(pod) : [];
-    }
-    const service = services.get(key);
-    return service ? servicePorts(service, slices.by("proxy-service", key), nodeName) : [];
+  const mark = (key: string, trigger?: number) => {
+    if (marked.size === 0) observer?.queued();
+    marked.add(key);
+    if (trigger !== undefined && trigger > startedMs) triggers.push(trigger);
+    start();
   };
 
   async function flush(): Promise<void> {
     // Let the events of this turn of the loop come in first: they go into the same transaction.
-    await new Promise<void>((next) => setImmediate(next));
+    await nextTurn();
     try {
-      while (!stopped && (marked.size > 0 || !tableMade)) await commitSome();
+      while (!stopped && (marked.size > 0 || mustCommit)) {
+        const tookMs = await commitMarked();
+        // At most half of the time is spent here, however often a service changes.
+        if (marked.size > 0) await pause(Math.max(settings.minSyncPeriodMs, tookMs));
+      }
       failures = 0;
     } catch (error) {
-      failures++;
-      const delayMs = backoffMs(failures, { initialMs: 100, maxMs: 30_000 });
-      log.error("proxy: rules not committed; making the table anew", { error, retryMs: delayMs });
-      tableMade = false;
-      for (const key of committed.keys()) marked.add(key);
-      committed.clear();
-      clock.after(delayMs, () => {
-        flushing ??= flush();
-      });
+      observer?.failed(error);
+      const retryMs = Math.min(backoffMs(++failures, { initialMs: 100, maxMs: 30_000 }), settings.syncPeriodMs);
+      log.error("proxy: rules not committed; making the tables anew", { error, retryMs });
+      committer.forget();
+      mustCommit = true;
+      clock.after(retryMs, start);
     } finally {
       flushing = undefined;
     }
   }
 
-  async function commitSome(): Promise<void> {
-    const keys = [...marked].slice(0, servicesPerTransactionMax);
-    for (const key of keys) marked.delete(key);
-    const next = keys.map((key) => {
-      const ports = desired(key);
-      return { key, before: committed.get(key), after: { ports, fragment: fragmentOf(ports, { clusterCidr }) } };
+  const pause = (ms: number) =>
+    new Promise<void>((done) => {
+      wakeUp = done;
+      clock.after(ms, done);
     });
-    const changes: FragmentChange[] = next.map(({ before, after }) => ({
-      before: before?.fragment,
-      after: after.fragment,
-    }));
-    const script = (tableMade ? "" : baseScript(options)) + changeScript(changes);
-    try {
-      if (script !== "") await apply(script);
-    } catch (error) {
+
+  /** One transaction with everything marked; answers how long it took. */
+  async function commitMarked(): Promise<number> {
+    const begunMs = clock.now();
+    const keys = [...marked];
+    marked.clear();
+    const since = triggers;
+    triggers = [];
+    mustCommit = false;
+    const changes: Change[] = [];
+    const ports = new Map<string, readonly ServicePort[]>();
+    for (const [at, key] of keys.entries()) {
+      if (at > 0 && at % keysPerTurnMax === 0) await nextTurn();
+      const wanted = source.wanted(key);
+      if (withIpv6 === undefined && wanted.ports.some(({ family }) => family === "IPv6")) withIpv6 = await hasIpv6();
+      changes.push({
+        owner: { name: key, rank: wanted.rank },
+        fragments: {
+          IPv4: fragmentOf(wanted.ports, contexts.IPv4),
+          IPv6: fragmentOf(withIpv6 ? wanted.ports : [], contexts.IPv6),
+        },
+      });
+      ports.set(key, wanted.ports);
+    }
+    const result = await committer.commit(changes, contexts).catch((error: unknown) => {
       for (const key of keys) marked.add(key);
+      triggers.push(...since);
       throw error;
+    });
+    const durationMs = clock.now() - begunMs;
+    for (const key of tell(result)) ports.delete(key);
+    for (const [key, now] of ports) {
+      refusals.delete(key);
+      if (now.length > 0) services.add(key);
+      else services.delete(key);
     }
-    tableMade = true;
-    for (const { key, after } of next) {
-      if (after.ports.length > 0) committed.set(key, after);
-      else committed.delete(key);
-    }
-    for (const { before, after } of next) if (before) await forgetStale(before.ports, after.ports);
+    if (result.kind !== "none")
+      observer?.committed({ services: services.size, durationMs, kind: result.kind, triggers: since });
+    health.update(ports);
+    flows.update(ports);
+    if (options.hostPorts) loopback.update(ports);
+    if (committer.hasStale) clock.after(staleChainMs, cleanLater);
+    return durationMs;
   }
 
-  async function forgetStale(before: readonly ServicePort[], after: readonly ServicePort[]): Promise<void> {
-    for (const flow of staleFlows(before, after)) {
-      if (withoutConntrack) return;
-      try {
-        await forgetFlow(flow);
-      } catch (error) {
-        withoutConntrack = (error as NodeJS.ErrnoException).code === "ENOENT"; // execFile rejects with errno errors
-        log.warn(
-          withoutConntrack
-            ? "proxy: no conntrack program: UDP clients of a removed endpoint go on sending to it until they pause (apt-get install conntrack)"
-            : "proxy: stale UDP flow not removed",
-          { error },
-        );
-      }
+  /** Of what was refused; answers its keys. */
+  function tell({ error, refused }: CommitResult): readonly string[] {
+    if (error !== undefined) {
+      observer?.failed(error);
+      log.warn("proxy: a transaction was refused; the tables are made anew", { error });
     }
+    return refused.map(({ change: { owner }, error: why }) => {
+      const count = (refusals.get(owner.name) ?? 0) + 1;
+      refusals.set(owner.name, count);
+      const retryMs = backoffMs(count, refusalBackoff);
+      log.error("proxy: rules of one service refused; the others are in force", {
+        service: owner.name,
+        error: why,
+        retryMs,
+      });
+      clock.after(retryMs, () => {
+        if (refusals.has(owner.name) && !stopped) mark(owner.name);
+      });
+      return owner.name;
+    });
+  }
+
+  async function hasIpv6(): Promise<boolean> {
+    const problem = await familyProblem("IPv6", check);
+    if (problem) log.warn("proxy: IPv6 services are left out", { error: problem });
+    return problem === undefined;
+  }
+
+  function cleanLater(): void {
+    if (stopped || !committer.hasStale) return;
+    // In the same queue as commits: two at once would not know of each other.
+    const before = flushing ?? Promise.resolve();
+    flushing = before
+      .then(() => committer.clean())
+      .catch((error: unknown) => {
+        log.warn("proxy: unused chains not deleted; making the tables anew", { error });
+        committer.forget();
+        mustCommit = true;
+      })
+      .finally(() => {
+        flushing = undefined;
+        if (marked.size > 0 || mustCommit) start();
+      });
+  }
+
+  /** What may have changed without an event: somebody else's hand on our tables, the machine's addresses. */
+  function look(): void {
+    if (stopped) return;
+    takeFacts();
+    const looked = flushing || mustCommit ? Promise.resolve() : check(committer.probe(contexts));
+    looked
+      .catch((error: unknown) => {
+        if (stopped || flushing) return;
+        log.warn("proxy: somebody changed our tables; making them anew", { error });
+        committer.forget();
+        mustCommit = true;
+        start();
+      })
+      .finally(() => clock.after(settings.syncPeriodMs, look));
+  }
+
+  function takeFacts(): void {
+    const next = contextsOf(source, settings);
+    if (JSON.stringify(next) === JSON.stringify(contexts)) return;
+    contexts = next;
+    committer.forget();
+    mustCommit = true;
+    for (const key of source.keys()) marked.add(key);
+    start();
   }
 
   return {
     async run(signal) {
-      const markSlice = (slice: { metadata: { namespace?: string; labels?: Readonly<Record<string, string>> } }) => {
-        const name = slice.metadata.labels?.[serviceLabel];
-        if (name) mark(`${slice.metadata.namespace}/${name}`);
-      };
-      const markService = (service: { metadata: { namespace?: string; name?: string } }) =>
-        mark(`${service.metadata.namespace}/${service.metadata.name}`);
-      const markPod = (pod: DeepReadonly<Pod>) => {
-        if (mayHaveHostPorts(pod)) mark(`${podPrefix}${pod.metadata.namespace}/${pod.metadata.name}`);
-      };
       // Nothing is programmed before all are known: half the truth would cut connections.
-      await Promise.all([services.synced(), slices.synced(), pods.synced()]);
+      await source.synced();
       if (signal.aborted) return;
-      const remove = [
-        services.addHandler({ added: markService, updated: markService, deleted: markService }),
-        slices.addHandler({
-          added: markSlice,
-          updated: (slice, old) => {
-            markSlice(slice);
-            markSlice(old);
-          },
-          deleted: markSlice,
-        }),
-        pods.addHandler({ added: markPod, updated: markPod, deleted: markPod }),
-      ];
-      flushing ??= Promise.resolve().then(flush);
+      contexts = contextsOf(source, settings);
+      const unwatch = source.watch({
+        changed: mark,
+        factsChanged() {
+          takeFacts();
+          for (const key of source.keys()) mark(key);
+        },
+      });
+      start();
+      clock.after(settings.syncPeriodMs, look);
       await new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
       stopped = true;
-      for (const each of remove) each();
+      unwatch();
+      wakeUp?.();
       await flushing;
+      await Promise.all([flows.settled(), loopback.settled()]);
     },
     async settled() {
-      while (flushing || marked.size > 0) await (flushing ?? new Promise<void>((next) => setImmediate(next)));
+      while (flushing || marked.size > 0) await (flushing ?? nextTurn());
+      await Promise.all([flows.settled(), loopback.settled()]);
     },
   };
 }
+
+const nextTurn = () => new Promise<void>((next) => setImmediate(next));
+
+const contextsOf = (source: Source, settings: ProxySettings): Contexts => ({
+  IPv4: contextOf("IPv4", settings, source.facts()),
+  IPv6: contextOf("IPv6", settings, source.facts()),
+});

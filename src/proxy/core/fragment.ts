@@ -1,147 +1,207 @@
 /**
- * The nftables objects of one service: chains with their rules, sets, and elements of the shared maps. A fragment is
- * self-contained, so a change of one service is the difference of two fragments, whatever else is in the table.
- * Names and layout follow upstream's nftables mode, so that people find what they know.
+ * The nftables objects of one service (or of one pod's host ports): elements of the shared maps, and the shapes they lead to. Services
+ * that remember clients or admit only some sources have chains and sets of their own, named as upstream names them.
+ * A fragment is self-contained, so a change of one service is the difference of two fragments, whatever else is in the table.
  */
 import { createHash } from "node:crypto";
-import type { ProxyEndpoint, ServicePort } from "./service-port.ts";
+import { BlockList } from "node:net";
+import { endpointName, type Family, type ProxyEndpoint } from "./endpoints.ts";
+import type { ServicePort } from "./service-port.ts";
+import {
+  clusterOffset,
+  endpointsMap,
+  type Frontend,
+  ipWord,
+  localSpread,
+  masqueradedSpread,
+  type RuleContext,
+  setMark,
+  type Shape,
+  spread,
+} from "./shape.ts";
 
 export interface Fragment {
-  /** Chain name to its rules, in an order in which each chain comes after those it goes to. */
+  /** Chain name to its rules. */
   readonly chains: ReadonlyMap<string, readonly string[]>;
   /** Set name to its definition. */
   readonly sets: ReadonlyMap<string, string>;
-  /** `map key` to value, for the shared maps; the key is unique over the whole table. */
-  readonly elements: ReadonlyMap<string, MapElement>;
+  /** Key (`map element`) to value; the value is "" in sets. */
+  readonly elements: ReadonlyMap<string, string>;
+  readonly shapes: ReadonlyMap<string, Shape>;
 }
 
-export interface MapElement {
-  readonly map: MapName;
-  readonly key: string;
-  readonly value: string;
+export interface FragmentContext extends RuleContext {
+  readonly family: Family;
+  /** This node's own, to let it through to load-balancer addresses it carries itself. */
+  readonly nodeAddresses: readonly string[];
 }
 
-export type MapName =
-  | "service-ips"
-  | "service-nodeports"
-  | "no-endpoint-services"
-  | "no-endpoint-nodeports"
-  | "cluster-ips";
-
-export interface FragmentOptions {
-  /** Source addresses of pods: traffic from elsewhere to a cluster address is masqueraded. */
-  readonly clusterCidr: string;
-}
-
-/** nft's limit for names is 128 bytes with the terminator. */
-const nameBytesMax = 120;
+/** nft's limit for names is 256 bytes with the terminator; those of the kernel's older tools are shorter. */
+const nameBytesMax = 240;
 
 interface Parts {
   readonly chains: Map<string, readonly string[]>;
   readonly sets: Map<string, string>;
-  readonly elements: Map<string, MapElement>;
+  readonly elements: Map<string, string>;
+  readonly shapes: Map<string, Shape>;
 }
 
-/** Of all ports of one service together. */
-export function fragmentOf(ports: readonly ServicePort[], options: FragmentOptions): Fragment {
-  const parts: Parts = { chains: new Map(), sets: new Map(), elements: new Map() };
-  for (const port of ports) {
-    addInternal(port, options, parts);
-    addExternal(port, options, parts);
+const nothing: ReadonlyMap<string, never> = new Map<string, never>();
+export const emptyFragment: Fragment = { chains: nothing, sets: nothing, elements: nothing, shapes: nothing };
+
+/** Of all ports of one service together, those of the context's family. */
+export function fragmentOf(ports: readonly ServicePort[], context: FragmentContext): Fragment {
+  const mine = ports.filter(({ family }) => family === context.family);
+  if (mine.length === 0) return emptyFragment;
+  const parts: Parts = { chains: new Map(), sets: new Map(), elements: new Map(), shapes: new Map() };
+  for (const port of mine) addPort(port, context, parts);
+  return { ...parts, chains: parts.chains.size > 0 ? parts.chains : nothing };
+}
+
+function addPort(service: ServicePort, context: FragmentContext, parts: Parts): void {
+  const { protocol, port, clusterAddress, clusterEndpoints, localEndpoints, hasEndpoints } = service;
+  const at = (address: string) => `${address} . ${protocol} . ${port}`;
+  const internal = service.internalLocal ? localEndpoints : clusterEndpoints;
+  const external = service.externalLocal ? localEndpoints : clusterEndpoints;
+  const outer = [...service.externalAddresses, ...service.balancerAddresses].map(at);
+  const outerPorts = service.nodePort > 0 ? [`${protocol} . ${service.nodePort}`] : [];
+  const hostPorts = service.hostPort ? [`${protocol} . ${service.hostPort}`] : [];
+  if (service.affinitySeconds > 0) addAffinity(service, context, parts);
+
+  const add = (map: string, key: string, value = "") => parts.elements.set(`${map} ${key}`, value);
+  const addFrontend = (frontend: Frontend, map: string, key: string, target: Target) => {
+    for (const [offset, endpoints] of target.endpoints)
+      for (const [index, { address, port: targetPort }] of endpoints.entries())
+        add(endpointsMap(frontend), `${key} . ${offset + index}`, `${address} . ${targetPort}`);
+    if (target.shape) parts.shapes.set(target.shape.name, target.shape);
+    add(map, key, `goto ${target.chain}`);
+  };
+
+  for (const { address, port: targetPort, local } of [...clusterEndpoints, ...localEndpoints])
+    if (local) add("hairpin-connections", `${address} . ${address} . ${protocol} . ${targetPort}`);
+  // Nobody there at all is told at once; endpoints that are only elsewhere are not for this traffic: it is dropped.
+  const refusal = hasEndpoints ? "drop" : "goto reject-chain";
+  if (clusterAddress !== undefined) {
+    add("cluster-ips", clusterAddress);
+    if (internal.length > 0)
+      addFrontend("address", "service-ips", at(clusterAddress), internalTarget(service, internal, context));
+    else add("no-endpoint-services", at(clusterAddress), refusal);
   }
-  return { ...parts, chains: inOrder(parts.chains) };
+  if (hasEndpoints) {
+    for (const key of outer)
+      addFrontend("address", "service-ips", key, externalTarget("address", service, context, parts));
+    for (const key of outerPorts)
+      addFrontend("port", "service-nodeports", key, externalTarget("port", service, context, parts));
+    for (const key of hostPorts)
+      addFrontend("port", "host-ports", key, externalTarget("port", service, context, parts));
+  }
+  if (external.length === 0) {
+    for (const key of outer) add("no-endpoint-services", key, refusal);
+    for (const key of outerPorts) add("no-endpoint-nodeports", key, refusal);
+  }
+  addFirewall(service, context, parts);
 }
 
-function addElement({ elements }: Parts, map: MapName, [key, value]: readonly [string, string]): void {
-  elements.set(`${map} ${key}`, { map, key, value });
+/** Where a frontend's packets go. */
+interface Target {
+  readonly chain: string;
+  /** None for the chains of a service's own. */
+  readonly shape?: Shape;
+  /** Elements of the frontend's map, from which number on. */
+  readonly endpoints: readonly (readonly [offset: number, endpoints: readonly ProxyEndpoint[]])[];
 }
 
-/** What clients use from inside: the cluster addresses. */
-function addInternal(service: ServicePort, { clusterCidr }: FragmentOptions, parts: Parts): void {
-  const usable = service.internalLocal ? service.localEndpoints : service.endpoints;
-  const chain = chainName("service", service.id);
-  if (usable.length > 0) {
-    for (const endpoint of usable) addEndpoint(service, endpoint, parts);
-    parts.chains.set(chain, [
-      ...service.clusterAddresses.map(
-        (address) =>
-          `ip daddr ${address} ${service.protocol} dport ${service.port} ip saddr != ${clusterCidr} jump mark-for-masquerade`,
-      ),
-      ...balance(service, usable),
+const ofShape = (shape: Shape, ...endpoints: Target["endpoints"]): Target => ({ chain: shape.name, shape, endpoints });
+const ofOwn = (chain: string): Target => ({ chain, endpoints: [] });
+
+function internalTarget(service: ServicePort, usable: readonly ProxyEndpoint[], context: FragmentContext): Target {
+  if (service.affinitySeconds > 0) return ofOwn(chainName(service.internalLocal ? "local" : "service", service.id));
+  return ofShape(spread("address", usable.length, context.family), [0, usable]);
+}
+
+/** Node ports, external and load-balancer addresses. */
+function externalTarget(frontend: Frontend, service: ServicePort, context: FragmentContext, parts: Parts): Target {
+  const { externalLocal, clusterEndpoints, localEndpoints } = service;
+  if (service.affinitySeconds > 0) {
+    const chain = chainName("external", service.id);
+    parts.chains.set(chain, externalRules(service, context));
+    return ofOwn(chain);
+  }
+  if (!externalLocal)
+    return ofShape(masqueradedSpread(frontend, clusterEndpoints.length, context), [0, clusterEndpoints]);
+  const counts = { local: localEndpoints.length, all: clusterEndpoints.length };
+  return ofShape(localSpread(frontend, counts, context), [0, localEndpoints], [clusterOffset, clusterEndpoints]);
+}
+
+function externalRules({ id, externalLocal, localEndpoints }: ServicePort, context: FragmentContext): string[] {
+  const any = chainName("service", id);
+  if (!externalLocal) return [setMark(context), `goto ${any}`];
+  return [
+    ...(context.isLocalPod ? [`${context.isLocalPod} goto ${any}`] : []),
+    `fib saddr type local ${setMark(context)}`,
+    `fib saddr type local goto ${any}`,
+    ...(localEndpoints.length > 0 ? [`goto ${chainName("local", id)}`] : []),
+  ];
+}
+
+/** A set of clients for each endpoint: who is in one goes there again. */
+function addAffinity(service: ServicePort, { family }: FragmentContext, { chains, sets }: Parts): void {
+  const { id, protocol, clusterEndpoints, localEndpoints, affinitySeconds } = service;
+  const word = ipWord(family);
+  for (const endpoint of [...clusterEndpoints, ...localEndpoints]) {
+    const set = affinitySet(service, endpoint);
+    sets.set(
+      set,
+      `{ type ${family === "IPv4" ? "ipv4_addr" : "ipv6_addr"}; flags dynamic,timeout; timeout ${affinitySeconds}s; }`,
+    );
+    chains.set(endpointChain(service, endpoint), [
+      `update @${set} { ${word} saddr }`,
+      `meta l4proto ${protocol} dnat to ${endpointName(endpoint)}`,
     ]);
   }
-  for (const address of service.clusterAddresses) {
-    addElement(parts, "cluster-ips", [address, ""]);
-    const key = `${address} . ${service.protocol} . ${service.port}`;
-    if (usable.length > 0) addElement(parts, "service-ips", [key, `goto ${chain}`]);
-    else addElement(parts, "no-endpoint-services", [key, withoutEndpoints(service)]);
-  }
-}
-
-/** What comes from outside: node ports, external and load-balancer addresses. */
-function addExternal(service: ServicePort, { clusterCidr }: FragmentOptions, parts: Parts): void {
-  const addresses = service.externalAddresses.map((address) => `${address} . ${service.protocol} . ${service.port}`);
-  const nodePorts = service.nodePort > 0 ? [`${service.protocol} . ${service.nodePort}`] : [];
-  if (addresses.length + nodePorts.length === 0) return;
-  const usable = service.externalLocal ? service.localEndpoints : service.endpoints;
-  if (usable.length === 0 && (!service.externalLocal || service.endpoints.length === 0)) {
-    for (const key of addresses) addElement(parts, "no-endpoint-services", [key, withoutEndpoints(service)]);
-    for (const key of nodePorts) addElement(parts, "no-endpoint-nodeports", [key, withoutEndpoints(service)]);
-    return;
-  }
-  for (const endpoint of [...service.endpoints, ...usable]) addEndpoint(service, endpoint, parts);
-  const any = chainName("any", service.id);
-  const chain = chainName("external", service.id);
-  parts.chains.set(any, balance(service, service.endpoints));
-  if (service.externalLocal) {
-    // Pods and the node itself may use any endpoint; the outside only those here, with its own address kept.
-    parts.chains.set(chain, [
-      `ip saddr ${clusterCidr} goto ${any}`,
-      "fib saddr type local jump mark-for-masquerade",
-      `fib saddr type local goto ${any}`,
-      ...(usable.length > 0 ? balance(service, usable) : ["drop"]),
+  for (const [kind, endpoints] of [
+    ["service", clusterEndpoints],
+    ["local", localEndpoints],
+  ] as const) {
+    if (endpoints.length === 0) continue;
+    chains.set(chainName(kind, id), [
+      ...endpoints.map((each) => `${word} saddr @${affinitySet(service, each)} goto ${endpointChain(service, each)}`),
+      // One after another with growing odds: a map of them would be one of those unnamed maps the kernel is slow with.
+      ...endpoints.map((each, index) => {
+        const left = endpoints.length - index;
+        return `${left > 1 ? `numgen random mod ${left} 0 ` : ""}goto ${endpointChain(service, each)}`;
+      }),
     ]);
-  } else parts.chains.set(chain, ["jump mark-for-masquerade", `goto ${any}`]);
-  for (const key of addresses) addElement(parts, "service-ips", [key, `goto ${chain}`]);
-  for (const key of nodePorts) addElement(parts, "service-nodeports", [key, `goto ${chain}`]);
+  }
 }
 
-/** Nobody there at all is told at once; endpoints that are only elsewhere are not for this traffic: it is dropped. */
-const withoutEndpoints = (service: ServicePort) => (service.endpoints.length > 0 ? "drop" : "goto reject-chain");
-
-function addEndpoint(service: ServicePort, endpoint: ProxyEndpoint, { chains, sets }: Parts): void {
-  const affinity = service.affinitySeconds > 0 ? affinitySet(service, endpoint) : undefined;
-  if (affinity) sets.set(affinity, `{ type ipv4_addr; flags dynamic,timeout; timeout ${service.affinitySeconds}s; }`);
-  chains.set(endpointChain(service, endpoint), [
-    // A pod that reaches itself through its service must see another source.
-    `ip saddr ${endpoint.address} jump mark-for-masquerade`,
-    ...(affinity ? [`update @${affinity} { ip saddr }`] : []),
-    `meta l4proto ${service.protocol} dnat to ${endpoint.address}:${endpoint.port}`,
-  ]);
+/** Node ports are not subject to it. */
+function addFirewall(service: ServicePort, { family, nodeAddresses }: FragmentContext, parts: Parts): void {
+  const { id, protocol, port, balancerAddresses, sourceRanges } = service;
+  if (balancerAddresses.length === 0 || sourceRanges.length === 0) return;
+  const chain = chainName("firewall", id);
+  // A load balancer's address that this node carries itself is the source of the node's own packets to it.
+  const own = nodeAddresses.some((address) => sourceRanges.some((range) => isWithin(range, address)));
+  const sources = [...sourceRanges, ...(own ? balancerAddresses : [])].join(", ");
+  parts.chains.set(chain, [`${ipWord(family)} saddr != { ${sources} } drop`]);
+  for (const address of balancerAddresses)
+    parts.elements.set(`firewall-ips ${address} . ${protocol} . ${port}`, `goto ${chain}`);
 }
 
-function balance(service: ServicePort, endpoints: readonly ProxyEndpoint[]): string[] {
-  if (endpoints.length === 0) return [];
-  const sticky =
-    service.affinitySeconds > 0
-      ? endpoints.map((each) => `ip saddr @${affinitySet(service, each)} goto ${endpointChain(service, each)}`)
-      : [];
-  const targets = endpoints.map((each, index) => `${index} : goto ${endpointChain(service, each)}`);
-  return [...sticky, `numgen random mod ${endpoints.length} vmap { ${targets.join(", ")} }`];
+function isWithin(range: string, address: string): boolean {
+  const [base = "", bits] = range.split("/");
+  const family = (text: string) => (text.includes(":") ? "ipv6" : "ipv4");
+  const list = new BlockList();
+  list.addSubnet(base, Number(bits), family(base));
+  return family(base) === family(address) && list.check(address, family(address));
 }
 
-/** Chains that others go to first. */
-function inOrder(chains: Parts["chains"]): Parts["chains"] {
-  const rank = (name: string) => ["endpoint", "service", "any", "external"].indexOf(name.split("-")[0] ?? "");
-  return new Map([...chains].sort(([a], [b]) => rank(a) - rank(b)));
-}
-
-const endpointChain = (service: ServicePort, { address, port }: ProxyEndpoint) =>
-  chainName("endpoint", `${service.id}__${address}/${port}`);
+const endpointChain = ({ id }: ServicePort, { address, port }: ProxyEndpoint) =>
+  chainName("endpoint", `${id}__${address.replaceAll(":", ".")}/${port}`);
 
 /** The time is part of the name, because a set's time-out can't be changed while rules use it. */
-const affinitySet = (service: ServicePort, { address, port }: ProxyEndpoint) =>
-  chainName(`affinity${service.affinitySeconds}`, `${service.id}__${address}/${port}`);
+const affinitySet = ({ id, affinitySeconds }: ServicePort, { address, port }: ProxyEndpoint) =>
+  chainName(`affinity${affinitySeconds}`, `${id}__${address.replaceAll(":", ".")}/${port}`);
 
 /** `service-HASH-namespace/name/tcp/port`: the hash makes it unique when the rest is cut. */
 export function chainName(kind: string, id: string): string {

@@ -4,32 +4,48 @@
  */
 import type { Pod } from "#api";
 import type { DeepReadonly } from "#machinery";
+import { canonicalAddress, endpointName, type ProxyEndpoint } from "./endpoints.ts";
 import type { ServicePort } from "./service-port.ts";
 
 /** None for pods that have ended, have no address yet, or share the node's network anyway. */
 export function hostPorts(pod: DeepReadonly<Pod>): ServicePort[] {
   const { spec, status, metadata } = pod;
-  const address = status?.podIP;
-  if (!spec || !address || spec.hostNetwork || status.phase === "Succeeded" || status.phase === "Failed") return [];
-  return [...(spec.initContainers ?? []), ...spec.containers].flatMap((container) =>
-    (container.ports ?? []).flatMap(({ hostPort = 0, hostIP = "", containerPort, protocol = "TCP" }) => {
+  if (!spec || !status?.podIP || spec.hostNetwork || status.phase === "Succeeded" || status.phase === "Failed")
+    return [];
+  const addresses = status.podIPs?.length ? status.podIPs.map(({ ip }) => ip) : [status.podIP];
+  return [...(spec.initContainers ?? []), ...spec.containers].flatMap(({ ports = [] }) =>
+    ports.flatMap(({ hostPort = 0, hostIP = "", containerPort, protocol: wireProtocol = "TCP" }) => {
       if (hostPort === 0) return [];
-      const everywhere = hostIP === "" || hostIP === "0.0.0.0";
-      return [
-        {
-          id: `hostport/${metadata.namespace}/${metadata.name}/${protocol.toLowerCase()}/${everywhere ? "" : hostIP}${hostPort}`,
-          protocol: protocol.toLowerCase() as ServicePort["protocol"], // validated by the API server
-          port: hostPort,
-          clusterAddresses: [],
-          externalAddresses: everywhere ? [] : [hostIP],
-          nodePort: everywhere ? hostPort : 0,
-          affinitySeconds: 0,
-          internalLocal: false,
-          externalLocal: true,
-          endpoints: [{ address, port: containerPort }],
-          localEndpoints: [{ address, port: containerPort }],
-        },
-      ];
+      const protocol = wireProtocol.toLowerCase() as ServicePort["protocol"]; // validated by the API server
+      const host = canonicalAddress(hostIP);
+      const everywhere = !host || host.text === "0.0.0.0" || host.text === "::";
+      return addresses.flatMap((text): ServicePort[] => {
+        const address = canonicalAddress(text);
+        if (!address || (host && host.family !== address.family)) return [];
+        const endpoints: readonly ProxyEndpoint[] = [{ address: address.text, port: containerPort, local: true }];
+        return [
+          {
+            id: `hostport/${metadata.namespace}/${metadata.name}/${protocol}/${everywhere ? "" : host?.text}${hostPort}`,
+            family: address.family,
+            protocol,
+            port: hostPort,
+            externalAddresses: everywhere ? [] : [host?.text ?? ""],
+            balancerAddresses: [],
+            sourceRanges: [],
+            nodePort: 0,
+            hostPort: everywhere ? hostPort : 0,
+            affinitySeconds: 0,
+            internalLocal: false,
+            externalLocal: true,
+            healthCheckNodePort: 0,
+            clusterEndpoints: endpoints,
+            localEndpoints: endpoints,
+            hasEndpoints: true,
+            serving: protocol === "udp" ? endpoints.map(endpointName) : [],
+            localReady: [],
+          },
+        ];
+      });
     }),
   );
 }
