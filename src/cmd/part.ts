@@ -66,6 +66,10 @@ export interface PartServing {
   readonly serving?: ComponentValues & DelegatedValues;
   /** Absent: several may work beside each other. */
   readonly election?: LeaderValues & { readonly "leader-elect-resource-name": string };
+  /** Of a part with servers of its own kind: requests are counted too. */
+  readonly metered?: boolean;
+  /** The API server's address, instead of the kubeconfig's. */
+  readonly master?: string;
 }
 
 /** Connects, runs what `start` makes beside its informers, while leading if there is an election, and disconnects. */
@@ -73,16 +77,16 @@ export async function runPart(
   name: string,
   { flags, signal, err, out }: PartInvocation,
   start: (context: PartContext) => Promise<void> | Promise<void>[],
-  { serving, election }: PartServing = {},
+  { serving, election, metered = serving !== undefined, master }: PartServing = {},
 ): Promise<number> {
   const log = createLogger({ write: err, level: flags["log-level"] as LogLevel }); // one of the flag's choices
   if (election) checkLeaderFlags(election);
-  const target = await readTarget("kubeconfig", flags.kubeconfig);
+  const target = await readTarget("kubeconfig", flags.kubeconfig, master);
   const metrics = new MetricRegistry();
   const endMetrics = serving ? collectProcess(metrics) : undefined;
   const plain = createHttpsTransport({ ...target.transport, userAgent: name });
   const { host } = new URL(target.transport.server);
-  const transport = serving ? meteredTransport(plain, { metrics, host }) : plain;
+  const transport = metered ? meteredTransport(plain, { metrics, host }) : plain;
   const client = createClient(transport);
   const lead = async (leading: AbortSignal) => {
     const informers = createInformers(client, { clock: realClock, log });
@@ -140,11 +144,12 @@ async function reviewerOf(
   return { client: createClient(opened), close: () => opened.close() };
 }
 
-async function readTarget(flag: string, file: string | undefined) {
+async function readTarget(flag: string, file: string | undefined, master?: string) {
   try {
-    return await kubeconfigTarget(
-      await readKubeconfig(kubeconfigPaths(process.env, file), { mustExist: file !== undefined }),
-    );
+    const config = await readKubeconfig(kubeconfigPaths(process.env, file), { mustExist: file !== undefined });
+    if (master !== undefined && config.currentContext === "") return { transport: { server: master } };
+    const target = await kubeconfigTarget(config);
+    return { transport: { ...target.transport, ...(master !== undefined && { server: master }) } };
   } catch (error) {
     throw new CommandError(`--${flag}: ${(error as Error).message}`);
   }

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { describeFlags, FlagError, type FlagSpecs, parseFlags } from "#base";
 import { type Command, CommandError } from "./command.ts";
 import { kubeletFileFlags } from "./kubelet-file-flags.ts";
+import { proxyFileFlags } from "./proxy-file-flags.ts";
 import { schedulerFileFlags } from "./scheduler-file-flags.ts";
 import { placeFlags } from "./settings.ts";
 
@@ -88,7 +89,8 @@ async function configFile(specs: FlagSpecs, args: readonly string[]) {
     throw new FlagError(`${path}: want a map of flags, have something else`);
   const other =
     ("scheduler-config" in specs && schedulerFileFlags(path, content)) ||
-    ("kubelet-config" in specs && kubeletFileFlags(path, content));
+    ("kubelet-config" in specs && kubeletFileFlags(path, content)) ||
+    ("proxy-config" in specs && proxyFileFlags(path, content));
   if (other) {
     const known = Object.entries(other).filter(([flag]) => flag in specs);
     return { file: { path, values: Object.fromEntries(known) } };

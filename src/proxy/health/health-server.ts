@@ -14,6 +14,8 @@ export const proxyPorts = { health: 10_256, metrics: 10_249 } as const;
 export interface BindAddress {
   readonly host: string;
   readonly port: number;
+  /** `::` without IPv4. */
+  readonly ipv6Only?: boolean;
 }
 
 export type Respond = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -54,7 +56,7 @@ export async function serveHttp(options: ServeOptions, signal: AbortSignal, list
 }
 
 /** A server that answers; closed by `closeServer`. */
-export function listen({ host, port }: BindAddress, respond: Respond, log: Logger): Promise<Server> {
+export function listen({ host, port, ipv6Only = false }: BindAddress, respond: Respond, log: Logger): Promise<Server> {
   const server = createServer((request, response) => {
     Promise.resolve()
       .then(() => respond(request, response))
@@ -66,7 +68,7 @@ export function listen({ host, port }: BindAddress, respond: Respond, log: Logge
   server.maxConnections = connectionsMax;
   server.unref();
   return new Promise((resolve, reject) => {
-    server.once("error", reject).listen({ host, port, ipv6Only: host.includes(":") && host !== "::" }, () => {
+    server.once("error", reject).listen({ host, port, ipv6Only }, () => {
       server.off("error", reject);
       resolve(server);
     });
@@ -117,7 +119,7 @@ export function healthPages({ health, node, counted }: HealthPages): Respond {
 }
 
 export interface MetricPages {
-  readonly mode: string;
+  readonly mode: () => string;
   readonly metrics: MetricRegistry;
   /** What runs, as a KubeProxyConfiguration. */
   readonly configuration: () => object;
@@ -129,7 +131,7 @@ export function metricPages({ mode, metrics, configuration }: MetricPages): Resp
       case "healthz":
         return respondWith(response, 200, { type: "text/plain; charset=utf-8", body: "ok" });
       case "proxyMode":
-        return respondWith(response, 200, { type: "text/plain; charset=utf-8", body: mode });
+        return respondWith(response, 200, { type: "text/plain; charset=utf-8", body: mode() });
       case "configz":
         return respondWith(response, 200, {
           type: "application/json",

@@ -85,7 +85,7 @@ async function withServers(
   const failures: string[] = [];
   const stop = new AbortController();
   const proxy = serveProxy({
-    mode: "nftables",
+    mode: () => "nftables",
     families: ["IPv4"],
     metrics: new MetricRegistry(),
     healthAddress: { host: "127.0.0.1", port: health },

@@ -5,8 +5,7 @@
 import type { Node } from "#api";
 import type { Clock } from "#base";
 import type { DeepReadonly } from "#machinery";
-
-export type Family = "IPv4" | "IPv6";
+import type { Family } from "../core/endpoints.ts";
 
 interface FamilyHealth {
   readonly lastUpdated: string;

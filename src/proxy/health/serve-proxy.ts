@@ -6,12 +6,13 @@ import { observeProxy } from "../metrics/observe.ts";
 import { createProxyMetrics } from "../metrics/proxy-metrics.ts";
 import type { ProxyObserver } from "../observer.ts";
 import { type BindAddress, healthPages, metricPages, serveHttp } from "./health-server.ts";
-import { createProxyHealth, type Family } from "./proxy-health.ts";
+import type { Family } from "../core/endpoints.ts";
+import { createProxyHealth } from "./proxy-health.ts";
 import { createServiceHealth, type ServiceHealthOptions } from "./service-health.ts";
 
 export interface ServeProxyOptions {
   /** `nftables` or `userspace`. */
-  readonly mode: string;
+  readonly mode: () => string;
   readonly families: readonly Family[];
   readonly metrics: MetricRegistry;
   /** Undefined: not served. */

@@ -62,18 +62,23 @@ export function createServiceHealth({ hosts, healthy, failed, clock, log }: Serv
     await closing;
     const { port } = entry;
     const servers: Server[] = [];
+    const tryAgain = () =>
+      clock.after(againMs, () => {
+        if (entries.get(key) === entry) entry.servers = open(key, entry);
+      });
     try {
-      for (const host of hosts()) servers.push(await listen({ host, port }, answer(key), log));
+      for (const host of hosts())
+        servers.push(await listen({ host, port, ipv6Only: host.includes(":") }, answer(key), log));
     } catch (error) {
       await Promise.all(servers.map(closeServer));
       const why = (error as Error).message; // listen rejects with errors
       log.warn("a health-check node port is not served", { service: key, port, why, retryMs: againMs });
       failed(nameOf(key), port, why);
-      clock.after(againMs, () => {
-        if (entries.get(key) === entry) entry.servers = open(key, entry);
-      });
+      tryAgain();
       return [];
     }
+    // The node hasn't said yet which addresses it has.
+    if (servers.length === 0) tryAgain();
     return servers;
   }
 

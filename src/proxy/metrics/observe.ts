@@ -1,6 +1,7 @@
 /** What a proxy tells, put where people look: metrics, its own health, and the health-check node ports of Services. */
 import type { Clock } from "#base";
-import type { Family, ProxyHealth } from "../health/proxy-health.ts";
+import type { Family } from "../core/endpoints.ts";
+import type { ProxyHealth } from "../health/proxy-health.ts";
 import type { ServiceHealth } from "../health/service-health.ts";
 import type { ProxyObserver } from "../observer.ts";
 import type { ProxyMetrics } from "./proxy-metrics.ts";

@@ -1,0 +1,142 @@
+/** A service proxy with all that others ask of it, in `up`, `agent` and alone: by nftables, or through sockets where that can't be. */
+import { existsSync } from "node:fs";
+import { collectProcess, createNft, type Clock, type Logger, type MetricRegistry } from "#base";
+import { type ClosableEventRecorder, type Client, createEventRecorder, type InformerSet } from "#client";
+import { runBatch } from "#network";
+import {
+  type BindAddress,
+  createProxy,
+  type Family,
+  loadUserspaceProxy,
+  nftProblem,
+  nodePortHosts,
+  type ProxyObserver,
+  type ProxySettings,
+  serveProxy,
+} from "#proxy";
+import { findProgram } from "./machine.ts";
+
+export type ProxyMode = "nftables" | "userspace";
+
+export interface RunProxyOptions {
+  /** `nftables` gives way to `userspace` where the machine can't do it. */
+  readonly mode: ProxyMode;
+  readonly client: Client;
+  readonly informers: InformerSet;
+  readonly nodeName: string;
+  readonly settings: ProxySettings;
+  /** See ProxyOptions. */
+  readonly hostPorts: boolean;
+  readonly metrics: MetricRegistry;
+  readonly healthAddress: BindAddress | undefined;
+  readonly metricsAddress: BindAddress | undefined;
+  readonly hardFail?: boolean;
+  /** What `/configz` shows. */
+  readonly configuration: (mode: ProxyMode) => object;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Those that the kernel has. */
+const families = (): readonly Family[] => (existsSync("/proc/net/if_inet6") ? ["IPv4", "IPv6"] : ["IPv4"]);
+
+export async function runServiceProxy(options: RunProxyOptions, signal: AbortSignal): Promise<void> {
+  const { client, informers, nodeName, settings, metrics, configuration, clock, log } = options;
+  const nodes = () => informers.of("v1/nodes", { fieldSelector: `metadata.name=${nodeName}` });
+  let mode = options.mode;
+  let recorder: ClosableEventRecorder | undefined;
+  let endProcess: (() => void) | undefined;
+  metrics.onCollect(() => {
+    endProcess ??= collectProcess(metrics);
+  });
+  const served = serveProxy({
+    ...{ families: families(), metrics, clock, log, mode: () => mode },
+    ...{ healthAddress: options.healthAddress, metricsAddress: options.metricsAddress },
+    ...(options.hardFail && { hardFail: true }),
+    syncPeriodMs: settings.syncPeriodMs,
+    async node() {
+      await nodes().synced();
+      return nodes().get(nodeName);
+    },
+    configuration: () => configuration(mode),
+    nodePortHosts: () => nodePortHosts(families(), settings, nodes().get(nodeName)),
+    healthCheckFailed({ namespace, name }, port, why) {
+      recorder ??= createEventRecorder({ client, component: "kube-proxy", host: nodeName, clock, log });
+      recorder.event(
+        { apiVersion: "v1", kind: "Service", metadata: { namespace, name } },
+        {
+          type: "Warning",
+          reason: "FailedToStartServiceHealthcheck",
+          message: `node ${nodeName} failed to start healthcheck "${namespace}/${name}" on port ${port}: ${why}`,
+        },
+      );
+    },
+  });
+  const proxies = async () => {
+    if (mode === "nftables" && (await nftablesEnds(options, served.observer, signal))) mode = "userspace";
+    if (mode === "userspace" && !signal.aborted) await runUserspace(options, served.observer, signal);
+  };
+  try {
+    await Promise.all([served.run(signal), proxies()]);
+  } finally {
+    endProcess?.();
+    await recorder?.close();
+  }
+}
+
+/** Runs the proxy on nftables; true when this machine turns out to be without. A machine that works isn't asked: that costs a process. */
+async function nftablesEnds(options: RunProxyOptions, observer: ProxyObserver, signal: AbortSignal): Promise<boolean> {
+  const { informers, nodeName, settings, hostPorts, clock, log } = options;
+  let problem = findProgram("nft") ? undefined : await nftProblem();
+  if (problem === undefined) {
+    const stop = new AbortController();
+    let works = false;
+    let asking = false;
+    const watching: ProxyObserver = {
+      ...observer,
+      committed(result) {
+        works = true;
+        observer.committed(result);
+      },
+      failed(error) {
+        observer.failed(error);
+        if (works || asking) return;
+        asking = true;
+        nftProblem().then(
+          (found) => {
+            asking = false;
+            problem = found;
+            if (found !== undefined) stop.abort();
+          },
+          (why: unknown) => log.error("nft can't be asked", { error: why }),
+        );
+      },
+    };
+    await createProxy({
+      ...{ informers, nodeName, settings, hostPorts, apply: createNft(), observer: watching, clock, log },
+    }).run(AbortSignal.any([signal, stop.signal]));
+  }
+  if (problem !== undefined)
+    log.warn("nftables can't be used: Services are carried by sockets of this process (--proxy-mode=userspace)", {
+      why: problem,
+    });
+  return problem !== undefined;
+}
+
+async function runUserspace(options: RunProxyOptions, observer: ProxyObserver, signal: AbortSignal): Promise<void> {
+  const { informers, nodeName, settings, hostPorts, clock, log } = options;
+  const { createUserspaceProxy } = await loadUserspaceProxy();
+  await createUserspaceProxy({
+    ...{ informers, nodeName, settings, hostPorts, observer, clock, log },
+    changeRoutes: (lines) => runBatch("ip", lines),
+  }).run(signal);
+}
+
+/** Removes what any proxy of this machine left in the kernel: tables and routes. */
+export async function removeProxy(): Promise<void> {
+  const { removeRules } = await import("#proxy");
+  if (findProgram("nft")) await removeRules(createNft(findProgram("nft")));
+  if (!findProgram("ip")) return;
+  const { removeLocalRoutes } = await loadUserspaceProxy();
+  await removeLocalRoutes((lines) => runBatch("ip", lines));
+}
