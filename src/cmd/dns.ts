@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import type { FlagSpecs } from "#base";
 import { createAnswerer, createForwarder, createZone, parseServer, parseStubs, startDnsServer } from "#dns";
 import { CommandError, defineCommand } from "./command.ts";
+import { createSink, sinkFlags } from "./dns-sink.ts";
 import { list, whole } from "./flag-spec.ts";
 import { followConfigMap, readResolvers, watchResolvers } from "./node-dns.ts";
 import { partFlags, runPart } from "./part.ts";
@@ -24,15 +25,17 @@ const flags = {
     ...{ type: "int", default: 30, min: 0, max: 86_400, value: "SECONDS" },
     help: "Keep others' answers no longer than this; 0: not at all.",
   },
+  ...sinkFlags,
 } as const satisfies FlagSpecs;
 
 export const command = defineCommand({
   summary: "Run the cluster's DNS alone",
   flags,
-  run: (invocation) => {
+  run: async (invocation) => {
     const { flags: values, out } = invocation;
     const { address: addresses, port } = values;
     const domains = values["cluster-domain"].split(",").map((name) => name.toLowerCase().replace(/\.$/, ""));
+    if (values.sink !== undefined) return runPart("dns", invocation, await createSink(values, domains));
     const base = forwardOf(values);
     for (const address of addresses) if (!isIP(address)) throw new CommandError(`--address ${address}: no IP address`);
     return runPart("dns", invocation, async ({ informers, log, signal }) => {

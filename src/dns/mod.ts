@@ -1,3 +1,5 @@
+export { createEtcd } from "./sink/etcd.ts";
+export { runSink } from "./sink/sink.ts";
 export { type Answerer, createAnswerer, type Observer } from "./answers.ts";
 export { parseServer } from "./forward/exchange.ts";
 export { createForwarder, type Forwarder, type ForwardSettings } from "./forward/forwarder.ts";
