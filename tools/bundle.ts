@@ -109,7 +109,7 @@ import module from "node:module";
 // there: four times as many collections, a quarter of all processor time.
 const small = ["--max-semi-space-size=4", "--min-semi-space-size=4"];
 const { argv, env, execArgv, execPath } = process;
-const isServer = ["up", "apiserver", "server"].includes(argv[2]);
+const isServer = ["up", "apiserver", "server", "dns"].includes(argv[2]);
 if (isServer && process.execve && !process.channel && !execArgv.some((flag) => flag.startsWith("--max-semi-space-size")))
   process.execve(execPath, [execPath, ...execArgv, ...small, ...argv.slice(1)], { MALLOC_ARENA_MAX: "1", SAMPAN_ARENAS: env.MALLOC_ARENA_MAX ?? "", ...env });
 // Programs that this one starts decide for themselves.

@@ -1,9 +1,9 @@
 /**
  * What the records are made from: services and their endpoints, kept from informers and looked up by name and by address.
- * Nothing is copied; the maps only point into the informers' objects.
+ * Nothing is copied; the indexes only point into the informers' objects.
  */
 import type { EndpointSlice, Service } from "#api";
-import type { Informer, InformerSet } from "#client";
+import type { InformerSet } from "#client";
 import type { DeepReadonly } from "#machinery";
 
 /** One that takes traffic: ready, or of a Service that publishes those that aren't. */
@@ -37,44 +37,72 @@ export interface LiveZone {
 
 const serviceLabel = "kubernetes.io/service-name";
 type SeenSlice = DeepReadonly<EndpointSlice>;
+type SeenService = DeepReadonly<Service>;
 
 export function createZone(informers: InformerSet, ownAddresses: readonly string[] = []): LiveZone {
   const services = informers.of("v1/services");
   const slices = informers.of("discovery.k8s.io/v1/endpointslices");
   const namespaces = informers.of("v1/namespaces");
-  services.addIndex("dns-address", (service) =>
-    (service.spec?.clusterIPs ?? [service.spec?.clusterIP ?? ""]).filter(isAddress),
-  );
-  slices.addIndex("dns-service", (slice) => (slice.metadata.labels?.[serviceLabel] ? [ownerOf(slice)] : []));
-  slices.addIndex("dns-address", (slice) => (slice.endpoints ?? []).flatMap(({ addresses }) => addresses));
+  // An informer's indexes would hold a map for each of their values: most of what a Service costs here.
+  const servicesAt = new KeyIndex();
+  const slicesAt = new KeyIndex();
+  const slicesOf = new KeyIndex();
   let changedMs = Date.now();
   const listeners = new Set<(owner: string) => void>();
   const changed = (owner: string) => {
     changedMs = Date.now();
     for (const listener of listeners) listener(owner);
   };
-  const changedService = ({ metadata: { namespace, name } }: DeepReadonly<Service>) => changed(`${namespace}/${name}`);
-  const changedSlice = (slice: SeenSlice) => changed(ownerOf(slice));
-  services.addHandler({ added: changedService, updated: changedService, deleted: changedService });
-  slices.addHandler({
-    added: changedSlice,
-    updated(slice, old) {
-      changedSlice(slice);
-      if (ownerOf(old) !== ownerOf(slice)) changedSlice(old);
+  const addressesOf = ({ spec }: SeenService) => (spec?.clusterIPs ?? [spec?.clusterIP ?? ""]).filter(isAddress);
+  const putService = (service: SeenService, change: "add" | "drop") => {
+    const key = keyOf(service);
+    for (const address of addressesOf(service)) servicesAt[change](address, key);
+    changed(key);
+  };
+  const putSlice = (slice: SeenSlice, change: "add" | "drop") => {
+    const key = keyOf(slice);
+    const owner = ownerOf(slice);
+    if (owner === undefined) return;
+    slicesOf[change](owner, key);
+    for (const { addresses } of slice.endpoints ?? []) for (const each of addresses) slicesAt[change](each, key);
+    changed(owner);
+  };
+  const handlerOf = <T>(put: (object: T, change: "add" | "drop") => void) => ({
+    added: (object: T) => put(object, "add"),
+    updated(object: T, old: T) {
+      put(old, "drop");
+      put(object, "add");
     },
-    deleted: changedSlice,
+    deleted: (object: T) => put(object, "drop"),
   });
-  const all = [services, slices, namespaces];
+  services.addHandler(handlerOf(putService));
+  slices.addHandler(handlerOf(putSlice));
+
+  const endpoints = (namespace: string, name: string) => {
+    const owner = `${namespace}/${name}`;
+    const all = services.get(owner)?.spec?.publishNotReadyAddresses === true;
+    return slicesOf.get(owner).flatMap((key) => endpointsOf(slices.get(key), all));
+  };
+  const informed = [services, slices, namespaces];
   return {
     zone: {
-      ...zoneOf(services, slices),
-      ...{ hasNamespace: (name) => namespaces.get(name) !== undefined, ownAddresses },
-      serial: () => Math.floor(changedMs / 1000),
+      ...{ ownAddresses, endpoints, serial: () => Math.floor(changedMs / 1000) },
+      hasNamespace: (name) => namespaces.get(name) !== undefined,
+      service: (namespace, name) => services.get(`${namespace}/${name}`),
+      serviceByAddress: (address) => services.get(servicesAt.get(address)[0] ?? ""),
+      endpointsByAddress(address) {
+        const owners = new Set(slicesAt.get(address).map((key) => ownerOf(slices.get(key)) ?? ""));
+        return [...owners].flatMap((owner) => {
+          const [namespace = "", service = ""] = owner.split("/");
+          const here = endpoints(namespace, service).filter((endpoint) => endpoint.address === address);
+          return here.map(({ hostname }) => ({ namespace, service, hostname }));
+        });
+      },
     },
     synced: async () => {
-      await Promise.all(all.map((each) => each.synced()));
+      await Promise.all(informed.map((each) => each.synced()));
     },
-    hasSynced: () => all.every((each) => each.hasSynced()),
+    hasSynced: () => informed.every((each) => each.hasSynced()),
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -82,40 +110,37 @@ export function createZone(informers: InformerSet, ownAddresses: readonly string
   };
 }
 
-const ownerOf = ({ metadata }: SeenSlice) => `${metadata.namespace}/${metadata.labels?.[serviceLabel] ?? ""}`;
+/** Keys of objects by a value of theirs. A value has one key mostly, which then is no list. */
+class KeyIndex {
+  readonly #keys = new Map<string, string | readonly string[]>();
 
-function zoneOf(
-  services: Informer<Service>,
-  slices: Informer<EndpointSlice>,
-): Omit<Zone, "hasNamespace" | "serial" | "ownAddresses"> {
-  const publishesAll = (owner: string) => services.get(owner)?.spec?.publishNotReadyAddresses === true;
-  const endpointsIn = (slice: SeenSlice) => {
-    const owner = ownerOf(slice);
-    return endpointsOf(slice, publishesAll(owner)).map((endpoint) => ({ owner, endpoint }));
-  };
-  return {
-    service: (namespace, name) => services.get(`${namespace}/${name}`),
-    endpoints(namespace, name) {
-      const owner = `${namespace}/${name}`;
-      const all = publishesAll(owner);
-      return slices.by("dns-service", owner).flatMap((slice) => endpointsOf(slice, all));
-    },
-    serviceByAddress: (address) => services.by("dns-address", address)[0],
-    endpointsByAddress: (address) =>
-      slices
-        .by("dns-address", address)
-        .filter(({ metadata }) => metadata.labels?.[serviceLabel])
-        .flatMap(endpointsIn)
-        .filter(({ endpoint }) => endpoint.address === address)
-        .map(({ owner, endpoint: { hostname } }) => {
-          const [namespace = "", service = ""] = owner.split("/");
-          return { namespace, service, hostname };
-        }),
-  };
+  get(value: string): readonly string[] {
+    const found = this.#keys.get(value);
+    return found === undefined ? [] : typeof found === "string" ? [found] : found;
+  }
+
+  add(value: string, key: string): void {
+    const found = this.get(value);
+    if (!found.includes(key)) this.#keys.set(value, found.length === 0 ? key : [...found, key]);
+  }
+
+  drop(value: string, key: string): void {
+    const [first, ...more] = this.get(value).filter((each) => each !== key);
+    if (first === undefined) this.#keys.delete(value);
+    else this.#keys.set(value, more.length === 0 ? first : [first, ...more]);
+  }
+}
+
+const keyOf = ({ metadata }: SeenService | SeenSlice) => `${metadata.namespace}/${metadata.name}`;
+/** `namespace/name` of its Service, if it has one. */
+function ownerOf(slice: SeenSlice | undefined): string | undefined {
+  const name = slice?.metadata.labels?.[serviceLabel];
+  return name ? `${slice?.metadata.namespace}/${name}` : undefined;
 }
 
 /** `all`: those that aren't ready, too. */
-export function endpointsOf(slice: SeenSlice, all = false): ZoneEndpoint[] {
+export function endpointsOf(slice: SeenSlice | undefined, all = false): ZoneEndpoint[] {
+  if (!slice) return [];
   // A port without a number stands for all: nothing that SRV could say.
   const ports = (slice.ports ?? []).flatMap(({ name = "", port, protocol = "TCP" }) =>
     port ? [{ name, port, protocol }] : [],
