@@ -25,15 +25,12 @@ export async function runIngress(options: IngressOptions, signal: AbortSignal): 
   await running;
 }
 
-function firstOf(ingresses: Informer<Ingress>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const remove = ingresses.addHandler({ added: () => done() });
-    const done = () => {
-      queueMicrotask(() => remove());
-      resolve();
-    };
-    signal.addEventListener("abort", done, { once: true });
-  });
+async function firstOf(ingresses: Informer<Ingress>, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const remove = ingresses.addHandler({ added: () => resolve() });
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  await promise;
+  remove();
 }
 
 interface Watched {
