@@ -5,6 +5,7 @@ import path from "node:path";
 import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
 import { assess, printFindings } from "#cli";
 import { bridgeName } from "#network";
+import { addressTowards } from "./address-towards.ts";
 import { checkNode } from "./addresses.ts";
 import { networkOfNode, settingsOf } from "./agent-cluster.ts";
 import { CommandError, defineCommand } from "./command.ts";
@@ -49,8 +50,8 @@ export const command = defineCommand({
     const layout = dataLayout(values["data-dir"]);
     const nodeName = (values["node-name"] ?? hostname()).toLowerCase();
     const addresses = Object.values(networkInterfaces()).flatMap((each = []) => each.map(({ address }) => address));
-    const nodeIps = values["node-ip"]?.split(",");
-    checkNode(nodeName, nodeIps ?? [], addresses);
+    const givenIps = values["node-ip"]?.split(",");
+    checkNode(nodeName, givenIps ?? [], addresses);
     const kubeletConfig = (clusterDNS: readonly string[], clusterDomain?: string) =>
       readKubeletFlags(
         { ...values, ...(clusterDomain !== undefined && { "cluster-domain": clusterDomain }) },
@@ -75,7 +76,7 @@ export const command = defineCommand({
     const ending: (() => void)[] = [];
     try {
       const credentials = await openCredentials(
-        { flags: values, folder: rootDir, nodeName, nodeAddresses: nodeIps ?? addresses, clock, log },
+        { flags: values, folder: rootDir, nodeName, nodeAddresses: givenIps ?? addresses, clock, log },
         life,
       );
       const certDir = path.join(rootDir, "pki");
@@ -87,6 +88,8 @@ export const command = defineCommand({
       ending.push(() => connection.close());
       const { client } = connection;
       parts.add("the node's certificate", connection.run(life));
+      const towards = givenIps ? undefined : await addressTowards(servers[0] ?? "");
+      const nodeIps = givenIps ?? (towards === undefined ? undefined : [towards]);
       const settings = await settingsOf(client, path.join(rootDir, "cluster.json"), { log, signal: life, parts });
       if (!settings) return 0;
       const configuration = await kubeletConfig([settings.dnsAddress], settings.clusterDomain);
@@ -106,7 +109,8 @@ export const command = defineCommand({
             rootDir,
             version: kubernetesVersion,
             imagesDir: layout.images,
-            bridge: bridgeName,
+            preparePodNetwork: () => network,
+            ...(settings.network === "none" && { managesNetwork: false }),
             ...(nodeIps && { nodeIPs: nodeIps }),
             config: configuration,
             cadvisorJsonEndpoints: values["enable-cadvisor-json-endpoints"],

@@ -24,6 +24,7 @@ export {
 } from "./registry.ts";
 export { scaledClock } from "./scaled-clock.ts";
 export { type ClusterApi, connectApi, type LooseObject } from "./cluster-api.ts";
+export { type ClusterMachine, type ClusterMachines, startClusterMachines } from "./cluster-machines.ts";
 export { startTestCluster, type TestCluster, whyNoCluster } from "./cluster.ts";
 export { type Random, createRandom, type Fuzz, fuzz, anyJson } from "./fuzz.ts";
 export type { DeviceDriver } from "./device-driver.ts";
