@@ -78,7 +78,12 @@ export async function connectToLan({ index, cidr, pid }: CableOptions): Promise<
   const inside = ["nsenter", `--net=/proc/${pid}/ns/net`];
   if (!links.some(({ ifname }) => ifname === host))
     await ipBatch([`link add ${host} type veth peer name eth0 netns ${pid}`]);
-  await ipBatch([`link set ${host} master ${lanName}`, `link set ${host} up`]);
+  await ipBatch([
+    `link set ${host} master ${lanName}`,
+    // A Service of one node may lead back to where the packet came from.
+    `link set ${host} type bridge_slave hairpin on`,
+    `link set ${host} up`,
+  ]);
   await ipBatch(
     [
       "link set lo up",
