@@ -13,6 +13,9 @@ import { type ClusterMachine, type ClusterMachines, startClusterMachines, whyNoC
 const why = whyNoCluster() ?? (existsSync("/bin/busybox") ? undefined : "needs busybox-static");
 const image = "demo/busybox:1";
 const graceSeconds = 4;
+/** busybox's own clients can't resolve names when linked statically. */
+const fetching =
+  "fetch(process.argv[1], { signal: AbortSignal.timeout(3000) }).then((answer) => answer.text()).then((text) => process.stdout.write(text))";
 const calmNode = {
   ...{ apiVersion: "kubelet.config.k8s.io/v1beta1", kind: "KubeletConfiguration" },
   evictionHard: { "memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%" },
@@ -57,7 +60,7 @@ suite("machines", { skip: why ?? false }, () => {
       return found.every((pod) => pod !== undefined) ? found : undefined;
     }, "a pod is ready on each agent");
   const ask = async (machine: ClusterMachine, address: string) =>
-    (await machine.run("busybox", "wget", "-qO-", "-T", "3", `http://${address}/`)).trim();
+    (await machine.run(process.execPath, "-e", fetching, `http://${address}/`)).trim();
   const secretOf = async () => (await server.sampan("token", "create", "--ttl", "1h")).trim();
 
   const startServer = async () => {
@@ -93,7 +96,7 @@ suite("machines", { skip: why ?? false }, () => {
     join = flags.filter((_, i) => i < 2 || i > 3);
     for (const { name } of agents) await nodeIs(name, true);
     const script =
-      "mkdir /tmp; hostname > /tmp/index.html; trap exit TERM; httpd -p 80 -h /tmp; echo $NODE; sleep 3600 & wait";
+      "mkdir -p /tmp; hostname > /tmp/index.html; trap exit TERM; httpd -p 80 -h /tmp; echo $NODE; sleep 3600 & wait";
     const env = [{ name: "NODE", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } }];
     const container = {
       ...{ name: "c", image, command: ["/bin/sh", "-c", script], env },
