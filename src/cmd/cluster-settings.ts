@@ -4,6 +4,7 @@
  */
 import type { Client } from "#client";
 import { isStatusError } from "#machinery";
+import { networkModes } from "#network";
 import type { ClusterSettings } from "./node-context.ts";
 
 const place = { namespace: "kube-system", name: "sampan-cluster" } as const;
@@ -40,5 +41,7 @@ export async function readClusterSettings(client: Client): Promise<ClusterSettin
 /** Whole, or undefined. */
 export function checkedSettings(data: Readonly<Record<string, string>> | undefined): ClusterSettings | undefined {
   if (!data || fields.some((field) => !data[field])) return undefined;
-  return Object.fromEntries(fields.map((field) => [field, data[field]])) as unknown as ClusterSettings; // each field, as was just seen
+  const network = networkModes.find((mode) => mode === data.network);
+  const whole = Object.fromEntries(fields.map((field) => [field, data[field]])) as unknown as ClusterSettings; // each field, as was just seen
+  return { ...whole, ...(network && { network }) };
 }

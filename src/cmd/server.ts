@@ -9,11 +9,12 @@ import { startLoops } from "./loops.ts";
 import { provideCluster } from "./provide-cluster.ts";
 import { Parts } from "./parts.ts";
 import { readSchedulerFile, schedulerFlags } from "./scheduler-file.ts";
-import { placeFlags } from "./settings.ts";
+import { networkFlags, placeFlags } from "./settings.ts";
 
 const flags = {
   ...apiserverFlags,
   "cluster-cidr": placeFlags["cluster-cidr"],
+  ...networkFlags,
   ...controllerFlags,
   ...schedulerFlags,
   ...leaderFlags,

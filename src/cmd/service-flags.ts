@@ -1,5 +1,4 @@
 /** The flags about addresses and ports of Services and who is behind `kubernetes`, under upstream's names; and how long events live. */
-import { isIpv6Text } from "#api";
 import { defaultPortRange, parsePortRange, portInRange, type PortRange } from "#apiserver";
 import { FlagError, type FlagSpecs, type FlagValues } from "#base";
 import { CommandError } from "./command.ts";
@@ -61,9 +60,8 @@ function parsePorts(range: string): PortRange {
 export function withServiceRanges<
   V extends { readonly "service-cidr": string; readonly "service-cluster-ip-range": string | undefined },
 >(values: V): V {
-  return { ...values, "service-cidr": values["service-cluster-ip-range"] ?? values["service-cidr"] };
+  return {
+    ...values,
+    "service-cidr": (values["service-cluster-ip-range"] ?? values["service-cidr"]).replaceAll(" ", ""),
+  };
 }
-
-/** What a node's own parts know of: its proxy, routes and DNS are IPv4's. */
-export const ipv4Range = (serviceCidr: string): string =>
-  serviceCidr.split(",").find((cidr) => !isIpv6Text(cidr.split("/")[0] ?? "")) ?? serviceCidr;

@@ -1,6 +1,7 @@
 /** The flags that several subcommands share, and the layout of the data folder. */
 import path from "node:path";
 import type { FlagSpecs } from "#base";
+import { networkModes } from "#network";
 
 export const placeFlags = {
   config: {
@@ -17,7 +18,7 @@ export const placeFlags = {
     value: "CIDR[,CIDR]",
     help: "Addresses of Services; two ranges are of different families.",
   },
-  "cluster-cidr": { type: "string", default: "10.244.0.0/16", value: "CIDR", help: "Addresses of pods." },
+  "cluster-cidr": { type: "string", default: "10.244.0.0/16", value: "CIDR[,CIDR]", help: "Addresses of pods." },
   "cluster-domain": { type: "string", default: "cluster.local", value: "NAME", help: "Domain of the cluster's DNS." },
   runtime: {
     type: "string",
@@ -30,9 +31,19 @@ export const placeFlags = {
     value: "SOCKET",
     help: "CRI socket of a runtime that is there already; otherwise a private containerd is started.",
   },
-  "node-ip": { type: "string", value: "IP", help: "Address of this node (default: that of the default route)." },
+  "node-ip": { type: "string", value: "IP[,IP]", help: "Address of this node (default: that of the default route)." },
   "node-name": { type: "string", value: "NAME", help: "Name of this node (default: the host's)." },
   "log-level": { type: "string", default: "info", choices: ["debug", "info", "warn", "error"], help: "What to log." },
+} as const satisfies FlagSpecs;
+
+/** Of those that decide for a whole cluster; machines that join learn it. */
+export const networkFlags = {
+  network: {
+    type: "string",
+    default: "auto",
+    choices: networkModes,
+    help: "How pods reach those of other nodes: routes to neighbours and VXLAN to others; one of both; none: a CNI plugin of yours.",
+  },
 } as const satisfies FlagSpecs;
 
 /** Everything under the data folder, by name. */

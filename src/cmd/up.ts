@@ -6,11 +6,12 @@ import { hostname, networkInterfaces } from "node:os";
 import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
 import type { Node, NodeUsage } from "#api";
 import type { SimulatedUsage } from "#apiserver";
-import type { KubeletConfiguration } from "#kubelet";
+import { type KubeletConfiguration, type KubeletOptions, type PreparedNode, prepareNode } from "#kubelet";
 import type { DeepReadonly } from "#machinery";
 import { assess, printFindings } from "#cli";
 import { createInformers } from "#client";
-import { addressIn, bridgeName, type NodeNetwork, prepareNodeNetwork, subnetOf } from "#network";
+import type { ControllerOptions } from "#controllers";
+import { addressIn, bridgeName, type NetworkMode, type NodeNetwork, prepareNodeNetwork, subnetOf } from "#network";
 import { checkAddresses } from "./addresses.ts";
 import { apiFlags, readApiFlags } from "./api-flags.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
@@ -18,6 +19,7 @@ import { provideClusterInfo } from "./cluster-info.ts";
 import { provideClusterSettings } from "./cluster-settings.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { provideDnsService } from "./dns-service.ts";
+import { dnsAddressOf } from "./provide-cluster.ts";
 import { controllerFlags, readControllerFlags } from "./controller-flags.ts";
 import { provideIngressClass } from "./ingress-class.ts";
 import { ingressFlags, readIngressFlags } from "./ingress-flags.ts";
@@ -35,14 +37,15 @@ import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from 
 import type { ClusterSettings } from "./node-context.ts";
 import { Parts } from "./parts.ts";
 import { createProgress, type Progress } from "./progress.ts";
-import { ipv4Range, withServiceRanges } from "./service-flags.ts";
+import { withServiceRanges } from "./service-flags.ts";
 import { readSchedulerFile, schedulerFlags } from "./scheduler-file.ts";
-import { dataLayout, placeFlags } from "./settings.ts";
+import { dataLayout, networkFlags, placeFlags } from "./settings.ts";
 import { text } from "./flag-spec.ts";
 import { kubernetesVersion } from "./version.ts";
 
 const flags = {
   ...placeFlags,
+  ...networkFlags,
   ...nodesFlags,
   "node-cidr": text("CIDR", "Addresses of nodes, with --nodes (default 172.30.240.0/24)."),
   ...apiFlags,
@@ -54,8 +57,6 @@ const flags = {
 } as const satisfies FlagSpecs;
 type Values = FlagValues<typeof flags>;
 
-/** Where in the service range the cluster's DNS is, as kubeadm does. */
-const dnsOffset = 10;
 const nodeCidrDefault = "172.30.240.0/24";
 
 export const command = defineCommand({
@@ -81,7 +82,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   const apiOptions = await readApiFlags(values, log);
   const controllers = await readControllerFlags(values, { clock: realClock, log, signal: life });
   const scheduler = await readSchedulerFile(values["scheduler-config"]);
-  const dnsAddress = addressIn(ipv4Range(values["service-cidr"]), dnsOffset);
+  const dnsAddress = dnsAddressOf(values["service-cidr"]);
   const config = await readKubeletFlags(values, {
     clusterDNS: [dnsAddress],
     warn: (message) => log.warn(message),
@@ -95,25 +96,30 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
   const hasInner = !isSimulated && values.nodes > 1;
   const inner = hasInner ? await import("./inner-nodes.ts") : undefined;
   const nodeCidr = values["node-cidr"] ?? nodeCidrDefault;
+  const mode = values.network as NetworkMode; // one of the flag's choices
   await inner?.prepareInnerNodes({ ...values, cidr: nodeCidr, owner: layout.root });
   const network =
     !isSimulated &&
     (await prepareNodeNetwork({
       bridge: bridgeName,
       owner: layout.root,
-      podCidrs: values["cluster-cidr"].split(",").map((cidr) => subnetOf(cidr, 0)),
+      podCidrs: values["cluster-cidr"].split(",").map((cidr) => subnetOf(cidr, 0, nodeBits(cidr, controllers))),
       serviceCidrs: values["service-cidr"].split(","),
       // The others' neighbour, whatever addresses the machine has to the outside.
       nodeAddresses: values["node-ip"]?.split(",") ?? (inner && [addressIn(nodeCidr, 1)]),
-      mode: "auto",
+      mode,
     }));
-  const address = network ? network.nodeAddress : (values["node-ip"] ?? ownAddress());
+  const address = network ? network.nodeAddress : (values["node-ip"]?.split(",")[0] ?? ownAddress());
   await writeInstance(layout.pidFile, {
     port: values["secure-port"],
     nodeName,
     bridge: bridgeName,
     kubelet: placesOf(config),
   });
+  // While the API server starts.
+  const kubelet = network ? kubeletOptions({ values, network, nodeName, config }) : undefined;
+  const prepared = kubelet && prepareNode(kubelet, log.with({ part: "kubelet" }));
+  prepared?.catch(() => undefined); // the kubelet's own run says it
   const parts = new Parts(stop);
   let plane: ControlPlane | undefined;
   let nodes: StartedNodes | undefined;
@@ -135,36 +141,32 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       log,
     });
     await writeAdminKubeconfig(layout.kubeconfig, { server: `https://127.0.0.1:${plane.port}`, pki: plane.pki });
-    progress.step(`API server on https://${address}:${plane.port}`);
+    progress.step(`API server on ${serverAt(address, plane.port)}`);
     const admin = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
-    await Promise.all([
-      provideLocalPathClass(admin),
-      provideIngressClass(admin),
-      provideDnsService(admin, dnsAddress),
-    ]);
+    await Promise.all([provideLocalPathClass(admin), provideIngressClass(admin), provideDnsService(admin, dnsAddress)]);
     const { certificate: authority } = plane.pki.authority;
-    await provideClusterInfo(admin, { server: `https://${address}:${plane.port}`, authority });
+    await provideClusterInfo(admin, { server: serverAt(address, plane.port), authority });
     const options = network ? { ...controllers, fixedPodCidrs: new Map([[nodeName, network.podCidrs]]) } : controllers;
     startLoops(plane, { values, log, options, scheduler }, { parts, signal: life });
     const settings = {
       clusterCidr: values["cluster-cidr"],
-      serviceCidr: ipv4Range(values["service-cidr"]),
+      serviceCidr: values["service-cidr"],
       clusterDomain: values["cluster-domain"],
       dnsAddress,
+      network: mode,
     };
-    nodes = network
-      ? startRealNode(nodeOptions(plane, { values, network, nodeName, config, settings, log }), parts, life)
-      : await startSimulatedParts(plane, { values, log }, parts, life);
+    nodes =
+      network && kubelet && prepared
+        ? startRealNode(nodeOptions(plane, { kubelet, prepared, network, settings, log }), parts, life)
+        : await startSimulatedParts(plane, { values, log }, parts, life);
     if (network) {
-      const client = plane.client({ name: "system:ingress", groups: [], userAgent: "sampan-ingress" });
-      const served = { ...ingress, client, nodeName, addresses: [network.nodeAddress], log };
-      parts.add("ingress", runNodeIngress(served, life));
+      parts.add("ingress", runNodeIngress({ ...ingress, ...ingressOptions(plane, { network, nodeName, log }) }, life));
     }
     const joining = () => Promise.all([provideJoining(admin), provideClusterSettings(admin, settings)]);
     let others: Promise<void> | undefined;
     if (inner) {
       await joining();
-      const server = `https://${address}:${plane.port}`;
+      const server = serverAt(address, plane.port);
       others = inner.startInnerNodes(
         { values, layout, nodeName, cidr: nodeCidr, server, authority, config, admin, err, log },
         parts,
@@ -179,7 +181,8 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     const what = names.length === 1 ? `node ${names[0]}` : `${names.length} nodes`;
     progress.step(`controllers, scheduler and ${what} (${where}) started`);
     const all = Promise.all([ready, others]).then(
-      () => nodesReady(plane, names, life),
+      // Who connects pods comes as pods, when somebody says so.
+      () => (mode === "none" ? undefined : nodesReady(plane, names, life)),
       () => parts.failed, // its run says what happened
     );
     await waitReady(progress, Promise.race([all, parts.failed]));
@@ -193,10 +196,24 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     stop.abort();
     await parts.settled();
     await plane?.close();
+    if (!nodes && prepared) await endPrepared(prepared);
     // The pid file stays: `down` learns from it whose runtime the pods are in. Its process is known to be gone.
   }
   return 0;
 }
+
+/** There was no API server to run a node for. */
+async function endPrepared(prepared: Promise<PreparedNode>): Promise<void> {
+  const { runtime } = await prepared;
+  if (!runtime.adopted) await runtime.stop();
+}
+
+const serverAt = (address: string, port: number) =>
+  `https://${address.includes(":") ? `[${address}]` : address}:${port}`;
+
+/** Of a node's share of this range. */
+const nodeBits = (cidr: string, { nodeMasks }: ControllerOptions) =>
+  cidr.includes(":") ? nodeMasks?.ipv6 : nodeMasks?.ipv4;
 
 interface StartedNodes {
   readonly names: readonly string[];
@@ -239,31 +256,44 @@ async function startSimulatedParts(
 
 const waitReady = (progress: Progress, ready: Promise<void>) => progress.waitFor("waiting for the node", ready);
 
-interface NodeSettings {
+interface KubeletSettings {
   readonly values: Values;
   readonly network: NodeNetwork;
   readonly nodeName: string;
   readonly config: KubeletConfiguration;
+}
+
+interface NodeSettings {
+  readonly kubelet: KubeletOptions;
+  readonly prepared: Promise<PreparedNode>;
+  readonly network: NodeNetwork;
   readonly settings: ClusterSettings;
   readonly log: Logger;
 }
 
-function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, settings, log }: NodeSettings) {
+function kubeletOptions({ values, network, nodeName, config }: KubeletSettings): KubeletOptions {
   const layout = dataLayout(values["data-dir"]);
   return {
-    kubelet: {
-      nodeName,
-      rootDir: layout.node(nodeName),
-      version: kubernetesVersion,
-      nodeIPs: network.nodeAddresses,
-      podCidrs: network.podCidrs,
-      mtu: network.mtu,
-      bridge: network.bridge,
-      imagesDir: layout.images,
-      config,
-      cadvisorJsonEndpoints: values["enable-cadvisor-json-endpoints"],
-      labels: readNodeLabels(values["node-labels"]),
-    },
+    nodeName,
+    rootDir: layout.node(nodeName),
+    version: kubernetesVersion,
+    nodeIPs: network.nodeAddresses,
+    podCidrs: network.podCidrs,
+    mtu: network.mtu,
+    bridge: network.bridge,
+    ...(network.mode === "none" && { managesNetwork: false }),
+    imagesDir: layout.images,
+    config,
+    cadvisorJsonEndpoints: values["enable-cadvisor-json-endpoints"],
+    labels: readNodeLabels(values["node-labels"]),
+  };
+}
+
+function nodeOptions(plane: ControlPlane, { kubelet, prepared, network, settings, log }: NodeSettings) {
+  const { nodeName } = kubelet;
+  return {
+    kubelet,
+    prepared,
     serving: () => ({ tls: () => kubeletTls(plane.pki, { nodeName, addresses: network.nodeAddresses }) }),
     network,
     settings,
@@ -271,6 +301,19 @@ function nodeOptions(plane: ControlPlane, { values, network, nodeName, config, s
     clock: realClock,
     log,
   };
+}
+
+function ingressOptions(
+  { client, pki, port }: ControlPlane,
+  { network, nodeName, log }: Pick<NodeSettings, "network" | "nodeName" | "log">,
+) {
+  const credentials = async () => {
+    const pair = await pki.leaf("ingress", { commonName: "system:ingress", usages: ["client"], validDays: 365 });
+    const { certificate: cert, key } = pair;
+    return { server: `https://127.0.0.1:${port}`, ca: pki.authority.certificate, cert, key };
+  };
+  const watching = client({ name: "system:ingress", groups: [], userAgent: "sampan-ingress" });
+  return { client: watching, credentials, nodeName, addresses: [network.nodeAddress], log };
 }
 
 /** Waits for the condition that `kubectl get nodes` shows. */

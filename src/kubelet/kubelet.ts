@@ -60,6 +60,16 @@ export interface Kubelet {
 }
 
 const networkLookMs = 50;
+/** Of somebody else's plugin, which may take until tomorrow. */
+const foreignNetworkLookMs = 1000;
+
+interface NetworkWait {
+  readonly health: RuntimeHealth;
+  readonly agent: NodeAgent;
+  readonly isLate: boolean;
+  readonly managesNetwork: boolean;
+}
+
 /** Upstream's period. */
 const devicesLookMs = 60_000;
 
@@ -370,10 +380,12 @@ export function createKubelet(
             runtimePid,
             clock,
           });
-          await whenNetworkReady({ health, agent, isLate }, life);
+          const connected = whenNetworkReady({ health, agent, isLate, managesNetwork }, life);
+          // Whoever brings the network may come as pods of this very node.
+          if (managesNetwork) await connected;
           readiness.resolve();
           await volumePlugins.start();
-          await Promise.all(work);
+          await Promise.all([...work, connected]);
         })(),
       ]);
     } finally {
@@ -420,14 +432,14 @@ export function createKubelet(
 
   /** The runtime reads its network configuration a moment after it is written; the node is not ready before. `isLate`: it said so. */
   async function whenNetworkReady(
-    { health, agent, isLate }: { health: RuntimeHealth; agent: NodeAgent; isLate: boolean },
+    { health, agent, isLate, managesNetwork }: NetworkWait,
     signal: AbortSignal,
   ): Promise<void> {
     await agent.registered();
     let waited = isLate;
     while (!signal.aborted && (await health.look()).problems.length > 0) {
       waited = true;
-      await delay(clock, networkLookMs, signal);
+      await delay(clock, managesNetwork ? networkLookMs : foreignNetworkLookMs, signal);
     }
     if (waited) agent.changed();
   }

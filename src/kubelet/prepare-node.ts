@@ -1,6 +1,8 @@
 /** What a node finds out and starts before it speaks to the API server, so that it may happen while that one starts. */
-import { access, mkdir } from "node:fs/promises";
+import { access, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Logger } from "#base";
+import { cniFile } from "./network/cni.ts";
 import { defaultRouteAddress } from "./network/node-address.ts";
 import { createCgroups } from "./node/cgroups.ts";
 import { type MachineFacts, readMachine } from "./node/machine.ts";
@@ -29,6 +31,8 @@ export async function prepareNode(options: KubeletOptions, log: Logger): Promise
   ]);
   const managesNetwork = options.managesNetwork ?? config.containerRuntimeEndpoint === "";
   if (managesNetwork && options.podCidrs?.length) await setUpPodNetwork(options, options.podCidrs);
+  // Of a time when it did: it isn't told by any more who connects pods here.
+  if (!managesNetwork) await rm(join(folders.cniConf, cniFile), { force: true });
   const [runtime, addresses] = await Promise.all([setUpRuntime(options, log), nodeAddresses(options)]);
   return { machine, cgroups, resolvConf, addresses, runtime, managesNetwork };
 }

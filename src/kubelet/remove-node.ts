@@ -5,11 +5,11 @@ import type { Logger } from "#base";
 import { containerdLayout, removeContainerdFiles, startContainerd, stopContainerd } from "./containerd.ts";
 import { connectCri, type CriClient } from "./cri/client.ts";
 import { pauseImage } from "./image/pause.ts";
-import { findCniPlugins } from "./network/cni.ts";
+import { cniFile } from "./network/cni.ts";
 import { createCgroups } from "./node/cgroups.ts";
 import { killLeftovers } from "./kill-leftovers.ts";
 import { cgroupRootOf, type KubeletOptions } from "./options.ts";
-import { nodeFolders } from "./runtime-setup.ts";
+import { cniFolders, nodeFolders } from "./runtime-setup.ts";
 import { nodeLayout } from "./volumes/layout.ts";
 import { mountsUnder, unmount } from "./volumes/mount-table.ts";
 
@@ -47,8 +47,7 @@ export async function removeNode(options: RemoveNodeOptions, log: Logger): Promi
     if (own)
       await startContainerd({
         directory: folders.containerd,
-        cniConfDir: folders.cniConf,
-        cniBinDir: await findCniPlugins(options.cniBinDir),
+        ...(await cniFolders({ ...options, managesNetwork: await exists(join(folders.cniConf, cniFile)) })),
         sandboxImage: pauseImage,
         log,
       });

@@ -5,7 +5,7 @@ import { type Containerd, containerdLayout, startContainerd } from "./containerd
 import { connectCri, type CriClient } from "./cri/client.ts";
 import type { StatusResponse } from "./cri/types.d.ts";
 import { ensurePauseImage, pauseImage } from "./image/pause.ts";
-import { findCniPlugins, writeCniConfig } from "./network/cni.ts";
+import { findCniPlugins, foreignCni, writeCniConfig } from "./network/cni.ts";
 import { defaults, type KubeletOptions, podLogsOf } from "./options.ts";
 import { abilitiesOf, type RuntimeAbilities } from "./runtime/abilities.ts";
 
@@ -54,8 +54,7 @@ export async function setUpRuntime(options: KubeletOptions, log: Logger): Promis
   const start = async (): Promise<Containerd> => {
     return startContainerd({
       directory: folders.containerd,
-      cniConfDir: folders.cniConf,
-      cniBinDir: await findCniPlugins(options.cniBinDir),
+      ...(await cniFolders(options)),
       sandboxImage: pauseImage,
       log,
     });
@@ -119,6 +118,15 @@ async function connect(
       other.close();
     },
   };
+}
+
+/** Of the private containerd: the node's own configuration, or the folders that network plugins install themselves into. */
+export async function cniFolders(
+  options: Pick<KubeletOptions, "rootDir" | "config" | "cniBinDir" | "managesNetwork">,
+): Promise<{ cniConfDir: string; cniBinDir: string }> {
+  return options.managesNetwork === false
+    ? { cniConfDir: foreignCni.conf, cniBinDir: options.cniBinDir ?? foreignCni.bin }
+    : { cniConfDir: nodeFolders(options).cniConf, cniBinDir: await findCniPlugins(options.cniBinDir) };
 }
 
 /** Tells the runtime how to connect pods with these addresses. */

@@ -2,8 +2,11 @@
  * The pod network of one node: a bridge with the node's part of the cluster's addresses, made by the standard CNI plugins. Written as a
  * CNI configuration; the runtime calls the plugins. Names and folders are the node's own, so that several nodes fit on one machine.
  */
-import { access, mkdir, rename, writeFile } from "node:fs/promises";
+import { access, mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
+
+/** Not the name of any file that is being written: runtimes look at what ends so. */
+export const cniFile = "10-sampan.conflist";
 
 export interface PodNetworkOptions {
   /** For CNI configuration. */
@@ -17,6 +20,8 @@ export interface PodNetworkOptions {
 }
 
 const pluginPaths = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
+/** Where plugins of others (flannel, Calico, …) put configuration and programs. */
+export const foreignCni = { conf: "/etc/cni/net.d", bin: "/opt/cni/bin" } as const;
 const pluginsNeeded = ["bridge", "host-local", "loopback"];
 
 /** The folder that has the plugins. Rejects with what is missing and where it was looked for. */
@@ -62,8 +67,17 @@ export async function writeCniConfig(options: PodNetworkOptions): Promise<string
       },
     ],
   };
-  const path = join(confDir, "10-sampan.conflist");
-  await writeFile(`${path}.tmp`, `${JSON.stringify(config, null, 2)}\n`);
+  const path = join(confDir, cniFile);
+  const text = `${JSON.stringify(config, null, 2)}\n`;
+  if ((await readFile(path, "utf8").catch(() => "")) === text) return path; // as it was; or there is none yet
+  const file = await open(`${path}.tmp`, "w", 0o644);
+  try {
+    await file.writeFile(text);
+    // A machine that loses its power now finds the old text or the new one, not none.
+    await file.sync();
+  } finally {
+    await file.close();
+  }
   await rename(`${path}.tmp`, path);
   return path;
 }
