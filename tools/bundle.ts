@@ -65,6 +65,7 @@ if (inputs.some((file) => modified(path.join(root, file)) > modified(bundle))) {
       cluster: path.join(root, "src/testing/public.ts"),
       "store-commit-worker": path.join(root, "src/store/sqlite/commit-worker.ts"),
       "yaml-worker": path.join(root, "src/machinery/yaml-worker.ts"),
+      "ingress-worker": path.join(root, "src/cmd/ingress-worker.ts"),
     },
     outdir: path.dirname(bundle),
     bundle: true,

@@ -1,9 +1,21 @@
 /** `sampan dns`: the cluster's DNS alone, against any API server, inside or outside of the cluster. */
 import { isIP } from "node:net";
-import type { FlagSpecs } from "#base";
-import { createAnswerer, createForwarder, createZone, parseServer, parseStubs, startDnsServer } from "#dns";
+import { type FlagSpecs, type Logger, realClock } from "#base";
+import { createClient, createInformers } from "#client";
+import {
+  createAnswerer,
+  createForwarder,
+  createZone,
+  type ForwardSettings,
+  observeDns,
+  parseServer,
+  parseStubs,
+  slimTransport,
+  startDnsServer,
+} from "#dns";
 import { CommandError, defineCommand } from "./command.ts";
 import { createSink, sinkFlags } from "./dns-sink.ts";
+import { serveStatus, statusFlags } from "./dns-status.ts";
 import { list, whole } from "./flag-spec.ts";
 import { followConfigMap, readResolvers, watchResolvers } from "./node-dns.ts";
 import { partFlags, runPart } from "./part.ts";
@@ -25,6 +37,7 @@ const flags = {
     ...{ type: "int", default: 30, min: 0, max: 86_400, value: "SECONDS" },
     help: "Keep others' answers no longer than this; 0: not at all.",
   },
+  ...statusFlags,
   ...sinkFlags,
 } as const satisfies FlagSpecs;
 
@@ -38,40 +51,48 @@ export const command = defineCommand({
     if (values.sink !== undefined) return runPart("dns", invocation, await createSink(values, domains));
     const base = forwardOf(values);
     for (const address of addresses) if (!isIP(address)) throw new CommandError(`--address ${address}: no IP address`);
-    return runPart("dns", invocation, async ({ informers, log, signal }) => {
+    return runPart("dns", invocation, ({ client, log, signal, metrics }) => {
+      // Of its own: they hold only what names are made of.
+      const informers = createInformers(createClient(slimTransport(client.transport)), { clock: realClock, log });
       const live = createZone(informers, addresses);
+      const status = serveStatus(values, { metrics, isReady: live.hasSynced });
       const follow = followConfigMap(informers, log);
-      await live.synced();
-      if (signal.aborted) return;
-      const forwarder = createForwarder(
-        { servers: [] },
-        {
-          ...{ log, domains, limits: { secondsMax: values["cache-seconds"] } },
-          own: addresses.map((host) => ({ host, port })),
-        },
-      );
-      const configure = async () => {
-        const servers = base.servers.flatMap((each) => (each === "resolv.conf" ? machine : [each]));
-        follow(forwarder, { ...base, servers });
+      const serve = async () => {
+        const endStatus = await status;
+        await live.synced();
+        if (signal.aborted) return endStatus();
+        const own = addresses.map((host) => ({ host, port }));
+        const limits = { secondsMax: values["cache-seconds"] };
+        const forwarder = createForwarder({ servers: [] }, { log, domains, limits, own });
+        const endFollowing = await followMachine(base, log, (settings) => follow(forwarder, settings));
+        const answerer = createAnswerer({ live, domains, forwarder, log });
+        if (values["metrics-port"] > 0) answerer.observer = observeDns({ metrics, domains, port, forwarder });
+        const server = await startDnsServer({ addresses, port, answerer, log });
+        out(`answering on ${addresses.map((each) => `${each}:${server.port}`).join(", ")}\n`);
+        await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
+        endFollowing();
+        answerer.close();
+        await Promise.all([server.close(), endStatus()]);
       };
-      let machine: string[] = [];
-      const usesMachine = base.servers.includes("resolv.conf");
-      const readMachine = async () => {
-        machine = await readResolvers();
-        await configure();
-      };
-      await (usesMachine ? readMachine() : configure());
-      const endWatch = usesMachine ? watchResolvers(log, readMachine) : () => undefined;
-      const answerer = createAnswerer({ live, domains, forwarder, log });
-      const server = await startDnsServer({ addresses, port, answerer, log });
-      out(`answering on ${addresses.map((each) => `${each}:${server.port}`).join(", ")}\n`);
-      await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
-      endWatch();
-      answerer.close();
-      await server.close();
+      return [serve(), informers.run(signal)];
     });
   },
 });
+
+/** Puts the machine's resolvers in the place of `resolv.conf`, now and whenever they change. */
+async function followMachine(
+  base: ForwardSettings,
+  log: Logger,
+  apply: (settings: ForwardSettings) => void,
+): Promise<() => void> {
+  const read = async () => {
+    const machine = usesMachine ? await readResolvers() : [];
+    apply({ ...base, servers: base.servers.flatMap((each) => (each === "resolv.conf" ? machine : [each])) });
+  };
+  const usesMachine = base.servers.includes("resolv.conf");
+  await read();
+  return usesMachine ? watchResolvers(log, read) : () => undefined;
+}
 
 function forwardOf(values: { readonly forward: readonly string[]; readonly "stub-domain": readonly string[] }) {
   for (const server of values.forward)

@@ -28,11 +28,14 @@ export interface AnswererOptions {
 }
 
 /** What was asked and answered, for those who count. */
-export type Observer = (query: Query | Refusal, answer: Buffer, startedMs: number) => void;
+export type Observer = (
+  query: Query | Refusal,
+  about: { answer: Buffer; startedMs: number; udp: boolean; isIpv6: boolean },
+) => void;
 
 export interface Answerer {
   /** At once if it can be; undefined: nothing may be said. Never throws, never rejects. */
-  answer(message: Buffer, udp: boolean): Buffer | Promise<Buffer> | undefined;
+  answer(message: Buffer, udp: boolean, isIpv6?: boolean): Buffer | Promise<Buffer> | undefined;
   observer: Observer | undefined;
   close(): void;
 }
@@ -105,15 +108,16 @@ export function createAnswerer({ live, domains, forwarder, log }: AnswererOption
 
   const answerer: Answerer = {
     observer: undefined,
-    answer(message, udp) {
+    answer(message, udp, isIpv6 = false) {
       // Most are neither counted nor waited for: no closure is made for them.
       const { observer } = answerer;
       const startedMs = observer ? performance.now() : 0;
       const query = readQuery(message, udp);
       const answer = answerTo(query);
       if (!observer || !query || !answer) return answer;
-      if (Buffer.isBuffer(answer)) observer(query, answer, startedMs);
-      else void answer.then((late) => observer(query, late, startedMs));
+      const told = (ready: Buffer) => observer(query, { answer: ready, startedMs, udp, isIpv6 });
+      if (Buffer.isBuffer(answer)) told(answer);
+      else void answer.then(told);
       return answer;
     },
     close: stop,

@@ -66,13 +66,17 @@ export function resolve(question: Question, options: RecordOptions): Resolution 
   return instead.result === "missing" ? found : instead;
 }
 
+/** The domain itself, or a name below it. */
+export function isIn(name: string, domain: string): boolean {
+  const before = name.length - domain.length - 1;
+  return name.endsWith(domain) && (before < 0 || domain === "" || name.charCodeAt(before) === 0x2e);
+}
+
 /** The longest that the name lies in. */
 function domainOf(name: string, domains: readonly string[]): string | undefined {
   let found: string | undefined;
   for (const domain of domains) {
-    const before = name.length - domain.length - 1;
-    const lies = name.endsWith(domain) && (before < 0 || name.charCodeAt(before) === 0x2e);
-    if (lies && domain.length > (found?.length ?? -1)) found = domain;
+    if (isIn(name, domain) && domain.length > (found?.length ?? -1)) found = domain;
   }
   return found;
 }

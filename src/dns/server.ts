@@ -64,12 +64,13 @@ function serveUdp(address: string, answerer: Pick<Answerer, "answer">): UdpSocke
     // Where answers go is an address always; asking how it resolves costs a turn of the event loop each.
     lookup: (host, _options, done) => done(null, host, isIP(host)),
   });
+  const isIpv6 = isIP(address) === 6;
   let isOpen = true;
   udp.on("close", () => {
     isOpen = false;
   });
   return udp.on("message", (message, from) => {
-    const answer = answerer.answer(message, true);
+    const answer = answerer.answer(message, true, isIpv6);
     // Without a callback errors are the socket's event.
     if (Buffer.isBuffer(answer)) udp.send(answer, 0, answer.length, from.port, from.address);
     else void answer?.then((late) => isOpen && udp.send(late, 0, late.length, from.port, from.address));
@@ -98,6 +99,7 @@ function serveTcp(answerer: Pick<Answerer, "answer">, log: Logger): { tcp: Serve
 function serveConnection(socket: Socket, answerer: Pick<Answerer, "answer">): void {
   let buffered: Buffer = Buffer.alloc(0);
   let pending = 0;
+  const isIpv6 = socket.remoteFamily === "IPv6";
   const isFull = () => pending >= tcpPendingMax || socket.writableLength > tcpUnsentBytesMax;
   const send = (answer: Buffer) => {
     if (socket.writable) socket.write(frame(answer));
@@ -105,7 +107,7 @@ function serveConnection(socket: Socket, answerer: Pick<Answerer, "answer">): vo
   const read = () => {
     while (!isFull() && buffered.length >= 2 && buffered.length >= 2 + buffered.readUInt16BE(0)) {
       const length = buffered.readUInt16BE(0);
-      const answer = answerer.answer(Buffer.from(buffered.subarray(2, 2 + length)), false);
+      const answer = answerer.answer(Buffer.from(buffered.subarray(2, 2 + length)), false, isIpv6);
       buffered = buffered.subarray(2 + length);
       if (Buffer.isBuffer(answer)) send(answer);
       else if (answer) {

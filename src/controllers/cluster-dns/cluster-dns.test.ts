@@ -35,3 +35,22 @@ test("cluster DNS: endpoints come, change and go with nodes", async () => {
   await controller.until(() => slice("a") === undefined);
   await controller.stop();
 });
+
+test("cluster DNS: nodes stand back while pods are behind the Service", async () => {
+  const transport = new FakeTransport();
+  const at = "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices/kube-dns-a";
+  const service = (selector?: Record<string, string>) => ({
+    ...{ apiVersion: "v1", kind: "Service", metadata: { name: "kube-dns", namespace: "kube-system" } },
+    spec: { clusterIP: "10.96.0.10", ...(selector && { selector }) },
+  });
+  transport.create("/api/v1/nodes", node("a", "10.244.1.1"));
+  transport.create("/api/v1/namespaces/kube-system/services", service());
+  const controller = runController(clusterDnsController, transport);
+  const isThere = () => transport.objects.has(at);
+  await controller.until(isThere);
+  transport.put("/api/v1/namespaces/kube-system/services/kube-dns", service({ app: "dns" }));
+  await controller.until(() => !isThere());
+  transport.put("/api/v1/namespaces/kube-system/services/kube-dns", service());
+  await controller.until(isThere);
+  await controller.stop();
+});

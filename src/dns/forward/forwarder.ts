@@ -3,6 +3,7 @@
  * long as they say; the same question is asked once however many wait for it, which also ends a loop after its first round.
  */
 import type { Logger } from "#base";
+import { isIn } from "../records.ts";
 import { codes, type Query, type ResponseCode, types, type Template } from "../wire.ts";
 import { AnswerCache, type CacheLimits, defaultLimits } from "./answer-cache.ts";
 import { type ForwardQuestion, parseServer, type Server } from "./exchange.ts";
@@ -112,5 +113,3 @@ export function createForwarder(settings: ForwardSettings, options: ForwarderOpt
     codeOf: (error) => (error instanceof Overload ? codes.refused : codes.serverFailure),
   };
 }
-
-const isIn = (name: string, domain: string): boolean => name === domain || name.endsWith(`.${domain}`) || domain === "";
