@@ -1,12 +1,11 @@
 /** The fixed part of a family's table: hooks, chains and empty maps. Names and order follow upstream's nftables mode. */
 import type { Family } from "./endpoints.ts";
-import { endpointsMap, ipWord, type RuleContext, setMark } from "./shape.ts";
+import { endpointsMap, endpointsType, ipWord, protocols, type RuleContext, setMark } from "./shape.ts";
 
 export const tableName = "sampan-proxy";
 export const tableOf = (family: Family): string => `${ipWord(family)} ${tableName}`;
 
 export interface BaseOptions extends RuleContext {
-  readonly family: Family;
   readonly masqueradeAll: boolean;
   /** Matches packets that are not of this node's pods. */
   readonly isNotLocalPod?: string | undefined;
@@ -42,10 +41,9 @@ export function baseScript(options: BaseOptions): string {
     set(name, `type ${address} . inet_proto . inet_service : verdict`);
   for (const name of ["service-nodeports", "no-endpoint-nodeports", "host-ports"])
     set(name, "type inet_proto . inet_service : verdict");
-  // The value's type alone counts; with `th dport` nft 1.0.6 can't read the map back to refer to it.
-  const target = `. numgen random mod 2 : ${ip} daddr . tcp dport`;
-  set(endpointsMap("address"), `typeof ${frontend} ${target}`);
-  set(endpointsMap("port"), `typeof meta l4proto . th dport ${target}`);
+  for (const protocol of protocols)
+    for (const by of ["address", "port"] as const)
+      set(endpointsMap({ by, protocol }), endpointsType({ by, protocol }, family));
   for (const each of nodePortAddresses ?? []) lines.push(`add element ${table} nodeport-ips { ${each} }`);
 
   chain("masquerading", "", [

@@ -36,15 +36,15 @@ const elements = (of: Fragment, map: string) =>
 
 test("fragment: a cluster address goes to the shape of its number of endpoints, which are elements of a map", () => {
   const made = fragment(service(), slice(["10.244.0.2"], ["10.244.1.2", "n2"]));
-  assert.deepEqual(elements(made, "service-ips"), ["10.96.0.7 . tcp . 80 goto spread-2"]);
+  assert.deepEqual(elements(made, "service-ips"), ["10.96.0.7 . tcp . 80 goto tcp-spread-2"]);
   assert.deepEqual(elements(made, "cluster-ips"), ["10.96.0.7"]);
-  assert.deepEqual(elements(made, "endpoints"), [
-    "10.96.0.7 . tcp . 80 . 0 10.244.0.2 . 8080",
-    "10.96.0.7 . tcp . 80 . 1 10.244.1.2 . 8080",
+  assert.deepEqual(elements(made, "tcp-endpoints"), [
+    "10.96.0.7 . 80 . 0 10.244.0.2 . 8080",
+    "10.96.0.7 . 80 . 1 10.244.1.2 . 8080",
   ]);
   const own = "10.244.0.2 . 10.244.0.2 . tcp . 8080";
   assert.deepEqual(elements(made, "hairpin-connections"), [own], "only of this node's endpoints");
-  assert.deepEqual([...made.shapes.keys()], ["spread-2"]);
+  assert.deepEqual([...made.shapes.keys()], ["tcp-spread-2"]);
   assert.equal(made.chains.size + made.sets.size, 0);
 });
 
@@ -59,25 +59,28 @@ const nodePort = { type: "NodePort", ports: [{ port: 80, nodePort: 30080 }] };
 
 test("fragment: a node port masquerades, with the local policy only what comes from this node", () => {
   const cluster = fragment(service(nodePort), slice(["10.244.0.2"]));
-  assert.deepEqual(elements(cluster, "service-nodeports"), ["tcp . 30080 goto port-masquerade-1"]);
-  assert.deepEqual(elements(cluster, "port-endpoints"), ["tcp . 30080 . 0 10.244.0.2 . 8080"]);
+  assert.deepEqual(elements(cluster, "service-nodeports"), ["tcp . 30080 goto tcp-port-masquerade-1"]);
+  assert.deepEqual(elements(cluster, "tcp-port-endpoints"), ["30080 . 0 10.244.0.2 . 8080"]);
   const slices = slice(["10.244.0.2"], ["10.244.1.2", "n2"]);
   const local = fragment(service({ ...nodePort, externalTrafficPolicy: "Local" }), slices);
-  assert.deepEqual(elements(local, "service-nodeports"), ["tcp . 30080 goto port-local-1-of-2"]);
-  assert.deepEqual(elements(local, "port-endpoints"), [
-    "tcp . 30080 . 0 10.244.0.2 . 8080",
-    "tcp . 30080 . 65536 10.244.0.2 . 8080",
-    "tcp . 30080 . 65537 10.244.1.2 . 8080",
+  assert.deepEqual(elements(local, "service-nodeports"), ["tcp . 30080 goto tcp-port-local-1-of-2"]);
+  assert.deepEqual(elements(local, "tcp-port-endpoints"), [
+    "30080 . 0 10.244.0.2 . 8080",
+    "30080 . 65536 10.244.0.2 . 8080",
+    "30080 . 65537 10.244.1.2 . 8080",
   ]);
-  const rules = local.shapes.get("port-local-1-of-2")?.rules ?? [];
-  assert.match(rules[0] ?? "", /^ip saddr 10\.244\.0\.0\/16 dnat .* random mod 2 offset 65536 map @port-endpoints$/);
-  assert.match(rules.at(-2) ?? "", /^dnat .* random mod 1 map @port-endpoints$/);
+  const rules = local.shapes.get("tcp-port-local-1-of-2")?.rules ?? [];
+  assert.match(
+    rules[0] ?? "",
+    /^ip saddr 10\.244\.0\.0\/16 .* dnat .* random mod 2 offset 65536 map @tcp-port-endpoints$/,
+  );
+  assert.match(rules.at(-2) ?? "", /dnat .* random mod 1 map @tcp-port-endpoints$/);
 });
 
 test("fragment: the outside is dropped where a local policy has nothing, pods and the node still get in", () => {
   const made = fragment(service({ ...nodePort, externalTrafficPolicy: "Local" }), slice(["10.244.1.2", "n2"]));
   assert.deepEqual(elements(made, "no-endpoint-nodeports"), ["tcp . 30080 drop"]);
-  assert.deepEqual(elements(made, "service-nodeports"), ["tcp . 30080 goto port-local-0-of-1"]);
+  assert.deepEqual(elements(made, "service-nodeports"), ["tcp . 30080 goto tcp-port-local-0-of-1"]);
   assert.deepEqual(elements(fragment(service(nodePort)), "no-endpoint-nodeports"), ["tcp . 30080 goto reject-chain"]);
 });
 
@@ -89,9 +92,9 @@ test("fragment: external and load-balancer addresses; source ranges guard the ba
   const ranges = { loadBalancerSourceRanges: [" 10.1.2.3/8 ", "192.0.2.0/24", "fd00::/8"] };
   const made = fragment(service({ ...balanced, ...ranges }, status), slice(["10.244.0.2"]));
   assert.deepEqual(elements(made, "service-ips"), [
-    "10.96.0.7 . tcp . 80 goto spread-1",
-    "198.51.100.1 . tcp . 80 goto masquerade-1",
-    "203.0.113.9 . tcp . 80 goto masquerade-1",
+    "10.96.0.7 . tcp . 80 goto tcp-spread-1",
+    "198.51.100.1 . tcp . 80 goto tcp-masquerade-1",
+    "203.0.113.9 . tcp . 80 goto tcp-masquerade-1",
   ]);
   const chain = chainName("firewall", "ns/web/tcp/");
   assert.deepEqual(elements(made, "firewall-ips"), [`203.0.113.9 . tcp . 80 goto ${chain}`]);
@@ -112,16 +115,16 @@ test("fragment: session affinity remembers clients for the service's time, in ch
   assert.match(rules[0] ?? "", /^ip saddr @affinity60-\S+10\.244\.0\.2\/8080 goto endpoint-/);
   assert.match(rules[2] ?? "", /^numgen random mod 2 0 goto endpoint-\S+10\.244\.0\.2\/8080$/);
   assert.match(rules[3] ?? "", /^goto endpoint-\S+10\.244\.0\.3\/8080$/);
-  assert.deepEqual(elements(made, "endpoints"), []);
+  assert.deepEqual(elements(made, "tcp-endpoints"), []);
 });
 
 test("fragment: each family has what is of it", () => {
   const dual = service({ clusterIP: "fd00::7", clusterIPs: ["fd00::7", "10.96.0.7"] });
   const six: EndpointSlice = { ...slice(["FD00:1:0::2"]), addressType: "IPv6" };
   const ports = servicePorts(dual, [slice(["10.244.0.2"]), six], place);
-  assert.deepEqual(elements(fragmentOf(ports, context), "endpoints"), ["10.96.0.7 . tcp . 80 . 0 10.244.0.2 . 8080"]);
+  assert.deepEqual(elements(fragmentOf(ports, context), "tcp-endpoints"), ["10.96.0.7 . 80 . 0 10.244.0.2 . 8080"]);
   const contextSix = contextOf("IPv6", proxySettings(), facts);
-  assert.deepEqual(elements(fragmentOf(ports, contextSix), "endpoints"), ["fd00::7 . tcp . 80 . 0 fd00:1::2 . 8080"]);
+  assert.deepEqual(elements(fragmentOf(ports, contextSix), "tcp-endpoints"), ["fd00::7 . 80 . 0 fd00:1::2 . 8080"]);
 });
 
 test("names: chains of a service tell which it is, and stay below nft's limit", () => {

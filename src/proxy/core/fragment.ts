@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { BlockList } from "node:net";
-import { endpointName, type Family, type ProxyEndpoint } from "./endpoints.ts";
+import { endpointName, type ProxyEndpoint } from "./endpoints.ts";
 import type { ServicePort } from "./service-port.ts";
 import {
   clusterOffset,
@@ -31,7 +31,6 @@ export interface Fragment {
 }
 
 export interface FragmentContext extends RuleContext {
-  readonly family: Family;
   /** This node's own, to let it through to load-balancer addresses it carries itself. */
   readonly nodeAddresses: readonly string[];
 }
@@ -60,19 +59,20 @@ export function fragmentOf(ports: readonly ServicePort[], context: FragmentConte
 
 function addPort(service: ServicePort, context: FragmentContext, parts: Parts): void {
   const { protocol, port, clusterAddress, clusterEndpoints, localEndpoints, hasEndpoints } = service;
-  const at = (address: string) => `${address} . ${protocol} . ${port}`;
+  const at = (address: string): Key => [`${address} . ${protocol} . ${port}`, `${address} . ${port}`];
+  const atPort = (number: number): Key[] => (number > 0 ? [[`${protocol} . ${number}`, `${number}`]] : []);
   const internal = service.internalLocal ? localEndpoints : clusterEndpoints;
   const external = service.externalLocal ? localEndpoints : clusterEndpoints;
   const outer = [...service.externalAddresses, ...service.balancerAddresses].map(at);
-  const outerPorts = service.nodePort > 0 ? [`${protocol} . ${service.nodePort}`] : [];
-  const hostPorts = service.hostPort ? [`${protocol} . ${service.hostPort}`] : [];
+  const outerPorts = atPort(service.nodePort);
+  const hostPorts = atPort(service.hostPort ?? 0);
   if (service.affinitySeconds > 0) addAffinity(service, context, parts);
 
   const add = (map: string, key: string, value = "") => parts.elements.set(`${map} ${key}`, value);
-  const addFrontend = (frontend: Frontend, map: string, key: string, target: Target) => {
+  const addFrontend = (by: Frontend["by"], map: string, [key, endpointKey]: Key, target: Target) => {
     for (const [offset, endpoints] of target.endpoints)
       for (const [index, { address, port: targetPort }] of endpoints.entries())
-        add(endpointsMap(frontend), `${key} . ${offset + index}`, `${address} . ${targetPort}`);
+        add(endpointsMap({ by, protocol }), `${endpointKey} . ${offset + index}`, `${address} . ${targetPort}`);
     if (target.shape) parts.shapes.set(target.shape.name, target.shape);
     add(map, key, `goto ${target.chain}`);
   };
@@ -85,7 +85,7 @@ function addPort(service: ServicePort, context: FragmentContext, parts: Parts): 
     add("cluster-ips", clusterAddress);
     if (internal.length > 0)
       addFrontend("address", "service-ips", at(clusterAddress), internalTarget(service, internal, context));
-    else add("no-endpoint-services", at(clusterAddress), refusal);
+    else add("no-endpoint-services", at(clusterAddress)[0], refusal);
   }
   if (hasEndpoints) {
     for (const key of outer)
@@ -96,11 +96,14 @@ function addPort(service: ServicePort, context: FragmentContext, parts: Parts): 
       addFrontend("port", "host-ports", key, externalTarget("port", service, context, parts));
   }
   if (external.length === 0) {
-    for (const key of outer) add("no-endpoint-services", key, refusal);
-    for (const key of outerPorts) add("no-endpoint-nodeports", key, refusal);
+    for (const [key] of outer) add("no-endpoint-services", key, refusal);
+    for (const [key] of outerPorts) add("no-endpoint-nodeports", key, refusal);
   }
   addFirewall(service, context, parts);
 }
+
+/** Of a frontend in the maps of verdicts, and in those of endpoints. */
+type Key = readonly [verdict: string, endpoint: string];
 
 /** Where a frontend's packets go. */
 interface Target {
@@ -116,12 +119,13 @@ const ofOwn = (chain: string): Target => ({ chain, endpoints: [] });
 
 function internalTarget(service: ServicePort, usable: readonly ProxyEndpoint[], context: FragmentContext): Target {
   if (service.affinitySeconds > 0) return ofOwn(chainName(service.internalLocal ? "local" : "service", service.id));
-  return ofShape(spread("address", usable.length, context.family), [0, usable]);
+  return ofShape(spread({ by: "address", protocol: service.protocol }, usable.length, context), [0, usable]);
 }
 
 /** Node ports, external and load-balancer addresses. */
-function externalTarget(frontend: Frontend, service: ServicePort, context: FragmentContext, parts: Parts): Target {
-  const { externalLocal, clusterEndpoints, localEndpoints } = service;
+function externalTarget(by: Frontend["by"], service: ServicePort, context: FragmentContext, parts: Parts): Target {
+  const { externalLocal, clusterEndpoints, localEndpoints, protocol } = service;
+  const frontend = { by, protocol };
   if (service.affinitySeconds > 0) {
     const chain = chainName("external", service.id);
     parts.chains.set(chain, externalRules(service, context));

@@ -46,7 +46,8 @@ export interface Committer {
 export function createCommitter(apply: ApplyScript): Committer {
   const tables: Readonly<Record<Family, Table>> = { IPv4: createTable("IPv4"), IPv6: createTable("IPv6") };
   const made = new Set<Family>();
-  let stale: { family: Family; chains: readonly string[] }[] = [];
+  /** Some may have come back into use since, or even left it again. */
+  const stale: Readonly<Record<Family, Set<string>>> = { IPv4: new Set(), IPv6: new Set() };
 
   const isUsed = (family: Family) => family === "IPv4" || made.has(family) || !tables[family].isEmpty;
 
@@ -68,7 +69,7 @@ export function createCommitter(apply: ApplyScript): Committer {
     const used = families.filter(isUsed);
     await apply(used.map((family) => tables[family].whole(contexts[family])).join(""));
     for (const family of used) made.add(family);
-    stale = [];
+    for (const family of families) stale[family].clear();
   }
 
   async function applyDifference(changes: readonly Change[], contexts: Contexts): Promise<boolean> {
@@ -86,7 +87,7 @@ export function createCommitter(apply: ApplyScript): Committer {
     }
     for (const { family, result } of results) {
       if (isUsed(family)) made.add(family);
-      if (result.stale.length > 0) stale.push({ family, chains: result.stale });
+      for (const chain of result.stale) stale[family].add(chain);
     }
     return true;
   }
@@ -132,12 +133,13 @@ export function createCommitter(apply: ApplyScript): Committer {
     forget: () => made.clear(),
     probe: (contexts) => [...made].map((family) => tables[family].probe(contexts[family])).join(""),
     get hasStale() {
-      return stale.length > 0;
+      return families.some((family) => stale[family].size > 0);
     },
     async clean() {
-      const now = stale;
-      stale = [];
-      const script = now.map(({ family, chains }) => (made.has(family) ? tables[family].clean(chains) : "")).join("");
+      const script = families
+        .map((family) => (made.has(family) ? tables[family].clean([...stale[family]]) : ""))
+        .join("");
+      for (const family of families) stale[family].clear();
       if (script !== "") await apply(script);
     },
   };
