@@ -284,4 +284,88 @@ suite("machines", { skip: why ?? false }, () => {
     }, "the agent has a new pod");
     assert.equal((await kubectl("logs", other?.metadata.name ?? "")).trim(), "a");
   });
+
+  /** The address that answers at the cluster address of the Service, once a connection. */
+  const answered = async (machine: ClusterMachine, times: number) => {
+    const script = `const [host, times] = process.argv.slice(1);
+      const ask = () => fetch("http://" + host, { signal: AbortSignal.timeout(1000), headers: { connection: "close" } }).then((a) => a.text(), (e) => "none");
+      (async () => { for (let i = 0; i < times; i++) process.stdout.write((await ask()).trim() + " "); })()`;
+    return (await machine.run(process.execPath, "-e", script, "10.96.0.80", String(times))).trim().split(" ");
+  };
+  /** Names of the pods that answer there, when it is looked at for a second after the cut is mended. */
+  const cuts: [
+    title: string,
+    cut: (a: ClusterMachine) => Promise<unknown>,
+    mend: (a: ClusterMachine) => Promise<unknown>,
+  ][] = [
+    ["a pulled cable", (a) => a.setLink("down"), (a) => a.setLink("up")],
+    [
+      "packets that are dropped",
+      (a) =>
+        a.run(
+          "nft",
+          "add table netdev cut; add chain netdev cut in { type filter hook ingress device eth0 priority 0; policy drop; }",
+        ),
+      (a) => a.run("nft", "delete table netdev cut"),
+    ],
+  ];
+  for (const [title, cut, mend] of cuts)
+    test(`partition: after ${title} the node is not ready, its endpoints leave, and a second after the heal no packet goes where nobody is any more`, async () => {
+      const [a, b] = agents;
+      assert.ok(a && b);
+      const [, old] = await webs();
+      assert.ok(old);
+      await cut(a);
+      try {
+        await nodeIs("a", false);
+        const endpoints = await lan.until(async () => {
+          const slices = await list<EndpointSlice>("endpointslices", "-l", "kubernetes.io/service-name=web");
+          const ready = slices.flatMap(({ endpoints = [] }) => endpoints.filter(({ conditions }) => conditions?.ready));
+          return ready.length === 1 ? ready : undefined;
+        }, "the endpoint of the cut machine leaves");
+        assert.equal(endpoints[0]?.nodeName, "b");
+        // What a hasn't heard of: b's pod is another one now.
+        await kubectl("delete", "pod", old.metadata.name ?? "");
+        await lan.until(async () => {
+          const pods = await list<Pod>("pods", "-l", "app=web", "--field-selector", "spec.nodeName=b");
+          return (
+            pods.some(
+              ({ metadata, status }) => metadata.uid !== old.metadata.uid && isTrue(status?.conditions, "Ready"),
+            ) || undefined
+          );
+        }, "b has a new pod");
+      } finally {
+        await mend(a);
+      }
+      await a.run("sleep", "1");
+      const names = await answered(a, 20);
+      const living = (await list<Pod>("pods", "-l", "app=web")).map(({ metadata }) => metadata.name ?? "");
+      assert.deepEqual(
+        names.filter((name) => !living.includes(name)),
+        [],
+      );
+      await nodeIs("a", true);
+      await webs();
+    });
+
+  test("partition: a slow cable that loses packets costs no node", async (context) => {
+    const [a] = agents;
+    assert.ok(a);
+    try {
+      await a.shape("netem", "delay", "50ms", "loss", "5%");
+    } catch (error) {
+      return context.skip(`this kernel has no netem: ${(error as Error).message.split("\n").at(-2)}`);
+    }
+    try {
+      const [pod] = await webs();
+      assert.equal((await kubectl("logs", pod?.metadata.name ?? "")).trim(), "a");
+      assert.equal(
+        (await kubectl("exec", pod?.metadata.name ?? "", "--", "busybox", "hostname")).trim(),
+        pod?.metadata.name,
+      );
+      await nodeIs("a", true);
+    } finally {
+      await a.shape();
+    }
+  });
 });

@@ -16,7 +16,19 @@ const connectionWindowBytes = 16 * 1024 * 1024;
 /** Node refuses streams of a connection that buffers more than this; its own default of 10 is less than our window. */
 const sessionMemoryMegabytesMax = 64;
 
-export async function createHttp2Connection(socket: TLSSocket, url: URL, clock: Clock): Promise<Connection> {
+/** Instead of the usual: silence is noticed soon, and costs the connection only when another one can be had. */
+export interface Vigil {
+  readonly silentMs: number;
+  readonly answerMs: number;
+  /** Resolves once the server answers over another connection; answers how to let go of that one. */
+  readonly onSilent: () => Promise<() => void>;
+}
+
+export async function createHttp2Connection(
+  socket: TLSSocket,
+  url: URL,
+  { clock, vigil }: { readonly clock: Clock; readonly vigil?: Vigil },
+): Promise<Connection> {
   const http2 = await import("node:http2");
   const session = http2.connect(url.origin, {
     createConnection: () => socket,
@@ -33,7 +45,7 @@ export async function createHttp2Connection(socket: TLSSocket, url: URL, clock: 
   session.on("error", () => session.destroy());
   session.setLocalWindowSize(connectionWindowBytes);
   session.unref();
-  const stopPings = keepAlive(session, socket, clock);
+  const stopPings = vigil ? keepVigil(session, socket, { clock, vigil }) : keepAlive(session, socket, clock);
   session.once("close", stopPings);
 
   const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM } = http2.constants;
@@ -126,5 +138,41 @@ function keepAlive(session: ClientHttp2Session, socket: TLSSocket, clock: Clock)
     });
   };
   cancel = clock.after(silentMs, check);
+  return () => cancel();
+}
+
+/** The server's answer has this long when it answers elsewhere: it may have been busy for both. */
+const lateMs = 100;
+
+function keepVigil(
+  session: ClientHttp2Session,
+  socket: TLSSocket,
+  { clock, vigil }: { readonly clock: Clock; readonly vigil: Vigil },
+): () => void {
+  let bytesRead = -1;
+  let cancel: () => void;
+  const check = () => {
+    if (session.destroyed) return;
+    if (socket.bytesRead !== bytesRead) {
+      bytesRead = socket.bytesRead;
+      cancel = clock.after(vigil.silentMs, check);
+      return;
+    }
+    let isAnswered = false;
+    const look = async () => {
+      const release = await vigil.onSilent();
+      await new Promise<void>((done) => clock.after(lateMs, done));
+      if (isAnswered) release();
+      else session.destroy(new Error("no answer to a PING, but over another connection"));
+    };
+    cancel = clock.after(vigil.answerMs, () => void look().catch((error: Error) => session.destroy(error)));
+    session.ping((error) => {
+      isAnswered = !error;
+      cancel();
+      if (error) session.destroy(error);
+      else check();
+    });
+  };
+  cancel = clock.after(vigil.silentMs, check);
   return () => cancel();
 }

@@ -8,10 +8,10 @@
  */
 import { type Clock, realClock } from "#base";
 import type { ApiRequest, Transport } from "#machinery";
+import { connect } from "./connect.ts";
 import {
   type Connection,
   ConnectionError,
-  codeOf,
   type Endpoint,
   type Exchange,
   type ExchangeRequest,
@@ -20,6 +20,7 @@ import {
 import { delay } from "./delay.ts";
 import { createJsonLines } from "./json-lines.ts";
 import { decodeBody, decodeFailure } from "./response.ts";
+import { createSteadyPool, type Pool, type PoolWait, type SteadyOptions } from "./steady-pool.ts";
 
 export interface HttpsTransportOptions {
   /** `https://host:port`, also with a path prefix; `http://` for a local proxy. */
@@ -39,6 +40,8 @@ export interface HttpsTransportOptions {
   /** Don't verify the server's certificate. */
   readonly insecure?: boolean;
   readonly impersonate?: { readonly user: string; readonly groups?: readonly string[]; readonly uid?: string };
+  /** For who must hear of changes in a moment, also after the network was cut or a server ended; see steady-pool.ts. */
+  readonly steady?: SteadyOptions;
   /** Larger answers break off; a gigabyte without it. */
   readonly answerBytesMax?: number;
   readonly clock?: Clock;
@@ -58,7 +61,8 @@ function bytesOf(body: unknown): Buffer | undefined {
 
 const retriesMax = 10;
 const resendsMax = 3;
-const connectMsMax = 30_000;
+/** Of a steady transport, for a connection. */
+const requestWaitMs = 10_000;
 /** Protects the process from an answer that never ends. */
 const bodyBytesMax = 1024 * 1024 * 1024;
 
@@ -66,7 +70,9 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
   const { clock = realClock } = options;
   const url = new URL(options.server);
   const prefix = url.pathname.replace(/\/$/, "");
-  const pool = createPool(endpointOf(options, url), clock);
+  const { steady } = options;
+  const endpoints = [options.server, ...(steady?.servers ?? [])].map((server) => endpointOf(options, new URL(server)));
+  const pool = steady ? createSteadyPool(endpoints, { ...steady, clock }) : createPool(endpointOf(options, url), clock);
   const closing = new AbortController();
 
   async function headersOf(request: ApiRequest, hasBody: boolean): Promise<ExchangeRequest["headers"]> {
@@ -91,7 +97,7 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
   }
 
   /** The head of an answer that is not a failure. */
-  async function exchange(request: ApiRequest): Promise<Exchange> {
+  async function exchange(request: ApiRequest, waitMs?: number): Promise<Exchange> {
     const body = bytesOf(request.body);
     const path = prefix + request.path + printQuery(request.query);
     const { method, signal } = request;
@@ -101,7 +107,7 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
       const headers = await headersOf(request, body !== undefined);
       let answer: Exchange;
       try {
-        const connection = await pool.get();
+        const connection = await pool.get({ signal, waitMs });
         answer = await connection.exchange({ method, path, headers, body, signal });
       } catch (error) {
         if (error instanceof ConnectionError && error.isUnprocessed && resends++ < resendsMax) continue;
@@ -119,7 +125,7 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
   return {
     async request(request) {
       try {
-        const answer = await exchange(request);
+        const answer = await exchange(request, requestWaitMs);
         return decodeBody(answer.contentType, await readAll(answer, options.answerBytesMax));
       } catch (error) {
         // Cancelling shows as a broken connection; the caller wants its own reason back.
@@ -134,7 +140,10 @@ export function createHttpsTransport(options: HttpsTransportOptions): Transport 
         await readBody(answer, lines.push);
         lines.end();
       } catch (error) {
-        if (!request.signal?.aborted && !closing.signal.aborted) throw error;
+        if (request.signal?.aborted || closing.signal.aborted) return;
+        // It goes on where it was, over another connection: nothing has failed that anybody must wait for.
+        if (steady && error instanceof ConnectionError) return;
+        throw error;
       }
     },
     close() {
@@ -170,20 +179,20 @@ async function readAll(answer: Exchange, bytesMax = bodyBytesMax): Promise<Buffe
 }
 
 /** The open connections: one, unless the server limits streams. */
-function createPool(endpoint: Endpoint, clock: Clock) {
+function createPool(endpoint: Endpoint, clock: Clock): Pool {
   let connections: Connection[] = [];
   let connecting: Promise<Connection> | undefined;
   let closed = false;
 
   async function connectOnce(): Promise<Connection> {
-    const connection = await connect(endpoint, clock);
+    const connection = await connect(endpoint, { clock });
     if (closed) connection.close();
     else connections.push(connection);
     return connection;
   }
 
   return {
-    async get(): Promise<Connection> {
+    async get(_wait: PoolWait): Promise<Connection> {
       for (;;) {
         if (closed) throw new ConnectionError("the transport is closed", { code: "ECLOSED" });
         connections = connections.filter((connection) => !connection.closed);
@@ -201,44 +210,4 @@ function createPool(endpoint: Endpoint, clock: Clock) {
       connections = [];
     },
   };
-}
-
-async function connect(endpoint: Endpoint, clock: Clock): Promise<Connection> {
-  const { url, tls } = endpoint;
-  const { createHttp1Connection } = await import("./http1-connection.ts");
-  if (url.protocol !== "https:") return createHttp1Connection(endpoint);
-  const { connect: connectTls } = await import("node:tls");
-  const { isIP } = await import("node:net");
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  const socket = connectTls({
-    ...(isIP(host) ? {} : { servername: host }),
-    ...tls,
-    host,
-    port: Number(url.port || 443),
-    ALPNProtocols: ["h2", "http/1.1"],
-  });
-  await new Promise<void>((resolve, reject) => {
-    const fail = (cause: Error & { code?: string }) => {
-      socket.destroy();
-      const message = `can't connect to ${url.origin}: ${cause.message || codeOf(cause)}`;
-      reject(new ConnectionError(message, { code: codeOf(cause), cause }));
-    };
-    const cancel = clock.after(connectMsMax, () => fail(new Error(`no answer within ${connectMsMax} ms`)));
-    socket.once("secureConnect", () => {
-      cancel();
-      socket.off("error", fail);
-      resolve();
-    });
-    socket.once("error", (error) => {
-      cancel();
-      fail(error);
-    });
-  });
-  if (socket.alpnProtocol === "h2") {
-    const { createHttp2Connection } = await import("./http2-connection.ts");
-    return createHttp2Connection(socket, url, clock);
-  }
-  socket.on("error", () => socket.destroy());
-  socket.destroy();
-  return createHttp1Connection(endpoint);
 }

@@ -19,14 +19,13 @@ import {
 import { loadNodeCertificates } from "#kubelet";
 import type { Transport } from "#machinery";
 import { CommandError } from "./command.ts";
-import { createFailover } from "./failover.ts";
 
 export interface KubeletClientOptions {
   readonly kubeconfig: string | undefined;
   readonly bootstrapKubeconfig: string | undefined;
   readonly certDir: string;
   readonly nodeName: string;
-  /** When that of the kubeconfig doesn't answer, the next of these does. */
+  /** Of an agent, whose connection is a steady one: when that of the kubeconfig doesn't answer, the next of these is asked. */
   readonly servers?: readonly string[];
   /** Ask for new client certificates. */
   readonly rotates: boolean;
@@ -110,12 +109,13 @@ export async function openKubeletClient(options: KubeletClientOptions): Promise<
   return { ...closing, server: target.server, run: (signal) => rotate(target, signal) };
 }
 
-const openTransport = (target: HttpsTransportOptions, { servers = [] }: KubeletClientOptions): Transport => {
-  const others = servers.filter((server) => server !== target.server);
-  const open = (server: string) => createHttpsTransport({ ...target, server, userAgent: "kubelet" });
-  return others.length === 0
-    ? open(target.server)
-    : createFailover([target.server, ...others].map((server) => () => open(server)));
+/** An agent's is steady. */
+const openTransport = (target: HttpsTransportOptions, { servers, log }: KubeletClientOptions): Transport => {
+  const others = servers?.filter((server) => server !== target.server);
+  const onReach = (error: Error | undefined) =>
+    error ? log.warn("the API server can't be reached", { error }) : log.info("the API server is reached again");
+  const steady = others && { steady: { servers: others, onReach } };
+  return createHttpsTransport({ ...target, ...steady, userAgent: "kubelet" });
 };
 
 async function targetOf(flag: string, files: readonly string[]): Promise<HttpsTransportOptions> {
