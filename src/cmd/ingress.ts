@@ -5,7 +5,7 @@ import { runIngress } from "#ingress";
 import { isDns1123Subdomain } from "#machinery";
 import { defineCommand } from "./command.ts";
 import { ingressFlags, readIngressFlags } from "./ingress-flags.ts";
-import { makeIngressCertificate } from "./node-ingress.ts";
+import { makeIngressCertificate } from "./ingress-certificate.ts";
 import { partFlags, runPart } from "./part.ts";
 import { ownAddress } from "./simulated.ts";
 

@@ -305,7 +305,7 @@ function nodeOptions(plane: ControlPlane, { kubelet, prepared, network, settings
 
 function ingressOptions(
   { client, pki, port }: ControlPlane,
-  { network, nodeName, log }: Pick<NodeSettings, "network" | "nodeName" | "log">,
+  { network, nodeName, log }: { readonly network: NodeNetwork; readonly nodeName: string; readonly log: Logger },
 ) {
   const credentials = async () => {
     const pair = await pki.leaf("ingress", { commonName: "system:ingress", usages: ["client"], validDays: 365 });
@@ -313,7 +313,7 @@ function ingressOptions(
     return { server: `https://127.0.0.1:${port}`, ca: pki.authority.certificate, cert, key };
   };
   const watching = client({ name: "system:ingress", groups: [], userAgent: "sampan-ingress" });
-  return { client: watching, credentials, nodeName, addresses: [network.nodeAddress], log };
+  return { client: watching, credentials, nodeName, addresses: network.nodeAddresses, log };
 }
 
 /** Waits for the condition that `kubectl get nodes` shows. */
