@@ -15,6 +15,7 @@ import {
   serveProxy,
 } from "#proxy";
 import { findProgram } from "./machine.ts";
+import { kubernetesVersion } from "./version.ts";
 
 export type ProxyMode = "nftables" | "userspace";
 
@@ -46,6 +47,11 @@ export async function runServiceProxy(options: RunProxyOptions, signal: AbortSig
   let mode = options.mode;
   let recorder: ClosableEventRecorder | undefined;
   let endProcess: (() => void) | undefined;
+  const [major = "", minor = ""] = kubernetesVersion.slice(1).split(".");
+  metrics
+    .gauge("kubernetes_build_info", "What is running.", ["git_version", "go_version", "major", "minor", "platform"])
+    .with(kubernetesVersion, `node${process.versions.node}`, major, minor, `${process.platform}/${process.arch}`)
+    .set(1);
   metrics.onCollect(() => {
     endProcess ??= collectProcess(metrics);
   });
@@ -72,6 +78,12 @@ export async function runServiceProxy(options: RunProxyOptions, signal: AbortSig
       );
     },
   });
+  const count = (what: "service" | "endpoint") => () => served.counted(what);
+  const events = (what: "service" | "endpoint") => ({ added: count(what), updated: count(what), deleted: count(what) });
+  const unwatch = [
+    informers.of("v1/services").addHandler(events("service")),
+    informers.of("discovery.k8s.io/v1/endpointslices").addHandler(events("endpoint")),
+  ];
   const proxies = async () => {
     if (mode === "nftables" && (await nftablesEnds(options, served.observer, signal))) mode = "userspace";
     if (mode === "userspace" && !signal.aborted) await runUserspace(options, served.observer, signal);
@@ -79,6 +91,7 @@ export async function runServiceProxy(options: RunProxyOptions, signal: AbortSig
   try {
     await Promise.all([served.run(signal), proxies()]);
   } finally {
+    for (const each of unwatch) each();
     endProcess?.();
     await recorder?.close();
   }

@@ -25,6 +25,12 @@ export interface ProxyObserver {
   failed(error: unknown): void;
   /** Something changed that will be committed. */
   queued(): void;
+  /** What was queued needs no change of the kernel's rules. */
+  unchanged?(): void;
+  /** Connections of one family that conntrack was told to forget, in one round. */
+  forgotten?(family: "IPv4" | "IPv6", flows: number, durationMs: number): void;
+  /** Ports of Services whose policy keeps traffic on this node, which has no endpoint of them, whenever their number changed. */
+  withoutLocal?(ports: Readonly<Record<"internal" | "external", Readonly<Record<"IPv4" | "IPv6", number>>>>): void;
   /** All of them, by `namespace/name` of the Service, whenever one changed; first after the first commit. */
   localEndpoints?(healthChecks: ReadonlyMap<string, HealthCheck>): void;
 }

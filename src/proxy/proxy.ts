@@ -55,7 +55,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   const { informers, nodeName, settings, apply, check = createNftCheck(), observer, clock, log } = options;
   const source = createSource({ informers, nodeName, settings, hostPorts: options.hostPorts ?? false });
   const committer = createCommitter(apply);
-  const flows = createFlowCleaner(log);
+  const flows = createFlowCleaner(log, observer);
   const loopback = createLoopback(log);
   const health = createHealthChecks(observer);
   const marked = new Set<string>();
@@ -146,6 +146,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     }
     if (result.kind !== "none")
       observer?.committed({ services: services.size, durationMs, kind: result.kind, triggers: since });
+    else observer?.unchanged?.();
     health.update(ports);
     flows.update(ports);
     if (options.hostPorts) loopback.update(ports);

@@ -155,7 +155,8 @@ export function respondWith(
   code: number,
   { type, body, headers }: { type: string; body: string; headers?: Readonly<Record<string, string>> },
 ): void {
-  response.writeHead(code, { "content-type": type, "x-content-type-options": "nosniff", ...headers });
+  const length = { "content-length": Buffer.byteLength(body) };
+  response.writeHead(code, { "content-type": type, "x-content-type-options": "nosniff", ...length, ...headers });
   response.end(body);
 }
 

@@ -130,6 +130,9 @@ test("proxy servers: health tells load balancers of the node too, metrics tell t
     assert.equal(await (await get(metrics, "proxyMode")).text(), "nftables");
     assert.deepEqual(await (await get(metrics, "configz")).json(), { "kubeproxy.config.k8s.io": { mode: "nftables" } });
     proxy.observer.failed(new Error("refused"));
+    proxy.observer.unchanged?.();
+    proxy.observer.withoutLocal?.({ internal: { IPv4: 2, IPv6: 0 }, external: { IPv4: 1, IPv6: 0 } });
+    assert.equal((await get(health, "livez")).status, 200, "nothing is waited for any more");
     const text = await (await get(metrics, "metrics")).text();
     for (const line of [
       'kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family="IPv4",le="0.004"} 1',
@@ -139,7 +142,8 @@ test("proxy servers: health tells load balancers of the node too, metrics tell t
       'kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family="IPv4"} 1',
       `kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family="IPv4"} ${start / 1000}`,
       'kubeproxy_proxy_healthz_total{code="503"} 1',
-      'kubeproxy_proxy_livez_total{code="200"} 1',
+      'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="internal",ip_family="IPv4"} 2',
+      'kubeproxy_proxy_livez_total{code="200"} 2',
     ])
       assert.ok(text.includes(`${line}\n`), `${line}\nnot in\n${text}`);
   }));

@@ -32,13 +32,15 @@ export interface ServeProxyOptions {
 export interface ServedProxy {
   /** For the proxy. */
   readonly observer: ProxyObserver;
+  /** An event came of what rules are made from. */
+  counted(what: "service" | "endpoint"): void;
   /** Resolves when the signal aborted and all is closed. */
   run(signal: AbortSignal): Promise<void>;
 }
 
 export function serveProxy(options: ServeProxyOptions): ServedProxy {
   const { mode, families, healthAddress, metricsAddress, hardFail, node, configuration, clock, log } = options;
-  const metrics = createProxyMetrics(options.metrics);
+  const metrics = createProxyMetrics(options.metrics, families);
   const health = createProxyHealth(clock, 2 * options.syncPeriodMs);
   const serviceHealth = createServiceHealth({
     ...{ hosts: options.nodePortHosts, healthy: health.healthy, failed: options.healthCheckFailed, clock, log },
@@ -46,6 +48,14 @@ export function serveProxy(options: ServeProxyOptions): ServedProxy {
   const counted = (page: "healthz" | "livez", code: "200" | "503") => metrics[page].with(code).inc();
   const common = { clock, log, ...(hardFail && { hardFail }) };
   return {
+    counted(what) {
+      const [changes, pending] =
+        what === "service"
+          ? [metrics.serviceChanges, metrics.servicesPending]
+          : [metrics.endpointChanges, metrics.endpointsPending];
+      changes.with().inc();
+      pending.with().add(1);
+    },
     observer: observeProxy({ metrics, health, serviceHealth, families, clock }),
     async run(signal) {
       const pages = healthPages({ health, node, counted });

@@ -29,6 +29,8 @@ export function observeProxy({ metrics, health, serviceHealth, families, clock }
     committed({ durationMs, kind, triggers }) {
       const seconds = durationMs / 1000;
       const now = clock.now();
+      metrics.servicesPending.with().set(0);
+      metrics.endpointsPending.with().set(0);
       for (const family of families) {
         health.updated(family);
         metrics.sync.with(family).observe(seconds);
@@ -36,6 +38,19 @@ export function observeProxy({ metrics, health, serviceHealth, families, clock }
         metrics.lastSync.with(family).set(now / 1000);
         for (const at of triggers) metrics.programming.with(family).observe(Math.max(0, now - at) / 1000);
       }
+    },
+    unchanged() {
+      metrics.servicesPending.with().set(0);
+      metrics.endpointsPending.with().set(0);
+      for (const family of families) health.updated(family);
+    },
+    forgotten(family, flows, durationMs) {
+      metrics.conntrack.with(family).observe(durationMs / 1000);
+      metrics.conntrackDeleted.with(family).inc(flows);
+    },
+    withoutLocal(ports) {
+      for (const policy of ["internal", "external"] as const)
+        for (const family of families) metrics.noLocalEndpoints.with(policy, family).set(ports[policy][family]);
     },
     failed() {
       for (const family of families) metrics.syncFailures.with(family).inc();

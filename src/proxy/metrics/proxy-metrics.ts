@@ -1,5 +1,6 @@
 /** What a proxy counts, under upstream's names, texts and bounds: those that its nftables mode registers. */
 import { exponentialBounds, type MetricRegistry } from "#base";
+import type { Family } from "../core/endpoints.ts";
 
 const steps = (first: number, step: number, count: number) =>
   Array.from({ length: count }, (_, at) => first + step * at);
@@ -12,7 +13,7 @@ const programming = [...steps(0.25, 0.25, 2), ...steps(1, 1, 59), ...steps(60, 5
 export type ProxyMetrics = ReturnType<typeof createProxyMetrics>;
 
 /** All begin with `kubeproxy_`. */
-export function createProxyMetrics(registry: MetricRegistry) {
+export function createProxyMetrics(registry: MetricRegistry, families: readonly Family[]) {
   const byFamily = ["ip_family"] as const;
   const duration = (name: string, help: string, bounds = durations) =>
     registry.histogram(`kubeproxy_${name}`, help, { bounds, labels: byFamily });
@@ -73,6 +74,9 @@ export function createProxyMetrics(registry: MetricRegistry) {
     healthz: counter("proxy_healthz_total", "Cumulative proxy healthz HTTP status", ["code"]),
     livez: counter("proxy_livez_total", "Cumulative proxy livez HTTP status", ["code"]),
   };
+  for (const family of families) metrics.conntrackDeleted.with(family);
+  for (const policy of ["internal", "external"] as const)
+    for (const family of families) metrics.noLocalEndpoints.with(policy, family).set(0);
   // Those without labels are there from the start.
   for (const family of [metrics.endpointsPending, metrics.servicesPending]) family.with();
   for (const family of [metrics.endpointChanges, metrics.serviceChanges]) family.with();

@@ -1,6 +1,7 @@
 /** Stale UDP flows of services that changed, away from the path of transactions: one round at a time, for all that came meanwhile. */
 import type { Logger } from "#base";
 import type { ServicePort } from "../core/service-port.ts";
+import type { ProxyObserver } from "../observer.ts";
 import { families } from "./committer.ts";
 import { forgetStaleFlows, udpFrontends } from "./conntrack.ts";
 
@@ -10,7 +11,7 @@ export interface FlowCleaner {
   settled(): Promise<void>;
 }
 
-export function createFlowCleaner(log: Logger): FlowCleaner {
+export function createFlowCleaner(log: Logger, observer?: Pick<ProxyObserver, "forgotten">): FlowCleaner {
   /** What was in force, of services with UDP ports. */
   const known = new Map<string, string>();
   const waiting = new Map<string, readonly ServicePort[]>();
@@ -23,7 +24,9 @@ export function createFlowCleaner(log: Logger): FlowCleaner {
       waiting.clear();
       for (const family of families) {
         try {
-          await forgetStaleFlows(udpFrontends(ports.filter((port) => port.family === family)), family);
+          const begunMs = performance.now();
+          const flows = await forgetStaleFlows(udpFrontends(ports.filter((port) => port.family === family)), family);
+          observer?.forgotten?.(family, flows, performance.now() - begunMs);
         } catch (error) {
           withoutConntrack = (error as NodeJS.ErrnoException).code === "ENOENT"; // spawn rejects with errno errors
           log.warn(

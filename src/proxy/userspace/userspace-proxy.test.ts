@@ -200,6 +200,7 @@ function insideTests() {
       committed: () => undefined,
       failed: () => undefined,
       queued: () => undefined,
+      unchanged: () => undefined,
       localEndpoints: (all: ReadonlyMap<string, unknown>) => checks.push(...all.values()),
     };
     const world = makeProxy({ observer });
