@@ -4,7 +4,6 @@ import { createLogger, createNft, type FlagSpecs, type LogLevel } from "#base";
 import { removeAddresses } from "#ha";
 import { bridgeName, bridgeOwner, ipJson, removeNodeNetwork, runBatch } from "#network";
 import { removePolicies } from "#network-policy";
-import { removeRules } from "#proxy";
 import { defineCommand } from "./command.ts";
 import { downNode, end, lastInstance } from "./down-node.ts";
 import { text } from "./flag-spec.ts";
@@ -12,6 +11,7 @@ import { isRunning, removeInstance, storeHolder } from "./instance.ts";
 import { removeLan } from "./lan.ts";
 import { lastNode } from "./last-node.ts";
 import { findProgram } from "./machine.ts";
+import { removeProxy } from "./proxy-servers.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 
 const flags = {
@@ -50,7 +50,7 @@ export const command = defineCommand({
         const owner = findProgram("ip") && (await bridgeOwner(bridge));
         if (owner && owner !== layout.root) return;
         const apply = findProgram("nft") && createNft(findProgram("nft"));
-        if (apply) await Promise.all([removeRules(apply), removePolicies(apply)]);
+        await Promise.all([removeProxy(), apply && removePolicies(apply)]);
         if (owner)
           await removeAddresses({ change: (lines) => runBatch("ip", lines), show: (...args) => ipJson(...args) });
         if (owner !== undefined) await removeNodeNetwork(bridge);

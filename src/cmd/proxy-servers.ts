@@ -10,6 +10,7 @@ import {
   loadUserspaceProxy,
   nftProblem,
   nodePortHosts,
+  removeRules,
   type ProxyObserver,
   type ProxySettings,
   serveProxy,
@@ -147,7 +148,6 @@ async function runUserspace(options: RunProxyOptions, observer: ProxyObserver, s
 
 /** Removes what any proxy of this machine left in the kernel: tables and routes. */
 export async function removeProxy(): Promise<void> {
-  const { removeRules } = await import("#proxy");
   if (findProgram("nft")) await removeRules(createNft(findProgram("nft")));
   if (!findProgram("ip")) return;
   const { removeLocalRoutes } = await loadUserspaceProxy();
