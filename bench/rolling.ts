@@ -189,7 +189,7 @@ function ask(cluster: TestCluster, way: Way, script: string): () => Promise<Outc
     const refused = /Non-2xx or 3xx responses: (\d+)/.exec(said)?.[1] ?? 0;
     const requests = Number(/(\d+) requests in/.exec(said)?.[1] ?? 0);
     if (requests === 0) throw new Error(`wrk counted nothing at ${way.url}:\n${said}`);
-    const failed = [...errors, refused].reduce((sum, each) => sum + Number(each), 0);
+    const failed = [...errors, refused].map(Number).reduce((sum, each) => sum + each, 0);
     return { requests, failed, p99: /99% +(\S+)/.exec(said)?.[1] ?? "" };
   };
 }
