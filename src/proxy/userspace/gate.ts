@@ -15,7 +15,7 @@ export function rangesOf(cidrs: readonly string[]): Ranges {
     const [address = "", bits] = cidr.split("/");
     list.addSubnet(address, Number(bits ?? (isIPv6(address) ? 128 : 32)), isIPv6(address) ? "ipv6" : "ipv4");
   }
-  return { has: (address) => list.check(address, isIPv6(address) ? "ipv6" : "ipv4") };
+  return { has: (address) => list.check(address.replace(/%.*/, ""), isIPv6(address) ? "ipv6" : "ipv4") };
 }
 
 /** Of the machine's interfaces; what a local route makes ours is none of them. */

@@ -51,15 +51,21 @@ export function createListeners({ connections, nodePortHosts, clock, log, ...opt
   let again: (() => void) | undefined;
   let wanted: readonly Portal[] = [];
 
-  const reachOf = ({ portal }: Opened, client: string): Reach =>
-    portal.inside === portal.outside || own.has(client) || pods.has(client) ? portal.inside : portal.outside;
+  /** What this machine says to an address that a route made its own comes from that address. */
+  const isOwn = ({ portal }: Opened, client: string) => own.has(client) || client === portal.address;
+  const reachOf = (at: Opened, client: string): Reach =>
+    at.portal.inside === at.portal.outside || isOwn(at, client) || pods.has(client)
+      ? at.portal.inside
+      : at.portal.outside;
+  const mayFrom = (at: Opened, ranges: Ranges, client: string) =>
+    client === at.portal.address ? [...own].some((address) => ranges.has(address)) : ranges.has(client);
   const pick = (at: Opened, from: string, failed = false): ProxyEndpoint | undefined => {
     const client = plainAddress(from);
     return balancers.get(serviceKey(at.portal.service))?.[reachOf(at, client)].next(client, clock.now(), failed);
   };
   const admits = (at: Opened, from: string, to?: string): boolean => {
     const client = plainAddress(from);
-    if (at.admitted && !at.admitted.has(client)) return false;
+    if (at.admitted && !mayFrom(at, at.admitted, client)) return false;
     // A socket for all addresses gets what is for portals as well.
     if (at.portal.address === undefined && to !== undefined && !own.has(plainAddress(to))) return false;
     return (balancers.get(serviceKey(at.portal.service))?.[reachOf(at, client)].size ?? 0) > 0;

@@ -233,9 +233,18 @@ function insideTests() {
     assert.equal(await from("192.0.2.1", 80), "one");
     assert.equal(await from("192.0.2.2", 80), "", "out of the ranges");
     assert.equal(await from(vip, 80), "one,two");
-    const own = new Set([await ask("10.244.0.1", 30_080), await ask("10.244.0.1", 30_080)]);
-    assert.equal(own.size, 2, "this node may go anywhere");
+    for (const [host, port] of [
+      ["10.244.0.1", 30_080],
+      ["192.0.2.1", 80],
+    ] as const) {
+      const own = new Set([await ask(host, port), await ask(host, port)]);
+      assert.equal(own.size, 2, `this node may go anywhere, also through ${host}`);
+    }
+    assert.equal(await ask("192.0.2.2", 80), "ECONNRESET", "this node is out of the ranges too");
+    await world.set("web", endpoints, { spec: { ...balancer, loadBalancerSourceRanges: ["10.244.0.1/32"] }, status });
+    assert.match(await ask("192.0.2.2", 80), /one|two/);
     // A node port is not a port of every Service.
+    await world.set("web", endpoints, { nodePort: 30_080, spec: { type: "NodePort" } });
     assert.equal(await ask(vip, 30_080), "ECONNRESET");
     await world.set("web", [["127.0.1.2", 8080, "there"]], { spec: { internalTrafficPolicy: "Local" } });
     assert.equal(await ask(vip, 80), "ECONNREFUSED", "nobody here");
