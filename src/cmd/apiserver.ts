@@ -4,7 +4,7 @@ import { checkAddresses } from "./addresses.ts";
 import { apiFlags, readApiFlags } from "./api-flags.ts";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
-import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
+import { keepAdminKubeconfig } from "./kubeconfig-file.ts";
 import { portHolder } from "./machine.ts";
 import { ownAddress } from "./simulated.ts";
 import { exitWith, runCommand } from "./run-command.ts";
@@ -68,9 +68,10 @@ export async function runApiServer(
     log,
   });
   try {
-    await writeAdminKubeconfig(layout.kubeconfig, {
+    await keepAdminKubeconfig(plane, {
+      file: layout.kubeconfig,
       server: `https://${advertiseAddress}:${plane.port}`,
-      pki: plane.pki,
+      log,
     });
     out(`serving on https://${advertiseAddress}:${plane.port}; export KUBECONFIG=${layout.kubeconfig}\n`);
     await beside?.({ plane, values, address: advertiseAddress, log });

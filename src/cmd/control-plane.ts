@@ -30,7 +30,7 @@ import {
   type SimulatedUsage,
 } from "#apiserver";
 import { assert, type Clock, collectProcess, type Logger, MetricRegistry } from "#base";
-import { type Client, createClient } from "#client";
+import { type Client, createClient, delay } from "#client";
 import { openSqliteStore, runCompaction, type Store } from "#store";
 import type { EncryptionSettings } from "./encryption-flags.ts";
 import { followConfigFile } from "./config-file.ts";
@@ -83,6 +83,8 @@ export interface ControlPlane {
   readonly pki: Pki;
   readonly store: Store;
   readonly port: number;
+  /** Called whenever certificates of the server's own have been renewed. */
+  onRenewal(listener: () => void): void;
   /** Makes a token that lives in this Secret. */
   legacyToken(secret: { namespace: string; name: string }, account: { name: string; uid: string }): string;
   /** A client inside of this process that acts as this user. */
@@ -194,6 +196,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       descriptions,
     },
   );
+  const renewed = new Set<() => void>([
+    () => {
+      server.setTls(tls());
+      kubelets.setCertificate(pki.kubeletClient);
+    },
+  ]);
+  const renewal = renewCertificates(pki, { clock, log, signal: stop.signal, renewed });
   let elections: Promise<void> | undefined;
   const compaction = runCompaction(store, { signal: stop.signal, clock, log });
   let keeping: Keeping | undefined;
@@ -206,7 +215,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await server.close();
       streaming.close();
       endMetrics();
-      await Promise.all([compaction, elections]);
+      await Promise.all([compaction, elections, renewal]);
       await store.close();
       encryption?.close();
     })();
@@ -254,6 +263,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       store,
       port,
       close,
+      onRenewal: (listener) => void renewed.add(listener),
       legacyToken: (secret, account) => issueLegacyToken(signingKey, secret, account),
       client: ({ name, groups, userAgent }) =>
         createClient(transportOf({ name, uid: "", groups: [...groups, "system:authenticated"], extra: {} }, userAgent)),
@@ -263,6 +273,31 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     throw error;
   }
 }
+
+/** A server may run for years. */
+async function renewCertificates(
+  pki: Pki,
+  {
+    clock,
+    log,
+    signal,
+    renewed,
+  }: Pick<ControlPlaneOptions, "clock" | "log"> & { signal: AbortSignal; renewed: Iterable<() => void> },
+): Promise<void> {
+  for (;;) {
+    await delay(clock, renewalLookMs, signal);
+    if (signal.aborted) return;
+    try {
+      if (!(await pki.renew(clock.now()))) continue;
+      log.info("certificates of the server's own were renewed");
+      for (const listener of renewed) listener();
+    } catch (error) {
+      log.error("certificates of the server's own can't be renewed", { error });
+    }
+  }
+}
+
+const renewalLookMs = 12 * 3_600_000;
 
 /** Beside the program, from the bundle as from source; without a build nothing is described. */
 function descriptions(): DescriptionFile | undefined {

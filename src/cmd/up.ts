@@ -25,12 +25,12 @@ import { provideIngressClass } from "./ingress-class.ts";
 import { ingressFlags, readIngressFlags } from "./ingress-flags.ts";
 import { isRunning, placesOf, readInstance, storeHolder, writeInstance } from "./instance.ts";
 import { kubeletFlags, readKubeletFlags, readNodeLabels, suitOwnMachine } from "./kubelet-flags.ts";
-import { writeAdminKubeconfig } from "./kubeconfig-file.ts";
+import { keepAdminKubeconfig } from "./kubeconfig-file.ts";
 import { provideJoining } from "./joining.ts";
 import { startLoops } from "./loops.ts";
 import { provideLocalPathClass } from "./local-path-class.ts";
 import { gatherMachineFacts } from "./machine.ts";
-import { kubeletTls } from "./kubelet-certificate.ts";
+import { ownServing } from "./kubelet-certificate.ts";
 import { runNodeIngress } from "./node-ingress.ts";
 import { startNode } from "./node.ts";
 import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from "./simulated.ts";
@@ -140,7 +140,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       clock: realClock,
       log,
     });
-    await writeAdminKubeconfig(layout.kubeconfig, { server: `https://127.0.0.1:${plane.port}`, pki: plane.pki });
+    await keepAdminKubeconfig(plane, { file: layout.kubeconfig, server: `https://127.0.0.1:${plane.port}`, log });
     progress.step(`API server on ${serverAt(address, plane.port)}`);
     const admin = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
     await Promise.all([provideLocalPathClass(admin), provideIngressClass(admin), provideDnsService(admin, dnsAddress)]);
@@ -294,7 +294,7 @@ function nodeOptions(plane: ControlPlane, { kubelet, prepared, network, settings
   return {
     kubelet,
     prepared,
-    serving: () => ({ tls: () => kubeletTls(plane.pki, { nodeName, addresses: network.nodeAddresses }) }),
+    serving: () => ownServing(plane, { nodeName, addresses: network.nodeAddresses, log }),
     network,
     settings,
     client: plane.client({ name: `system:node:${nodeName}`, groups: ["system:nodes"], userAgent: "kubelet" }),

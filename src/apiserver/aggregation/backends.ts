@@ -65,7 +65,8 @@ export class Backends {
   /** Throws what upstream says of a bundle that holds no certificates. */
   of({ name, remote }: ApiServiceEntry): Backend {
     if (!remote) throw new Error(`API service ${name} is served here`);
-    const mark = JSON.stringify(remote);
+    // Our certificate is renewed in place.
+    const mark = JSON.stringify([remote, this.#options.client?.certificate]);
     const found = this.#backends.get(name);
     if (found?.mark === mark) return found.backend;
     const backend = createBackend(remote, this.#options.client);

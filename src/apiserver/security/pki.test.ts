@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { copyFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import https from "node:https";
@@ -94,4 +94,20 @@ test("pki: extension servers trust an authority of their own, which signs nothin
   rmSync(`${directory}/front-proxy-ca.crt`);
   const remade = (await open(t, { directory })).pki.frontProxy;
   assert.ok(new X509Certificate(remade.client.certificate).verify(new X509Certificate(remade.authority).publicKey));
+});
+
+test("pki: while the server runs, leaves that near their end are renewed in place and on the disk, once", async (t) => {
+  const { directory, pki } = await open(t);
+  const kubelet = await pki.leaf("kubelet-a", { commonName: "system:node:a", usages: ["server"], validDays: 365 });
+  const pairs = [pki.server, pki.admin, pki.kubeletClient, pki.frontProxy.client, kubelet];
+  const before = pairs.map(({ certificate }) => certificate);
+  assert.equal(await pki.renew(Date.now() + 300 * dayMs), false);
+  assert.equal(await pki.renew(Date.now() + 340 * dayMs), true);
+  for (const [i, { certificate, key }] of pairs.entries()) {
+    assert.notEqual(certificate, before[i]);
+    assert.ok(Date.parse(new X509Certificate(certificate).validTo) > Date.now() + 700 * dayMs);
+    assert.ok(new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key)));
+  }
+  assert.equal(readFileSync(path.join(directory, "apiserver.crt"), "utf8"), pki.server.certificate);
+  assert.equal(await pki.renew(Date.now() + 340 * dayMs), false);
 });

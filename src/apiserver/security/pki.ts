@@ -1,6 +1,7 @@
 /**
  * The cluster's certificates on disk, in kubeadm's layout (`pki/ca.crt`, `pki/apiserver.crt`, …) so that other tools find them.
- * Made on the first start; leaves are renewed when they come near their end or when the server gets a new name or address.
+ * Made on the first start; leaves are renewed when they come near their end or when the server gets a new name or address: on start, and
+ * while the server runs, in place: whoever uses a pair reads it each time, or asks to be told.
  */
 import { createPrivateKey, generateKeyPair, X509Certificate } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
@@ -31,6 +32,8 @@ export interface Pki {
   readonly serviceAccountKey: string;
   /** A certificate for a part that runs elsewhere, or a kubelet's server. Kept in `NAME.crt`/`NAME.key`. */
   leaf(name: string, request: LeafRequest): Promise<KeyPair>;
+  /** Renews the leaves that come near their end. Answers whether there were any. */
+  renew(now: number): Promise<boolean>;
 }
 
 export interface FrontProxy {
@@ -52,7 +55,7 @@ export class PkiError extends Error {
 
 const authorityDays = 3650;
 const leafDays = 365;
-/** Renewed on start when less than this is left. */
+/** Renewed when less than this is left. */
 const renewDays = 30;
 const dayMs = 24 * 3600 * 1000;
 
@@ -63,10 +66,20 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
   serviceAccountKey.catch(() => undefined); // waited for below, unless something else fails first
   const authority = (await readPair(directory, "ca", authorityMend)) ?? (await makeAuthority(directory, now));
   checkAuthority(path.join(directory, "ca.crt"), authority, now);
+  const leaves = new Map<string, Leaf>();
+  const issue = async (issuer: KeyPair, name: string, request: LeafRequest, at: number) =>
+    writePair(directory, name, await issueCertificate(issuer, { ...request, now: at }));
   const leafOf = async (issuer: KeyPair, name: string, request: LeafRequest) => {
     const found = await readPair(directory, name, "remove it and its .key, new ones are issued at the next start");
-    if (found && stillGood(found, issuer, request, now)) return found;
-    return writePair(directory, name, await issueCertificate(issuer, { ...request, now }));
+    const isGood = found && stillGood(found, issuer, request, now);
+    const pair = isGood ? found : await issue(issuer, name, request, now);
+    leaves.set(name, { issuer, request, pair });
+    return pair;
+  };
+  const renew = async (at: number) => {
+    const old = [...leaves].filter(([, { pair, issuer, request }]) => !stillGood(pair, issuer, request, at));
+    for (const [name, { issuer, request, pair }] of old) Object.assign(pair, await issue(issuer, name, request, at));
+    return old.length > 0;
   };
   const leaf = (name: string, request: LeafRequest) => leafOf(authority, name, request);
   const openFrontProxy = async (): Promise<FrontProxy> => {
@@ -106,7 +119,22 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
     }),
     openFrontProxy(),
   ]);
-  return { authority, server, kubeletClient, admin, frontProxy, serviceAccountKey: await serviceAccountKey, leaf };
+  return {
+    authority,
+    server,
+    kubeletClient,
+    admin,
+    frontProxy,
+    serviceAccountKey: await serviceAccountKey,
+    leaf,
+    renew,
+  };
+}
+
+interface Leaf {
+  readonly issuer: KeyPair;
+  readonly request: LeafRequest;
+  readonly pair: KeyPair;
 }
 
 /** Everybody who was let in with it would be shut out by a new one: that is for a person to decide. */

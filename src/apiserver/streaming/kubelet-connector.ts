@@ -40,6 +40,8 @@ export interface KubeletConnector {
   upgrade(request: KubeletRequest & { method: string; headers: OutgoingHttpHeaders }): Promise<UpgradeAnswer>;
   /** For requests that others make: how to speak TLS with a kubelet. */
   readonly agent: Agent;
+  /** With which kubelets are called from now on. */
+  setCertificate(pair: { readonly certificate: string; readonly key: string }): void;
   close(): void;
 }
 
@@ -80,6 +82,10 @@ export function createKubeletConnector(options: KubeletConnectorOptions): Kubele
       } catch (error) {
         throw plainError(`error dialing backend: ${printDialError(error, url.host)}`);
       }
+    },
+    setCertificate({ certificate, key: next }) {
+      const pair = { cert: certificate, key: next };
+      for (const each of [tls, insecureTls, agent.options, insecureAgent.options]) Object.assign(each, pair);
     },
     close() {
       agent.destroy();
