@@ -125,7 +125,7 @@ function randomLife(seed: number): void {
     ])();
   const ports = () =>
     some(3, () => {
-      const port = pick([80, 81, "web", "dns", undefined]);
+      const port = pick([80, 81, "web", "web6", undefined]);
       const protocol = pick(["TCP", "UDP", "SCTP"]);
       return typeof port === "number" && below(2)
         ? { protocol, port, endPort: port + below(2) }
@@ -149,7 +149,7 @@ function randomLife(seed: number): void {
         {
           name: "c",
           ports: some(2, () => ({
-            name: pick(["web", "dns"]),
+            name: pick(["web", "web6"]),
             containerPort: pick([80, 81]),
             protocol: pick(["TCP", "UDP"]),
           })),

@@ -180,7 +180,8 @@ export function createPolicyTable(options: PolicyTableOptions) {
 
   /** They go with their set. */
   function dropElements(elements: Elements, name: string): void {
-    for (const [id, { set }] of elements) if (set === name || set === `${name}6`) elements.delete(id);
+    const names = Object.values(familyWords).map(({ suffix }) => name + suffix);
+    for (const [id, { set }] of elements) if (names.includes(set)) elements.delete(id);
   }
 
   function takePod(key: string, change: Change): void {
