@@ -260,6 +260,15 @@ export const clusterRoles: Readonly<Record<string, BootstrapRole>> = {
       "get list watch | - | nodes",
     ],
   },
+  // Of `sampan lb`, which may run outside of the cluster.
+  "sampan:lb": {
+    rules: [
+      "get list watch | - | services nodes",
+      "get list watch | discovery.k8s.io | endpointslices",
+      "update patch | - | services/status",
+      "create update patch | - events.k8s.io | events",
+    ],
+  },
   "sampan:ingress": {
     rules: [
       "get list watch | - | services secrets",
@@ -544,6 +553,7 @@ export const clusterRoleBindings: Readonly<Record<string, readonly string[]>> = 
   "sampan:node-proxier": ["user:system:kube-proxy"],
   "sampan:node-network": ["group:system:nodes"],
   "sampan:serving-approver": ["account:kube-system/serving-approver"],
+  "sampan:lb": ["user:system:lb"],
   "sampan:ingress": ["user:system:ingress"],
 };
 
