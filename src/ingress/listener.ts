@@ -43,6 +43,8 @@ const minVersion = "TLSv1.2";
 /** What is under way may go on for so long when the ports are closed. */
 const graceMs = 3_000;
 const closingLookMs = 50;
+/** Clients that vanish without a word are noticed. */
+const probed = { keepAlive: true, keepAliveInitialDelay: 30_000 };
 
 export interface ListenerOptions {
   readonly router: Router;
@@ -75,9 +77,7 @@ export function createListener(options: ListenerOptions): Listener {
   const { server: http2, endSessions } = serveHttp2(options);
 
   const openPlain = () =>
-    createPlainServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
-      http.emit("connection", socket),
-    );
+    createPlainServer({ allowHalfOpen: true, noDelay: true, ...probed }, (socket) => http.emit("connection", socket));
   const openTls = async () => {
     const server = createTlsServer({
       ...(await options.defaultPair()),
@@ -87,7 +87,7 @@ export function createListener(options: ListenerOptions): Listener {
         handshakeTimeout: options.headMs ?? headMsDefault,
         noDelay: true,
       },
-      keepAlive: true,
+      ...probed,
       SNICallback: (name, done) => void options.contextOf(name).then((context) => done(null, context), done),
     });
     server.on("secureConnection", (socket) => (socket.alpnProtocol === "h2" ? http2 : http).emit("connection", socket));

@@ -245,6 +245,25 @@ suite("HTTP/2", () => {
     assert.equal((await ask(session, host, { ":method": "HEAD" })).isAll, true);
   });
 
+  test("clients: what is malformed or forbidden gets an answer, or the end of its stream", async () => {
+    const host = expose(await portOf(http.createServer((_request, response) => response.end("here"))));
+    const session = connect();
+    const cases: [headers: http2.OutgoingHttpHeaders, status: number][] = [
+      [{ ":authority": "a..b" }, 400],
+      [{ ":path": "*", ":method": "OPTIONS" }, 400],
+      [{ "x-large": "x".repeat(10_000) }, 200],
+    ];
+    for (const [headers, status] of cases)
+      assert.equal((await ask(session, host, headers)).status, status, JSON.stringify(headers).slice(0, 99));
+    await assert.rejects(ask(session, host, { ":authority": "a b" }), /PROTOCOL_ERROR/);
+    const tooLarge = Object.fromEntries(Array.from({ length: 4 }, (_, i) => [`x-${i}`, "x".repeat(15_000)]));
+    await assert.rejects(ask(session, host, tooLarge));
+    const tunnel = session.closed ? connect() : session;
+    const connecting = tunnel.request({ ":method": "CONNECT", ":authority": host });
+    const [head] = (await once(connecting, "response")) as [IncomingHttpHeaders];
+    assert.equal(head[":status"], 405);
+  });
+
   test("gRPC: trailers, heads that are all, resets and headers arrive, in clear and by TLS", async () => {
     const secure = http2.createSecureServer(await makePair("backend.example"));
     secure.on("stream", answer);

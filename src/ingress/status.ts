@@ -174,10 +174,7 @@ export function createStatus(options: StatusOptions): IngressStatus {
         changed = Promise.withResolvers();
         if (isListening && clock.now() >= renewAt) {
           renewAt = clock.now() + renewMs;
-          await renew().catch((error: unknown) => {
-            renewAt = clock.now() + retryMs;
-            log.warn("ingress: our lease isn't renewed", { error });
-          });
+          await renew().catch((error: unknown) => log.warn("ingress: our lease isn't renewed", { error }));
         }
         judge();
         // Others die silently: looked at as often as we renew.
