@@ -27,17 +27,35 @@ export function createFakeInformers(): FakeInformers {
 const keyOf = ({ metadata }: KubernetesObject) =>
   metadata?.namespace ? `${metadata.namespace}/${metadata.name}` : `${metadata?.name}`;
 
+interface Index {
+  readonly valuesOf: (object: KubernetesObject) => readonly string[];
+  readonly found: Map<string, Set<KubernetesObject>>;
+}
+
+function addTo({ valuesOf, found }: Index, object: KubernetesObject): void {
+  for (const value of valuesOf(object)) {
+    const objects = found.get(value) ?? new Set();
+    found.set(value, objects.add(object));
+  }
+}
+
+function removeFrom({ valuesOf, found }: Index, object: KubernetesObject): void {
+  for (const value of valuesOf(object)) found.get(value)?.delete(object);
+}
+
 function createFakeInformer() {
   const objects = new Map<string, KubernetesObject>();
-  const indexes = new Map<string, (object: KubernetesObject) => readonly string[]>();
+  const indexes = new Map<string, Index>();
   const handlers = new Set<InformerHandler<KubernetesObject>>();
   const informer: Informer<KubernetesObject> = {
     get: (key) => objects.get(key),
     list: (namespace) =>
       [...objects.values()].filter(({ metadata }) => !namespace || metadata?.namespace === namespace),
-    by: (index, value) => [...objects.values()].filter((object) => indexes.get(index)?.(object).includes(value)),
+    by: (index, value) => [...(indexes.get(index)?.found.get(value) ?? [])],
     addIndex: (name, valuesOf) => {
-      indexes.set(name, valuesOf as (object: KubernetesObject) => readonly string[]); // read-only views of the same objects
+      const index: Index = { valuesOf: valuesOf as Index["valuesOf"], found: new Map() }; // read-only views of the same objects
+      indexes.set(name, index);
+      for (const object of objects.values()) addTo(index, object);
     },
     addHandler(handler) {
       handlers.add(handler);
@@ -52,13 +70,19 @@ function createFakeInformer() {
     set(object: KubernetesObject) {
       const old = objects.get(keyOf(object));
       objects.set(keyOf(object), object);
+      for (const index of indexes.values()) {
+        if (old) removeFrom(index, old);
+        addTo(index, object);
+      }
       for (const handler of handlers) {
         if (old) handler.updated?.(object, old);
         else handler.added?.(object);
       }
     },
     remove(object: KubernetesObject) {
+      const old = objects.get(keyOf(object));
       objects.delete(keyOf(object));
+      if (old) for (const index of indexes.values()) removeFrom(index, old);
       for (const handler of handlers) handler.deleted?.(object);
     },
   };
