@@ -44,11 +44,11 @@ export function baseText({ families, bridge }: BaseOptions): string {
     lines.push(`add chain ${table} ${chain} { type filter hook ${hook}; }`);
     lines.push(...rules.map((rule) => `add rule ${table} ${chain} ${rule}`));
   };
-  judge("forward-egress", "forward priority -6", { direction: "egress", rules: [`ip6 saddr ${linkLocal} drop`] });
+  const noLinks = `iifname "${bridge}" ip6 saddr ${linkLocal} drop`;
+  judge("forward-egress", "forward priority -6", { direction: "egress", rules: [noLinks] });
   judge("forward-ingress", "forward priority -5", { direction: "ingress", rules: [] });
   // The node is a receiver like others; what it sends itself, as the kubelet's probes, no policy holds back.
-  const toNode = [`iifname "${bridge}" ip6 saddr ${linkLocal} drop`];
-  judge("input-egress", "input priority -6", { direction: "egress", rules: toNode });
+  judge("input-egress", "input priority -6", { direction: "egress", rules: [noLinks] });
   return `${lines.join("\n")}\n`;
 }
 
