@@ -101,7 +101,8 @@ export async function runServiceProxy(options: RunProxyOptions, signal: AbortSig
 /** Runs the proxy on nftables; true when this machine turns out to be without. A machine that works isn't asked: that costs a process. */
 async function nftablesEnds(options: RunProxyOptions, observer: ProxyObserver, signal: AbortSignal): Promise<boolean> {
   const { informers, nodeName, settings, hostPorts, clock, log } = options;
-  let problem = findProgram("nft") ? undefined : await nftProblem();
+  const nft = findProgram("nft");
+  let problem = nft === undefined ? await nftProblem() : undefined;
   if (problem === undefined) {
     const stop = new AbortController();
     let works = false;
@@ -116,7 +117,7 @@ async function nftablesEnds(options: RunProxyOptions, observer: ProxyObserver, s
         observer.failed(error);
         if (works || asking) return;
         asking = true;
-        nftProblem().then(
+        nftProblem(nft).then(
           (found) => {
             asking = false;
             problem = found;
@@ -127,7 +128,8 @@ async function nftablesEnds(options: RunProxyOptions, observer: ProxyObserver, s
       },
     };
     await createProxy({
-      ...{ informers, nodeName, settings, hostPorts, apply: createNft(), observer: watching, clock, log },
+      ...{ apply: createNft(nft), check: createNft(nft, ["-c"]) },
+      ...{ informers, nodeName, settings, hostPorts, observer: watching, clock, log },
     }).run(AbortSignal.any([signal, stop.signal]));
   }
   if (problem !== undefined)
