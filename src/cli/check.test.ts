@@ -21,6 +21,7 @@ const good: MachineFacts = {
   dataDirectory: "/var/lib/sampan",
   portHolder: undefined,
   port: 6443,
+  forwardDrops: [],
 };
 
 test("check: a machine that has everything", () => {
@@ -38,6 +39,8 @@ for (const [name, change, verdict, mend] of [
   ],
   ["no plugins", { cniPlugins: ["bridge"] }, "fatal", /containernetworking-plugins/],
   ["no memory controller", { cgroupControllers: ["cpu", "pids"] }, "warning", /command line/],
+  ["Docker's rules", { forwardDrops: ["table ip filter, chain FORWARD"] }, "warning", /iptables -I FORWARD -i sampan0/],
+  ["firewalld", { forwardDrops: ["table inet firewalld, chain filter_FORWARD"] }, "warning", /--add-interface=sampan0/],
   ["old Node.js", { nodeVersion: "v20.20.2" }, "fatal", /Node\.js 26/],
 ] as const)
   test(`check: ${name}`, () => {

@@ -23,6 +23,8 @@ export interface MachineFacts {
   /** Who holds the API server's port; undefined when it is free. */
   readonly portHolder: string | undefined;
   readonly port: number;
+  /** Who else decides about packets between pods and other machines, and drops them unless told otherwise; missing: not looked at. */
+  readonly forwardDrops?: readonly string[];
 }
 
 export interface Finding {
@@ -149,8 +151,22 @@ export function assess(facts: MachineFacts): Finding[] {
       mend: "apt-get install -y kubernetes-client",
     }),
   );
+  const { forwardDrops } = facts;
+  if (forwardDrops)
+    findings.push(
+      judge("forwarding", forwardDrops.join(", ") || "nobody drops", "no chain that drops", forwardDrops.length === 0, {
+        verdict: "warning",
+        mend: `have these let pods' packets through, which no rule of ours can: ${letThrough(forwardDrops)}`,
+      }),
+    );
   return findings;
 }
+
+/** One command for each kind of firewall. */
+const letThrough = (found: readonly string[]): string =>
+  found.some((name) => name.includes("firewalld"))
+    ? "firewall-cmd --permanent --zone=trusted --add-interface=sampan0 --add-interface=sampan-vx0 && firewall-cmd --reload"
+    : "iptables -I FORWARD -i sampan0 -j ACCEPT && iptables -I FORWARD -o sampan0 -j ACCEPT";
 
 function judge(
   name: string,

@@ -15,7 +15,11 @@ export const command = defineCommand({
   summary: "Say what this machine lacks, and the command that mends it",
   flags,
   async run({ flags: values, out }) {
-    const facts = await gatherMachineFacts({ dataDirectory: values["data-dir"], port: values["secure-port"] });
+    const facts = await gatherMachineFacts({
+      dataDirectory: values["data-dir"],
+      port: values["secure-port"],
+      rules: true,
+    });
     const findings = assess(facts);
     out(printFindings(findings));
     return findings.some(({ verdict }) => verdict === "fatal") ? 1 : 0;

@@ -53,7 +53,8 @@ export const command = defineCommand({
         await Promise.all([removeProxy(), apply && removePolicies(apply)]);
         if (owner)
           await removeAddresses({ change: (lines) => runBatch("ip", lines), show: (...args) => ipJson(...args) });
-        if (owner !== undefined) await removeNodeNetwork(bridge);
+        // Without a bridge of ours there may still be routes.
+        if (findProgram("ip")) await removeNodeNetwork(bridge);
       });
       await attempt("network of nodes", () => removeLan(layout.root));
       await removeInstance(layout.pidFile);

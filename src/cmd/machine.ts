@@ -13,18 +13,25 @@ import {
 import path from "node:path";
 import { promisify } from "node:util";
 import type { MachineFacts } from "#cli";
+import { forwardDrops } from "./forward-drops.ts";
 
 const cniDirectories = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
 const programDirectories = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 const capSysResource = 24;
 
-export async function gatherMachineFacts(options: { dataDirectory: string; port: number }): Promise<MachineFacts> {
+export async function gatherMachineFacts(options: {
+  dataDirectory: string;
+  port: number;
+  /** Look at rules for packets too, which only costs time where nobody reads of them. */
+  rules?: boolean;
+}): Promise<MachineFacts> {
   const programs = Object.fromEntries(
     ["containerd", "runc", "nft", "ip", "catatonit", "kubectl"].map((name) => [name, findProgram(name)]),
   );
   const containerd = programs.containerd ? await containerdVersion(programs.containerd) : {};
   const cniDirectory = cniDirectories.find((directory) => existsSync(path.join(directory, "bridge")));
   return {
+    ...(options.rules && { forwardDrops: await forwardDrops(findProgram) }),
     platform: process.platform,
     nodeVersion: process.version,
     userId: process.getuid?.() ?? 0,

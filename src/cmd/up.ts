@@ -131,6 +131,7 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
       bindAddress: values["bind-address"],
       port: values["secure-port"],
       advertiseAddress: address,
+      alsoCalled: values["tls-san"],
       ...apiOptions,
       // Whose pods use what: nodes of this process are asked without a detour.
       resourceMetrics: {
@@ -365,7 +366,10 @@ async function refuseSecond(layout: ReturnType<typeof dataLayout>): Promise<void
 
 async function preflight(values: Values): Promise<void> {
   const facts = await gatherMachineFacts({ dataDirectory: values["data-dir"], port: values["secure-port"] });
-  const fatal = assess(facts).filter(({ verdict }) => verdict === "fatal");
+  const fatal = assess(facts).filter(
+    // Who brings a network brings its plugins.
+    ({ verdict, name }) => verdict === "fatal" && !(values.network === "none" && name === "CNI plugins"),
+  );
   if (fatal.length > 0) throw new CommandError(`this machine can't run a cluster yet:\n${printFindings(fatal)}`);
 }
 
