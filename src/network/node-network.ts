@@ -56,13 +56,15 @@ export async function prepareNodeNetwork(options: NodeNetworkOptions): Promise<N
   // Nobody hangs on it any more.
   else if (found && !links.some(({ master }) => master === found.ifname))
     await changeLinks([`link delete ${found.ifname}`]);
-  // A packet needs a route before the rules for Services can turn it; the bridge is as good as any.
+  // A packet needs a route before the rules for Services can turn it. Back through the bridge a pod would first be told of a better way,
+  // and then, for the kernel counts what it says to each, not any more that it is refused. IPv6 has no way through `lo`.
   const ways = serviceCidrs
     .filter((cidr) => !machine.routes[familyOf(cidr)].some(isDefault))
     .map((cidr) => [cidr, gateways.find((address) => familyOf(address) === familyOf(cidr))] as const)
     .filter(([, source]) => source !== undefined)
     .map(
-      ([cidr, source]) => `route replace ${cidr} dev ${bridge || "lo"} src ${source} proto ${routeProtocol.services}`,
+      ([cidr, source]) =>
+        `route replace ${cidr} dev ${isIpv6(cidr) && bridge ? bridge : "lo"} src ${source} proto ${routeProtocol.services}`,
     );
   await changeLinks(ways);
   const hasRoutes =
