@@ -12,7 +12,7 @@ export const podPort = 8080;
 export const udpPort = 8081;
 /** Of those on the nodes' own networks. */
 const hostPort = 18080;
-const waitMsMax = 60_000;
+const waitMsMax = 30_000;
 const lookMs = 50;
 
 export interface Dialed {

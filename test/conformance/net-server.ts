@@ -46,7 +46,9 @@ const dialUdp = (query: Query) =>
     // Connected, so that a refusal is heard.
     socket.on("error", (error) => end(() => reject(error)));
     socket.on("message", (message) => end(() => resolve(message.toString())));
-    socket.connect(Number(get1(query, "port")), get1(query, "host"), () => socket.send(get1(query, "request")));
+    socket.connect(Number(get1(query, "port")), get1(query, "host"), () =>
+      socket.send(get1(query, "request"), (error) => error && end(() => reject(error))),
+    );
   });
 
 /** `tries` times, one after the other, each with a connection of its own. */
