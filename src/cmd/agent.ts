@@ -22,7 +22,7 @@ import { Parts } from "./parts.ts";
 import { dataLayout, placeFlags } from "./settings.ts";
 import { kubernetesVersion } from "./version.ts";
 
-const { config, runtime: _runtime, "node-ip": nodeIp, "node-name": nodeNameFlag, ...place } = placeFlags;
+const { config, runtime: _runtime, "tls-san": _san, "node-ip": nodeIp, "node-name": nodeNameFlag, ...place } = placeFlags;
 
 const flags = {
   config,

@@ -61,6 +61,7 @@ export async function runApiServer(
     bindAddress: bind,
     port: values["secure-port"],
     advertiseAddress,
+    alsoCalled: values["tls-san"],
     ...(await readApiFlags(values, log)),
     // A whole control plane shows what nodes use; an API server alone leaves it to others, as upstream's.
     resourceMetrics: beside && { usage: () => undefined },

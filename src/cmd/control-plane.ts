@@ -51,6 +51,8 @@ export interface ControlPlaneOptions {
   readonly port: number;
   /** Where others reach the server; in its certificate, and the endpoint of the `kubernetes` Service. */
   readonly advertiseAddress: string;
+  /** Names and addresses beside its own that the server's certificate is for. */
+  readonly alsoCalled?: readonly string[];
   readonly aggregator?: AggregatorSettings;
   readonly features?: FeatureGates | undefined;
   /** Versions that are served, or not, other than by default. */
@@ -93,7 +95,7 @@ export interface ControlPlane {
 }
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { layout, serviceCidr, clusterDomain, advertiseAddress, clock, log } = options;
+  const { layout, serviceCidr, clusterDomain, advertiseAddress, alsoCalled = [], clock, log } = options;
   const audit =
     options.audit && createAuditor(options.audit, { clock, log, stdout: (text) => process.stdout.write(text) });
   await mkdir(path.dirname(layout.database), { recursive: true, mode: 0o700 });
@@ -101,8 +103,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     openPki({
       directory: layout.pki,
       now: clock.now(),
-      serverNames: serverNames(clusterDomain),
-      serverAddresses: [...new Set(["127.0.0.1", "::1", kubernetesAddress(serviceCidr), advertiseAddress])],
+      serverNames: [...serverNames(clusterDomain), ...alsoCalled.filter((each) => isIP(each) === 0)],
+      serverAddresses: [
+        ...new Set(["127.0.0.1", "::1", kubernetesAddress(serviceCidr), advertiseAddress]),
+        ...alsoCalled.filter((each) => isIP(each) > 0),
+      ],
     }),
     openSqliteStore({ path: layout.database, clock, log }),
   ]);

@@ -31,6 +31,11 @@ export const placeFlags = {
     value: "SOCKET",
     help: "CRI socket of a runtime that is there already; otherwise a private containerd is started.",
   },
+  "tls-san": {
+    type: "strings",
+    value: "NAME|IP",
+    help: "What else the API server's certificate is for: a load balancer's address, another name.",
+  },
   "node-ip": { type: "string", value: "IP[,IP]", help: "Address of this node (default: that of the default route)." },
   "node-name": { type: "string", value: "NAME", help: "Name of this node (default: the host's)." },
   "log-level": { type: "string", default: "info", choices: ["debug", "info", "warn", "error"], help: "What to log." },

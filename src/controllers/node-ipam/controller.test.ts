@@ -53,3 +53,22 @@ test("node ipam: the share of a node that went before its share was seen is free
   await running.until(() => sharesOf(transport, "b"));
   await running.stop();
 });
+
+test("node ipam: who had to know its networks before gets them, whoever comes first", async () => {
+  const transport = new FakeTransport();
+  const running = runController(nodeIpamController, transport, {
+    clusterCidrs: ["10.0.0.0/23"],
+    fixedPodCidrs: new Map([["first", ["10.0.0.0/24"]]]),
+  });
+  transport.create(nodesPath, node("b"));
+  await running.until(() => sharesOf(transport, "b"));
+  assert.equal(sharesOf(transport, "b"), "10.0.1.0/24");
+  transport.create(nodesPath, node("first"));
+  await running.until(() => sharesOf(transport, "first"));
+  assert.equal(sharesOf(transport, "first"), "10.0.0.0/24");
+  // Gone, and still nobody else's.
+  transport.remove(`${nodesPath}/first`);
+  transport.create(nodesPath, node("c"));
+  await running.until(() => running.events.some(({ reason }) => reason === "CIDRNotAvailable"));
+  await running.stop();
+});
