@@ -20,7 +20,7 @@ fi
 # Debian packages: NAME:COMMAND-OR-FILE that shows it is there
 wanted="containerd:containerd runc:runc nftables:nft containernetworking-plugins:/usr/lib/cni/bridge catatonit:catatonit iproute2:ip"
 command -v kubectl >/dev/null 2>&1 || wanted="$wanted kubernetes-client:kubectl"
-[ "${1:-run}" = test ] && wanted="$wanted busybox-static:busybox redis-server:redis-server util-linux:nsenter sqlite3:sqlite3 openssl:openssl docker-registry:docker-registry haproxy:haproxy wrk:wrk etcd-server:etcd"
+[ "${1:-run}" = test ] && wanted="$wanted busybox-static:busybox redis-server:redis-server util-linux:nsenter sqlite3:sqlite3 openssl:openssl docker-registry:docker-registry haproxy:haproxy wrk:wrk etcd-server:etcd bind9-dnsutils:dig dnsperf:dnsperf"
 # Of a Ceph of the tests' own, and what it takes to use its images
 [ "${1:-run}" = ceph ] && wanted="$wanted busybox-static:busybox util-linux:nsenter ceph-mon:ceph-mon ceph-mgr:ceph-mgr ceph-osd:ceph-osd ceph-common:rbd rbd-fuse:rbd-fuse rbd-nbd:rbd-nbd e2fsprogs:mkfs.ext4 xfsprogs:mkfs.xfs"
 missing=""

@@ -16,7 +16,7 @@ const flags = {
   file: {
     type: "strings",
     value: "HOST:PATH",
-    help: "pack: a file of this machine and where it goes; libraries of a program come along.",
+    help: "pack: a file or folder of this machine and where it goes; libraries of a program come along.",
   },
   entrypoint: { type: "string", value: "PROGRAM", help: "pack: what runs, before the arguments." },
   cmd: { type: "string", value: "LINE", help: "pack: default command, split at spaces." },

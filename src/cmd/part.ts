@@ -25,6 +25,7 @@ import { type ComponentValues, serveComponent } from "./component-server.ts";
 import { readConfigFile } from "./config-file.ts";
 import { text } from "./flag-spec.ts";
 import { checkLeaderFlags, createElected, type Elected, type LeaderValues } from "./leader-flags.ts";
+import { inClusterConfig } from "./in-cluster.ts";
 import { placeFlags } from "./settings.ts";
 
 export const partFlags = {
@@ -148,7 +149,8 @@ async function readTarget(flag: string, file: string | undefined, master?: strin
   try {
     const config = await readKubeconfig(kubeconfigPaths(process.env, file), { mustExist: file !== undefined });
     if (master !== undefined && config.currentContext === "") return { transport: { server: master } };
-    const target = await kubeconfigTarget(config);
+    const inCluster = file === undefined && config.contexts.size === 0 ? inClusterConfig(process.env) : undefined;
+    const target = await kubeconfigTarget(inCluster ?? config);
     return { transport: { ...target.transport, ...(master !== undefined && { server: master }) } };
   } catch (error) {
     throw new CommandError(`--${flag}: ${(error as Error).message}`);

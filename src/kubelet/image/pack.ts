@@ -5,13 +5,14 @@
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { arch } from "node:process";
 import { promisify } from "node:util";
 import { type TarEntry, writeTar } from "./tar.ts";
 
 export interface PackedFile {
-  /** Where the bytes come from. */
+  /** Where the bytes come from; a folder with all that is in it. */
   readonly host: string;
   /** Absolute path inside the image. */
   readonly path: string;
@@ -107,8 +108,8 @@ const descriptor = (mediaType: string, bytes: Uint8Array) => ({ mediaType, diges
 
 async function layerEntries(files: readonly PackedFile[]): Promise<TarEntry[]> {
   const all = new Map<string, PackedFile>();
-  for (const file of files) all.set(file.path, file);
-  for (const library of new Set((await Promise.all(files.map(({ host }) => librariesOf(host)))).flat()))
+  for (const file of (await Promise.all(files.map(filesIn))).flat()) all.set(file.path, file);
+  for (const library of new Set((await Promise.all([...all.values()].map(({ host }) => librariesOf(host)))).flat()))
     if (!all.has(library)) all.set(library, { host: library, path: library });
   const directories = new Set<string>();
   const entries: TarEntry[] = [];
@@ -127,6 +128,16 @@ async function layerEntries(files: readonly PackedFile[]): Promise<TarEntry[]> {
   // A place to write for programs that expect one.
   if (!directories.has("tmp")) entries.push({ path: "tmp", type: "directory", mode: 0o1777 });
   return entries;
+}
+
+/** A folder stands for the files in it and below. */
+async function filesIn(file: PackedFile): Promise<PackedFile[]> {
+  if (!(await stat(file.host)).isDirectory()) return [file];
+  const inside = (await readdir(file.host, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  return inside.map((entry) => {
+    const host = join(entry.parentPath, entry.name);
+    return { host, path: join(file.path, relative(file.host, host)) };
+  });
 }
 
 /** Paths of the loader and libraries that an ELF program loads; none for static programs and other files. */
