@@ -51,7 +51,7 @@ export const command = defineCommand({
         if (owner && owner !== layout.root) return;
         const apply = findProgram("nft") && createNft(findProgram("nft"));
         await Promise.all([removeProxy(), apply && removePolicies(apply)]);
-        if (owner)
+        if (findProgram("ip"))
           await removeAddresses({ change: (lines) => runBatch("ip", lines), show: (...args) => ipJson(...args) });
         // Without a bridge of ours there may still be routes.
         if (findProgram("ip")) await removeNodeNetwork(bridge);
