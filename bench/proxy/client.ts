@@ -22,7 +22,10 @@ const nowMs = () => Number(process.hrtime.bigint()) / 1e6;
 
 /** It tells each client at which address it was found. */
 function serve(port: number): Server {
-  return createServer((socket) => socket.on("error", () => undefined).end(socket.localAddress)).listen(port, "0.0.0.0");
+  return createServer((socket) => socket.on("error", () => undefined).end(socket.localAddress ?? "")).listen(
+    port,
+    "0.0.0.0",
+  );
 }
 
 function connectOnce(address: string): Promise<Connection> {

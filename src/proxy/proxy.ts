@@ -65,14 +65,27 @@ export function createProxy(options: ProxyOptions): Proxy {
   let triggers: number[] = [];
   let contexts = contextsOf(source, settings);
   let withIpv6: boolean | undefined;
-  let mustCommit = true;
+  /** Set by whoever finds that the tables are not what they should be; the next transaction makes them anew. */
+  let mustRemake = true;
+  let mustClean = false;
+  /** Whether the time for it is set. */
+  let cleaning = false;
   let flushing: Promise<void> | undefined;
   let failures = 0;
+  /** Nothing is tried until the time after a failure is over. */
+  let isWaiting = false;
+  let mayCommitAtMs = Number.NEGATIVE_INFINITY;
+  /** Attempts so far, to notice one that came in between. */
+  let commits = 0;
   let stopped = false;
   let wakeUp: (() => void) | undefined;
 
   const start = () => {
-    flushing ??= flush();
+    if (!isWaiting) flushing ??= flush();
+  };
+  const remake = () => {
+    mustRemake = true;
+    start();
   };
   const mark = (key: string, trigger?: number) => {
     if (marked.size === 0) observer?.queued();
@@ -85,29 +98,38 @@ export function createProxy(options: ProxyOptions): Proxy {
     // Let the events of this turn of the loop come in first: they go into the same transaction.
     await nextTurn();
     try {
-      while (!stopped && (marked.size > 0 || mustCommit)) {
-        const tookMs = await commitMarked();
+      while (!stopped && (marked.size > 0 || mustRemake || mustClean)) {
+        await pause(mayCommitAtMs - clock.now());
+        if (stopped) break;
+        mayCommitAtMs = clock.now() + settings.minSyncPeriodMs;
+        const tookMs = marked.size > 0 || mustRemake ? await commitMarked() : 0;
+        if (mustClean) await cleanUp();
         // At most half of the time is spent here, however often a service changes.
-        if (marked.size > 0) await pause(Math.max(settings.minSyncPeriodMs, tookMs));
+        if (marked.size > 0) await pause(tookMs);
       }
       failures = 0;
     } catch (error) {
       observer?.failed(error);
       const retryMs = Math.min(backoffMs(++failures, { initialMs: 100, maxMs: 30_000 }), settings.syncPeriodMs);
       log.error("proxy: rules not committed; making the tables anew", { error, retryMs });
-      committer.forget();
-      mustCommit = true;
-      clock.after(retryMs, start);
+      mustRemake = true;
+      isWaiting = true;
+      clock.after(retryMs, () => {
+        isWaiting = false;
+        start();
+      });
     } finally {
       flushing = undefined;
     }
   }
 
   const pause = (ms: number) =>
-    new Promise<void>((done) => {
-      wakeUp = done;
-      clock.after(ms, done);
-    });
+    ms > 0
+      ? new Promise<void>((done) => {
+          wakeUp = done;
+          clock.after(ms, done);
+        })
+      : undefined;
 
   /** One transaction with everything marked; answers how long it took. */
   async function commitMarked(): Promise<number> {
@@ -116,7 +138,9 @@ export function createProxy(options: ProxyOptions): Proxy {
     marked.clear();
     const since = triggers;
     triggers = [];
-    mustCommit = false;
+    if (mustRemake) committer.forget();
+    mustRemake = false;
+    const used = contexts;
     const changes: Change[] = [];
     const ports = new Map<string, readonly ServicePort[]>();
     for (const [at, key] of keys.entries()) {
@@ -126,13 +150,14 @@ export function createProxy(options: ProxyOptions): Proxy {
       changes.push({
         owner: { name: key, rank: wanted.rank },
         fragments: {
-          IPv4: fragmentOf(wanted.ports, contexts.IPv4),
-          IPv6: fragmentOf(withIpv6 ? wanted.ports : [], contexts.IPv6),
+          IPv4: fragmentOf(wanted.ports, used.IPv4),
+          IPv6: fragmentOf(withIpv6 ? wanted.ports : [], used.IPv6),
         },
       });
       ports.set(key, wanted.ports);
     }
-    const result = await committer.commit(changes, contexts).catch((error: unknown) => {
+    commits++;
+    const result = await committer.commit(changes, used).catch((error: unknown) => {
       for (const key of keys) marked.add(key);
       triggers.push(...since);
       throw error;
@@ -150,7 +175,14 @@ export function createProxy(options: ProxyOptions): Proxy {
     health.update(ports);
     flows.update(ports);
     if (options.hostPorts) loopback.update(ports);
-    if (committer.hasStale) clock.after(staleChainMs, cleanLater);
+    if (committer.hasStale && !cleaning) {
+      cleaning = true;
+      clock.after(staleChainMs, () => {
+        cleaning = false;
+        mustClean = true;
+        start();
+      });
+    }
     return durationMs;
   }
 
@@ -182,35 +214,29 @@ export function createProxy(options: ProxyOptions): Proxy {
     return problem === undefined;
   }
 
-  function cleanLater(): void {
-    if (stopped || !committer.hasStale) return;
-    // In the same queue as commits: two at once would not know of each other.
-    const before = flushing ?? Promise.resolve();
-    flushing = before
-      .then(() => committer.clean())
-      .catch((error: unknown) => {
-        log.warn("proxy: unused chains not deleted; making the tables anew", { error });
-        committer.forget();
-        mustCommit = true;
-      })
-      .finally(() => {
-        flushing = undefined;
-        if (marked.size > 0 || mustCommit) start();
-      });
+  async function cleanUp(): Promise<void> {
+    mustClean = false;
+    commits++;
+    try {
+      await committer.clean();
+    } catch (error) {
+      log.warn("proxy: unused chains not deleted; making the tables anew", { error });
+      mustRemake = true;
+    }
   }
 
   /** What may have changed without an event: somebody else's hand on our tables, the machine's addresses. */
   function look(): void {
     if (stopped) return;
     takeFacts();
-    const looked = flushing || mustCommit ? Promise.resolve() : check(committer.probe(contexts));
+    const before = commits;
+    const looked = flushing || mustRemake ? Promise.resolve() : check(committer.probe(contexts));
     looked
       .catch((error: unknown) => {
-        if (stopped || flushing) return;
+        // Refused because of what we did meanwhile: looked for in vain, not taken away.
+        if (stopped || flushing || commits !== before) return;
         log.warn("proxy: somebody changed our tables; making them anew", { error });
-        committer.forget();
-        mustCommit = true;
-        start();
+        remake();
       })
       .finally(() => clock.after(settings.syncPeriodMs, look));
   }
@@ -219,10 +245,8 @@ export function createProxy(options: ProxyOptions): Proxy {
     const next = contextsOf(source, settings);
     if (JSON.stringify(next) === JSON.stringify(contexts)) return;
     contexts = next;
-    committer.forget();
-    mustCommit = true;
     for (const key of source.keys()) marked.add(key);
-    start();
+    remake();
   }
 
   return {
