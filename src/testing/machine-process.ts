@@ -21,6 +21,7 @@ export type MachineOrder =
   | { readonly pod: Parameters<typeof makePod>[0] }
   | { readonly inPod: string; readonly command: readonly string[] }
   | { readonly stopRoutes: true }
+  | { readonly events: true }
   | { readonly remove: true };
 
 const informers = createFakeInformers();
@@ -56,6 +57,7 @@ async function obey(order: MachineOrder): Promise<unknown> {
     return undefined;
   }
   if ("inPod" in order) return pods.get(order.inPod)?.run(...order.command);
+  if ("events" in order) return [...transport.objects.values()].filter(({ kind }) => kind === "Event");
   stop.abort();
   await running;
   if ("remove" in order) await removeNodeNetwork("sampan0");
