@@ -71,10 +71,10 @@ export function followConfigMap(
 }
 
 /** systemd's own list first: /etc/resolv.conf may only name its stub. */
-const resolverFiles = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
+const resolverFiles: readonly string[] = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
 
-export async function readResolvers(): Promise<string[]> {
-  for (const file of resolverFiles) {
+export async function readResolvers(files = resolverFiles): Promise<string[]> {
+  for (const file of files) {
     try {
       return parseResolvers(await readFile(file, "utf8"));
     } catch (error) {
@@ -85,8 +85,8 @@ export async function readResolvers(): Promise<string[]> {
 }
 
 /** Their folders are watched, for the files are replaced as a whole. */
-export function watchResolvers(log: Logger, changed: () => Promise<void>): () => void {
-  const watchers = resolverFiles.flatMap((file): FSWatcher[] => {
+export function watchResolvers(log: Logger, changed: () => Promise<void>, files = resolverFiles): () => void {
+  const watchers = files.flatMap((file): FSWatcher[] => {
     try {
       const watcher = watch(dirname(file), { persistent: false }, (_event, name) => {
         if (name !== basename(file)) return;
