@@ -32,7 +32,7 @@ test("node: policies cost one watch until there is one, and nothing is left of t
   };
   const stop = new AbortController();
   const network = Promise.resolve({ bridge: "br0" } as never); // nothing else of it is asked for
-  const context = { nodeName: "n1", settings, client, informers, network, clock, log };
+  const context = { nodeName: "n1", proxyMode: "nftables" as const, settings, client, informers, network, clock, log };
   const running = [policies.run(context, stop.signal), informers.run(stop.signal)];
   t.after(async () => {
     stop.abort();
@@ -75,7 +75,8 @@ test("node: policies cost one watch until there is one, and nothing is left of t
     await script(/^add table .*\ndelete table .*\n$/),
     "add table inet sampan-policy\ndelete table inet sampan-policy\n",
   );
-  assert.equal(policies.podStarts(pod, ["10.244.0.3"]), undefined);
+  await policies.podStarts(pod, ["10.244.0.3"]);
+  assert.equal(policies.podStarts(pod, ["10.244.0.3"]), undefined, "nobody waits again");
   transport.create(policiesPath, deny);
   assert.match(await script(/ingress-pods \{ 10/), /10\.244\.0\.2 : goto/, "and again");
 });

@@ -23,8 +23,17 @@ export interface NodePolicies {
 
 export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft()): NodePolicies {
   let running: RunningPolicies | undefined;
+  /** Whether there are policies; while that changes, pods wait. */
   let isKnown = false;
-  const known = Promise.withResolvers<void>();
+  let known = Promise.withResolvers<void>();
+  const tell = () => {
+    isKnown = true;
+    known.resolve();
+  };
+  const doubt = () => {
+    if (isKnown) known = Promise.withResolvers<void>();
+    isKnown = false;
+  };
 
   const run: NodePart = async ({ informers, nodeName, settings, client, network, log: all }, signal) => {
     const log = all.with({ part: "network-policy" });
@@ -37,13 +46,17 @@ export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft(
     };
     const aborted = new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
     await Promise.race([policies.synced(), aborted]);
-    let cancelCleanUp = policies.list().length > 0 ? undefined : clock.after(cleanUpMs, () => void removeTable());
+    let cleaning: Promise<void> | undefined;
+    const cleanUp = () => {
+      cleaning = removeTable();
+    };
+    const cancelCleanUp = policies.list().length > 0 ? undefined : clock.after(cleanUpMs, cleanUp);
     while (!signal.aborted) {
-      const first = exists(policies, true, signal);
-      if (policies.list().length === 0) known.resolve();
-      await first;
+      if (policies.list().length === 0) tell();
+      await exists(policies, true, signal);
+      doubt();
       cancelCleanUp?.();
-      cancelCleanUp = undefined;
+      await Promise.race([Promise.all([cleaning, network]), aborted]);
       if (signal.aborted) break;
       const [{ runPolicies }, { bridge }] = await Promise.all([import("#network-policy"), network]);
       await warnOfBridges(log);
@@ -63,8 +76,9 @@ export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft(
         },
         AbortSignal.any([signal, stop.signal]),
       );
-      known.resolve();
+      tell();
       await exists(policies, false, signal);
+      doubt();
       const ended = running;
       running = undefined;
       stop.abort();
@@ -72,12 +86,8 @@ export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft(
       // When only Sampan ends, they stay.
       if (!signal.aborted) await removeTable();
     }
-    known.resolve();
+    tell();
   };
-
-  void known.promise.then(() => {
-    isKnown = true;
-  });
 
   return {
     run,
