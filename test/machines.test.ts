@@ -3,12 +3,13 @@
  * Services across, logs and shells, cut cables, killed agents, a server that starts again, removed nodes.
  */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, suite, test } from "node:test";
 import type { CertificateSigningRequest, EndpointSlice, Node, Pod } from "#api";
 import { packImage } from "#kubelet";
-import { type ClusterMachine, type ClusterMachines, startClusterMachines, whyNoCluster } from "#testing";
+import { type ClusterMachine, type ClusterMachines, leftovers, startClusterMachines, whyNoCluster } from "#testing";
 
 const why = whyNoCluster() ?? (existsSync("/bin/busybox") ? undefined : "needs busybox-static");
 const image = "demo/busybox:1";
@@ -368,4 +369,79 @@ suite("machines", { skip: why ?? false }, () => {
       await a.shape();
     }
   });
+
+  /** All that runs of it and all that isn't on its disk goes, as when its power is cut. */
+  const cutPower = async (machine: ClusterMachine) => {
+    await machine.stop("SIGKILL");
+    const rows = execFileSync("ps", ["-eo", "pid,ppid,args"], { encoding: "utf8", maxBuffer: 2 ** 24 }).split("\n");
+    const processes = rows.map((row) => {
+      const [, pid, parent, args = ""] = /^ *(\d+) +(\d+) (.*)$/.exec(row) ?? [];
+      return { pid: Number(pid), parent: Number(parent), isOwn: args.includes(`${machine.dataDir}/`) };
+    });
+    const own = new Set(processes.filter(({ isOwn }) => isOwn).map(({ pid }) => pid));
+    for (const { pid, parent } of processes) if (own.has(pid) || own.has(parent)) killed(pid);
+    const script = `ip link delete sampan0; nft flush ruleset
+      awk -v under="$0/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+      rm -rf "$0"/nodes/*/containerd/state`;
+    await machine.run("sh", "-c", script, machine.dataDir);
+  };
+
+  test("node: after its machine lost power it comes back under its name, with its share of the pods' addresses and its pods", async () => {
+    const [, b] = agents;
+    assert.ok(b);
+    const share = (await nodeIs("b", true)).spec?.podCIDR;
+    const [, before] = await webs();
+    await cutPower(b);
+    await nodeIs("b", false);
+    startAgent(b);
+    assert.equal((await nodeIs("b", true)).spec?.podCIDR, share);
+    const restarts = await lan.until(async () => {
+      const [, pod] = await webs();
+      const id = pod?.status?.containerStatuses?.[0]?.containerID;
+      return id === before?.status?.containerStatuses?.[0]?.containerID ? undefined : pod;
+    }, "its pod runs anew");
+    assert.equal(restarts.metadata.uid, before?.metadata.uid);
+    assert.equal(await ask(server, `${b.address}:30080`).then((name) => name.startsWith("web-")), true);
+  });
+
+  test("node: deleted, its pods, endpoints and DNS leave; its agent makes it anew when it is started again", async () => {
+    const [, b] = agents;
+    assert.ok(b);
+    const [, before] = await webs();
+    await kubectl("delete", "node", "b");
+    await lan.until(async () => {
+      const [pods, web, dns] = await Promise.all([
+        list<Pod>("pods", "-l", "app=web"),
+        list<EndpointSlice>("endpointslices", "-l", "kubernetes.io/service-name=web"),
+        list<EndpointSlice>("endpointslices", "-n", "kube-system", "-l", "kubernetes.io/service-name=kube-dns"),
+      ]);
+      const left = [...web, ...dns].flatMap(({ endpoints = [] }) => endpoints.map(({ nodeName }) => nodeName));
+      return pods.some(({ spec }) => spec?.nodeName === "b") || left.includes("b") ? undefined : true;
+    }, "nothing is left of the node in the cluster");
+    await b.stop("SIGTERM");
+    startAgent(b);
+    await nodeIs("b", true);
+    const [, pod] = await webs();
+    assert.notEqual(pod?.metadata.uid, before?.metadata.uid);
+    assert.match(await ask(server, `${b.address}:30080`), /^web-/);
+  });
+
+  test("agent: down ends its pods and leaves nothing on its machine", async () => {
+    const [, b] = agents;
+    assert.ok(b);
+    assert.match(await b.sampan("down"), /^down/);
+    const left = await leftovers(b, ["b"]);
+    assert.deepEqual(
+      left.filter((line) => !/ dev eth0 | eth0@/.test(line)),
+      [],
+    );
+  });
 });
+
+function killed(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // kill throws errno errors; it went with another
+  }
+}

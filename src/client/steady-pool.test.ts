@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import http2 from "node:http2";
+import http2, { type ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -37,7 +37,7 @@ suite("steady transport", () => {
       closers.push(() => session.destroy());
       session.on("error", () => undefined);
     });
-    server.on("stream", (stream, headers) => {
+    server.on("stream", (stream: ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
       stream.on("error", () => undefined);
       stream.respond({ ":status": 200, "content-type": "application/json" });
       if (!headers[":path"]?.includes("watch")) return stream.end(JSON.stringify({ name }));

@@ -12,8 +12,11 @@ const runcState = "/run/containerd/runc/k8s.io";
 /** Of `--nodes N`, whose groups are looked for. */
 const innerNodesMax = 8;
 
-/** One line for each thing; empty when `down` did its work. */
-export async function leftovers({ run, dataDir }: Pick<TestCluster, "run" | "dataDir">): Promise<string[]> {
+/** One line for each thing; empty when `down` did its work. `names`: nodes, when they aren't called after this machine. */
+export async function leftovers(
+  { run, dataDir }: Pick<TestCluster, "run" | "dataDir">,
+  names: readonly string[] = ownNames(),
+): Promise<string[]> {
   const [mounts, rules, links, routes] = await Promise.all([
     run("cat", "/proc/mounts"),
     run("nft", "list", "ruleset"),
@@ -22,8 +25,6 @@ export async function leftovers({ run, dataDir }: Pick<TestCluster, "run" | "dat
   ]);
   const processes = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8", maxBuffer: 2 ** 24 });
   const lines = (text: string) => text.split("\n").filter(Boolean);
-  const first = hostname().toLowerCase();
-  const names = [first, ...Array.from({ length: innerNodesMax }, (_, i) => `${first}-${i + 2}`)];
   const groups = new Set(names.map((name) => cgroupRootOf({ rootDir: path.join(dataDir, "nodes", name) }).slice(1)));
   return [
     ...lines(mounts).filter((line) => line.includes(dataDir)),
@@ -34,6 +35,11 @@ export async function leftovers({ run, dataDir }: Pick<TestCluster, "run" | "dat
     ...cgroups(groups),
     ...containers(dataDir),
   ];
+}
+
+function ownNames(): string[] {
+  const first = hostname().toLowerCase();
+  return [first, ...Array.from({ length: innerNodesMax }, (_, i) => `${first}-${i + 2}`)];
 }
 
 /** Of v1 there is one hierarchy for each controller, v2 has the groups at the top. */
