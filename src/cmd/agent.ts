@@ -19,10 +19,17 @@ import { gatherMachineFacts } from "./machine.ts";
 import { ownNamespace, recordFile, refuseSecondAgent } from "./node-record.ts";
 import { startNode } from "./node.ts";
 import { Parts } from "./parts.ts";
-import { dataLayout, placeFlags } from "./settings.ts";
+import { dataLayout, nodeProxyFlags, placeFlags } from "./settings.ts";
 import { kubernetesVersion } from "./version.ts";
 
-const { config, runtime: _runtime, "tls-san": _san, "node-ip": nodeIp, "node-name": nodeNameFlag, ...place } = placeFlags;
+const {
+  config,
+  runtime: _runtime,
+  "tls-san": _san,
+  "node-ip": nodeIp,
+  "node-name": nodeNameFlag,
+  ...place
+} = placeFlags;
 
 const flags = {
   config,
@@ -35,6 +42,7 @@ const flags = {
     help: "Join without --ca-cert-hash: believe whoever knows the token.",
   },
   ...kubeletFlags,
+  ...nodeProxyFlags,
   "container-runtime-endpoint": place["container-runtime-endpoint"],
   "node-ip": nodeIp,
   "node-name": nodeNameFlag,
@@ -119,6 +127,7 @@ export const command = defineCommand({
           serving: (kubelet) => createServing({ kubelet, nodeName, certDir, client, clock, log }),
           network,
           settings,
+          proxyMode: values["proxy-mode"],
           client,
           clock,
           log,

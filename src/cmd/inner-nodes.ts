@@ -31,6 +31,7 @@ interface Values {
   readonly "node-labels": readonly string[];
   readonly "enable-cadvisor-json-endpoints": boolean;
   readonly "log-level": string;
+  readonly "proxy-mode": string;
 }
 
 export interface InnerNodesOptions {
@@ -177,6 +178,7 @@ function start(options: NodeOptions, { inside, configFile, token }: Start): Chil
       ...["--config", "/dev/null", "--data-dir", layout.root, "--node-name", name],
       ...["--server", server, "--ca-cert-hash", keyHash(authority), "--node-ip", addressIn(cidr, index)],
       ...["--kubelet-config", configFile, "--log-level", values["log-level"]],
+      ...["--proxy-mode", values["proxy-mode"]],
       ...values["node-labels"].flatMap((label) => ["--node-labels", label]),
       ...(values["enable-cadvisor-json-endpoints"] ? ["--enable-cadvisor-json-endpoints"] : []),
     ],

@@ -19,6 +19,8 @@ export interface ClusterSettings {
 export interface NodeContext {
   readonly nodeName: string;
   readonly settings: ClusterSettings;
+  /** One of the choices of `--proxy-mode`; `nftables` when missing. */
+  readonly proxyMode?: string;
   /** Acts as the node: role `sampan:node-network` beside that of every node. */
   readonly client: Client;
   /** One cache for all parts. Ask before the first await, or lazily for what few clusters use. */

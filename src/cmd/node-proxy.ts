@@ -4,7 +4,7 @@ import { proxyPorts, proxySettings } from "#proxy";
 import type { NodePart } from "./node-context.ts";
 import { runServiceProxy } from "./proxy-servers.ts";
 
-export const runProxy: NodePart = ({ client, informers, nodeName, settings, clock, log }, signal) => {
+export const runProxy: NodePart = ({ client, informers, nodeName, settings, proxyMode, clock, log }, signal) => {
   const clusterCidrs = settings.clusterCidr.split(",");
   const chosen = proxySettings({
     detectLocal: { ...proxySettings().detectLocal, clusterCidrs },
@@ -13,7 +13,8 @@ export const runProxy: NodePart = ({ client, informers, nodeName, settings, cloc
   });
   return runServiceProxy(
     {
-      ...{ mode: "nftables", client, informers, nodeName, settings: chosen, hostPorts: true, clock },
+      mode: proxyMode === "userspace" ? "userspace" : "nftables",
+      ...{ client, informers, nodeName, settings: chosen, hostPorts: true, clock },
       metrics: new MetricRegistry(),
       healthAddress: { host: "0.0.0.0", port: proxyPorts.health },
       metricsAddress: { host: "127.0.0.1", port: proxyPorts.metrics },

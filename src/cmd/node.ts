@@ -20,6 +20,8 @@ export interface NodeOptions {
   readonly serving: (kubelet: Kubelet) => Pick<Serving, "tls"> & Partial<Serving>;
   readonly network: NodeContext["network"] | NodeNetwork;
   readonly settings: ClusterSettings;
+  /** See NodeContext. */
+  readonly proxyMode?: string;
   /** The node itself: `system:node:NAME` in `system:nodes`. */
   readonly client: Client;
   readonly clock: Clock;
@@ -59,7 +61,11 @@ export function startNode(options: NodeOptions, signal: AbortSignal): RunningNod
   const { run: keepCertificate, ...serving } = options.serving(kubelet);
   const informers = createInformers(client, { clock, log });
   const network = Promise.resolve(options.network);
-  const context: NodeContext = { nodeName, settings, client, informers, network, clock, log };
+  const { proxyMode } = options;
+  const context: NodeContext = {
+    ...{ nodeName, settings, client, informers, network, clock, log },
+    ...(proxyMode !== undefined && { proxyMode }),
+  };
   const parts = Object.entries({ ...networkParts, "network policies": policies.run }).map(
     ([name, run]) => [name, run(context, signal)] as const,
   );

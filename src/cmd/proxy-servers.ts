@@ -142,6 +142,9 @@ async function nftablesEnds(options: RunProxyOptions, observer: ProxyObserver, s
 async function runUserspace(options: RunProxyOptions, observer: ProxyObserver, signal: AbortSignal): Promise<void> {
   const { informers, nodeName, settings, hostPorts, clock, log } = options;
   const { createUserspaceProxy } = await loadUserspaceProxy();
+  const nft = findProgram("nft");
+  // Rules of an earlier start would go before what is here, to endpoints of then.
+  if (nft) await removeRules(createNft(nft)).catch((error: unknown) => log.debug("no rules to remove", { error }));
   await createUserspaceProxy({
     ...{ informers, nodeName, settings, hostPorts, observer, clock, log },
     changeRoutes: (lines) => runBatch("ip", lines),
@@ -151,6 +154,11 @@ async function runUserspace(options: RunProxyOptions, observer: ProxyObserver, s
 /** Removes what any proxy of this machine left in the kernel: tables and routes. */
 export async function removeProxy(): Promise<void> {
   if (findProgram("nft")) await removeRules(createNft(findProgram("nft")));
+  await removeUserspaceRoutes();
+}
+
+/** Those of a user-space proxy that ran before. */
+export async function removeUserspaceRoutes(): Promise<void> {
   if (!findProgram("ip")) return;
   const { removeLocalRoutes } = await loadUserspaceProxy();
   await removeLocalRoutes((lines) => runBatch("ip", lines));

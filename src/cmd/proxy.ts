@@ -7,7 +7,7 @@ import { defineCommand } from "./command.ts";
 import { list, text } from "./flag-spec.ts";
 import { partFlags, runPart } from "./part.ts";
 import { proxyFlags, readProxyFlags } from "./proxy-flags.ts";
-import { type ProxyMode, removeProxy, runServiceProxy } from "./proxy-servers.ts";
+import { type ProxyMode, removeProxy, removeUserspaceRoutes, runServiceProxy } from "./proxy-servers.ts";
 import { placeFlags } from "./settings.ts";
 
 const flags = {
@@ -44,6 +44,7 @@ export const command = defineCommand({
     const mode = modeOf(configuration, log);
     await setConntrackSysctls(configuration.conntrack, availableParallelism(), log);
     if (values["init-only"]) return 0;
+    if (mode === "nftables") await removeUserspaceRoutes();
     await setOomScore(configuration.oomScoreAdj ?? 0, log);
     const bind = (address: string) => {
       const { host = "", port = "" } = splitHostPort(address) ?? {};

@@ -51,6 +51,16 @@ export const networkFlags = {
   },
 } as const satisfies FlagSpecs;
 
+/** Of each machine with a node. */
+export const nodeProxyFlags = {
+  "proxy-mode": {
+    type: "string",
+    default: "nftables",
+    choices: ["nftables", "userspace"],
+    help: "What carries Services: rules of nftables, or sockets of this process (as where there is no nftables).",
+  },
+} as const satisfies FlagSpecs;
+
 /** Everything under the data folder, by name. */
 export function dataLayout(dataDirectory: string) {
   const at = (...parts: string[]) => path.join(path.resolve(dataDirectory), ...parts);

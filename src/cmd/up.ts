@@ -39,13 +39,14 @@ import { Parts } from "./parts.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { withServiceRanges } from "./service-flags.ts";
 import { readSchedulerFile, schedulerFlags } from "./scheduler-file.ts";
-import { dataLayout, networkFlags, placeFlags } from "./settings.ts";
+import { dataLayout, networkFlags, nodeProxyFlags, placeFlags } from "./settings.ts";
 import { text } from "./flag-spec.ts";
 import { kubernetesVersion } from "./version.ts";
 
 const flags = {
   ...placeFlags,
   ...networkFlags,
+  ...nodeProxyFlags,
   ...nodesFlags,
   "node-cidr": text("CIDR", "Addresses of nodes, with --nodes (default 172.30.240.0/24)."),
   ...apiFlags,
@@ -158,7 +159,11 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     };
     nodes =
       network && kubelet && prepared
-        ? startRealNode(nodeOptions(plane, { kubelet, prepared, network, settings, log }), parts, life)
+        ? startRealNode(
+            nodeOptions(plane, { kubelet, prepared, network, settings, proxyMode: values["proxy-mode"], log }),
+            parts,
+            life,
+          )
         : await startSimulatedParts(plane, { values, log }, parts, life);
     if (network) {
       parts.add("ingress", runNodeIngress({ ...ingress, ...ingressOptions(plane, { network, nodeName, log }) }, life));
@@ -269,6 +274,7 @@ interface NodeSettings {
   readonly prepared: Promise<PreparedNode>;
   readonly network: NodeNetwork;
   readonly settings: ClusterSettings;
+  readonly proxyMode: string;
   readonly log: Logger;
 }
 
@@ -290,7 +296,7 @@ function kubeletOptions({ values, network, nodeName, config }: KubeletSettings):
   };
 }
 
-function nodeOptions(plane: ControlPlane, { kubelet, prepared, network, settings, log }: NodeSettings) {
+function nodeOptions(plane: ControlPlane, { kubelet, prepared, network, settings, proxyMode, log }: NodeSettings) {
   const { nodeName } = kubelet;
   return {
     kubelet,
@@ -298,6 +304,7 @@ function nodeOptions(plane: ControlPlane, { kubelet, prepared, network, settings
     serving: () => ownServing(plane, { nodeName, addresses: network.nodeAddresses, log }),
     network,
     settings,
+    proxyMode,
     client: plane.client({ name: `system:node:${nodeName}`, groups: ["system:nodes"], userAgent: "kubelet" }),
     clock: realClock,
     log,
