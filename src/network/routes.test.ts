@@ -103,7 +103,7 @@ else {
     execFileSync("sysctl", ["-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0"]);
   }
 
-  describe("routes: three machines on one segment", () => {
+  describe("routes: three machines on one segment", { timeout: 120_000 }, () => {
     before(async () => {
       segment("lan1");
       segment("lan2");
@@ -242,7 +242,7 @@ else {
     });
   });
 
-  describe("routes: machines on two segments with a router between", () => {
+  describe("routes: machines on two segments with a router between", { timeout: 120_000 }, () => {
     before(async () => {
       segment("lan1", "192.0.2.254/24");
       segment("lan2", "198.51.100.254/24");
