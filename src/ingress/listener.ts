@@ -16,6 +16,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { createServer as createPlainServer, type Server, type Socket } from "node:net";
+import type { Readable } from "node:stream";
 import { createServer as createTlsServer, type SecureContext, type Server as TlsServer } from "node:tls";
 import type { Logger } from "#base";
 import { createHttp1Exchange, readTarget } from "./exchange-http1.ts";
@@ -30,8 +31,7 @@ import { upgradeHttp1, upgradeHttp2 } from "./upgrade.ts";
 const headBytesMax = 32 * 1024;
 const headersMax = 200;
 const headMsDefault = 10_000;
-/** Nothing is read from a client whose body is awaited, or nothing taken by one who is answered. */
-const stalledMs = 60_000;
+const stalledMsDefault = 60_000;
 /** Between two requests. */
 const idleMs = 75_000;
 /** Open at once on one port: each costs a descriptor and some 20 KiB. */
@@ -58,6 +58,8 @@ export interface ListenerOptions {
   readonly log: Logger;
   /** For the head of a request, and for the handshake of TLS. */
   readonly headMs?: number;
+  /** Nothing comes from a client whose body is awaited, or nothing is taken by one who is answered. */
+  readonly stalledMs?: number;
 }
 
 export interface Listener {
@@ -169,7 +171,7 @@ const permanentRedirect = 308;
 function serveHttp1(options: ListenerOptions): HttpServer {
   /** What each connection does now. */
   const current = new WeakMap<Socket, { request: IncomingMessage; response: ServerResponse }>();
-  const { headMs = headMsDefault } = options;
+  const { headMs = headMsDefault, stalledMs = stalledMsDefault } = options;
   const server = createHttpServer({
     ...{ maxHeaderSize: headBytesMax, headersTimeout: headMs, requestTimeout: 0, keepAliveTimeout: idleMs },
     ...{ connectionsCheckingInterval: headMs / 4, noDelay: true, insecureHTTPParser: false },
@@ -205,14 +207,18 @@ function serveHttp1(options: ListenerOptions): HttpServer {
   server.on("timeout", (socket) => {
     const { request, response } = current.get(socket) ?? {};
     const isOver = !request || !response || (request.complete && response.writableFinished);
-    const isSlow = response?.writableNeedDrain || (!request?.complete && request?.readableFlowing !== false);
-    if (isOver || isSlow) socket.destroy();
+    if (isOver || response.writableNeedDrain || isAwaited(request, response)) socket.destroy();
     else socket.setTimeout(stalledMs); // a backend is slow, or quiet
   });
   return server;
 }
 
+/** A body that is read, and not answered yet: once it is, both sides may be quiet for as long as they like. */
+const isAwaited = (body: Readable, { headersSent }: { readonly headersSent: boolean }): boolean =>
+  !headersSent && body.readableFlowing === true && !body.readableEnded;
+
 function serveHttp2(options: ListenerOptions): { server: Http2Server; endSessions(): void } {
+  const { stalledMs = stalledMsDefault } = options;
   const sessions = new Set<ServerHttp2Session>();
   const server = createHttp2Server({
     settings: {
@@ -237,8 +243,9 @@ function serveHttp2(options: ListenerOptions): { server: Http2Server; endSession
   server.on("stream", (stream: ServerHttp2Stream, headers, _flags, raw: string[]) => {
     stream.on("error", () => undefined); // its close tells enough
     stream.setTimeout(stalledMs, () => {
-      const isSlow = stream.writableNeedDrain || (!stream.readableEnded && stream.readableFlowing === true);
-      if (isSlow) stream.close(constants.NGHTTP2_CANCEL);
+      // Calls of gRPC may be open for long before the first message.
+      const isCall = headers["content-type"]?.startsWith("application/grpc") ?? false;
+      if (stream.writableNeedDrain || (!isCall && isAwaited(stream, stream))) stream.close(constants.NGHTTP2_CANCEL);
       else stream.setTimeout(stalledMs);
     });
     const { socket } = stream.session ?? {};

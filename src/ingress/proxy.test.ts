@@ -439,6 +439,38 @@ suite("bad input", () => {
     }
   });
 
+  test("slowness: who stops sending or reading is let go, a quiet backend is not", async () => {
+    const { certificate: cert, key } = await selfSignedPair("own.example", Date.now());
+    const slow = await startTrial({ informers, transport: new FakeTransport(), ownPair: { cert, key }, stalledMs: 30 });
+    try {
+      const quiet = Promise.withResolvers<http.ServerResponse>();
+      const given = Promise.withResolvers<void>();
+      const server = await backend((request, response) => {
+        if (request.url === "/quiet") return quiet.resolve(response.writeHead(200));
+        if (request.url !== "/endless") return void request.resume();
+        response.once("close", given.resolve);
+        response.end(Buffer.alloc(64 * 1024 * 1024));
+      });
+      const { host, name } = expose([server.port]);
+      slow.set(trialIngress(host, name));
+      const patient = http.get({ port: slow.http, path: "/quiet", headers: { host } });
+      (await quiet.promise).flushHeaders();
+      const [response] = (await once(patient, "response")) as [IncomingMessage];
+      const sender = net.connect(slow.http, "127.0.0.1");
+      sender.write(`PUT / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 9\r\n\r\nhalf`);
+      assert.equal(await read(sender), "");
+      const reader = http.get({ port: slow.http, path: "/endless", headers: { host } });
+      const [endless] = (await once(reader, "response")) as [IncomingMessage];
+      endless.pause();
+      await given.promise;
+      reader.destroy();
+      (await quiet.promise).end("after all");
+      assert.equal(await read(response), "after all");
+    } finally {
+      await slow.close();
+    }
+  });
+
   test("CONNECT: this is no forward proxy", async () => {
     assert.equal(await raw("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n"), "");
   });

@@ -8,6 +8,7 @@ import https from "node:https";
 import net, { type AddressInfo, type Server } from "node:net";
 import { after, before, suite, test } from "node:test";
 import tls from "node:tls";
+import * as grpc from "@grpc/grpc-js";
 import { WebSocket, WebSocketServer } from "ws";
 import { selfSignedPair } from "#apiserver";
 import { createFakeInformers, FakeTransport } from "#testing";
@@ -284,6 +285,55 @@ suite("HTTP/2", () => {
       assert.equal((await ask(session, host, { ...grpc, ":path": "/reset" })).status, 502);
     }
     session.close();
+  });
+
+  test("gRPC: a real client and a real server, answers and failures", async () => {
+    const bytes = { serialize: (text: string) => Buffer.from(text), deserialize: String };
+    const says = {
+      path: "/t.Test/Say",
+      requestStream: false,
+      responseStream: true,
+      ...{ requestSerialize: bytes.serialize, requestDeserialize: bytes.deserialize },
+      ...{ responseSerialize: bytes.serialize, responseDeserialize: bytes.deserialize },
+    };
+    const server = new grpc.Server();
+    server.addService(
+      { say: says },
+      {
+        say(call: grpc.ServerWritableStream<string, string>) {
+          if (call.request === "missing") {
+            call.emit("error", { code: grpc.status.NOT_FOUND, details: "no such" });
+            return;
+          }
+          for (const word of call.request.split(" ")) call.write(word);
+          call.end();
+        },
+      },
+    );
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const credentials = grpc.ServerCredentials.createInsecure();
+    server.bindAsync("127.0.0.1:0", credentials, (error, port) => (error ? reject(error) : resolve(port)));
+    closers.push(() => server.forceShutdown());
+    const host = expose(await promise, { appProtocol: "grpc" });
+    const Client = grpc.makeGenericClientConstructor({ say: says }, "t.Test");
+    const channel = grpc.credentials.createSsl(null, null, null, {
+      checkServerIdentity: () => undefined,
+      rejectUnauthorized: false,
+    });
+    const client = new Client(`127.0.0.1:${trial.https}`, channel, {
+      "grpc.default_authority": host,
+      "grpc.ssl_target_name_override": host,
+    });
+    closers.push(() => client.close());
+    const ask = async (text: string) => {
+      const words: string[] = [];
+      // Made of the definition above.
+      const call = (client as unknown as { say(text: string): grpc.ClientReadableStream<string> }).say(text);
+      for await (const word of call) words.push(word);
+      return words;
+    };
+    assert.deepEqual(await ask("one two three"), ["one", "two", "three"]);
+    await assert.rejects(ask("missing"), { code: grpc.status.NOT_FOUND, details: "no such" });
   });
 
   test("gRPC: streams in both directions stay open", async () => {

@@ -15,6 +15,7 @@ export interface TrialOptions {
   readonly ownPair: Pair;
   readonly isTrusted?: (address: string) => boolean;
   readonly headMs?: number;
+  readonly stalledMs?: number;
 }
 
 export interface Trial {
@@ -26,7 +27,7 @@ export interface Trial {
   close(): Promise<void>;
 }
 
-export async function startTrial({ informers, transport, ownPair, isTrusted, headMs }: TrialOptions): Promise<Trial> {
+export async function startTrial({ informers, transport, ownPair, isTrusted, ...times }: TrialOptions): Promise<Trial> {
   const routes = new RouteTable();
   const pools = createPools(informers);
   const problems: string[] = [];
@@ -46,7 +47,7 @@ export async function startTrial({ informers, transport, ownPair, isTrusted, hea
     isTrusted: isTrusted ?? (() => false),
     now: () => performance.now(),
     log: silentLogger,
-    ...(headMs !== undefined && { headMs }),
+    ...times,
   });
   const http = await listener.listen("http", 0, "127.0.0.1");
   https = await listener.listen("https", 0, "127.0.0.1");
