@@ -13,7 +13,7 @@ import { createSource, type Source } from "./core/source.ts";
 import { type Change, type CommitResult, type Contexts, createCommitter } from "./nftables/committer.ts";
 import { createFlowCleaner } from "./nftables/flow-cleaner.ts";
 import { createLoopback } from "./nftables/loopback.ts";
-import { createNftCheck, familyProblem } from "./nftables/problem.ts";
+import { createNftCheck, familyProblem, sctpProblem } from "./nftables/problem.ts";
 import { createHealthChecks } from "./core/health-checks.ts";
 import type { ProxyObserver } from "./observer.ts";
 import type { ProxySettings } from "./settings.ts";
@@ -65,6 +65,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   let triggers: number[] = [];
   let contexts = contextsOf(source, settings);
   let withIpv6: boolean | undefined;
+  let withSctp: boolean | undefined;
   /** Set by whoever finds that the tables are not what they should be; the next transaction makes them anew. */
   let mustRemake = true;
   let mustClean = false;
@@ -145,7 +146,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     const ports = new Map<string, readonly ServicePort[]>();
     for (const [at, key] of keys.entries()) {
       if (at > 0 && at % keysPerTurnMax === 0) await nextTurn();
-      const wanted = source.wanted(key);
+      const wanted = withoutSctp(source.wanted(key));
       if (withIpv6 === undefined && wanted.ports.some(({ family }) => family === "IPv6")) withIpv6 = await hasIpv6();
       changes.push({
         owner: { name: key, rank: wanted.rank },
@@ -206,6 +207,17 @@ export function createProxy(options: ProxyOptions): Proxy {
       });
       return owner.name;
     });
+  }
+
+  /** What the kernel can't translate is left out, once said. */
+  function withoutSctp<T extends { readonly ports: readonly ServicePort[] }>(wanted: T): T {
+    if (withSctp || !wanted.ports.some(({ protocol }) => protocol === "sctp")) return wanted;
+    if (withSctp === undefined) {
+      const problem = sctpProblem();
+      withSctp = problem === undefined;
+      if (problem) log.warn("proxy: SCTP ports are left out", { error: problem });
+    }
+    return withSctp ? wanted : { ...wanted, ports: wanted.ports.filter(({ protocol }) => protocol !== "sctp") };
   }
 
   async function hasIpv6(): Promise<boolean> {

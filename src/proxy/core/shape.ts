@@ -4,7 +4,7 @@
  *
  * Rejected: a chain for each service with the endpoints in a map of its rule, as upstream has it. nft reads the names of all chains
  * before each transaction, and the kernel compares the names of all those unnamed maps: with 10,000 services 70 ms for one change
- * and 12 s for the first transaction, against 3 ms and 1 s. See docs/decisions/0018-shared-maps.md.
+ * and 12 s for the first transaction, against 3 ms and 1 s. See docs/decisions/0020-shared-maps.md.
  */
 import type { Family } from "./endpoints.ts";
 

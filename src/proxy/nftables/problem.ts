@@ -1,5 +1,6 @@
 /** Whether this machine can have the proxy's rules, asked of nft and the kernel without changing anything. */
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { type ApplyScript, createNft } from "#base";
 import { baseScript } from "../core/base.ts";
 import type { Family } from "../core/endpoints.ts";
@@ -36,6 +37,13 @@ export async function familyProblem(family: Family, check: ApplyScript): Promise
     return `the kernel refuses the proxy's rules for ${family}: ${why}`;
   }
 }
+
+/** Connection tracking, and with it translation, of SCTP is an option of the kernel. */
+export const sctpProblem = (): string | undefined =>
+  existsSync("/proc/sys/net/netfilter/nf_conntrack_count") &&
+  !existsSync("/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_established")
+    ? "the kernel doesn't track SCTP (CONFIG_NF_CT_PROTO_SCTP)"
+    : undefined;
 
 function versionOf(program: string): Promise<string> {
   return new Promise((resolve, reject) => {
