@@ -48,6 +48,11 @@ test("kube-proxy's flags: those without effect are taken and warned about, unkno
   assert.match(warnings.join(), /--ipvs-scheduler has no effect here: endpoints are taken at random/);
   await assert.rejects(read("--proxy-port-range=0-0"), /unknown flag: --proxy-port-range/);
   await assert.rejects(read("--hostname-override= "), /empty hostname-override is invalid/);
+  await assert.rejects(read("--iptables-sync-period=0s"), {
+    message:
+      'failed validate: [KubeProxyConfiguration.SyncPeriod: Invalid value: "0s": must be greater than 0, KubeProxyConfiguration.SyncPeriod: Invalid value: "1s": must be greater than or equal to KubeProxyConfiguration.MinSyncPeriod]',
+  });
+  assert.equal((await read("--iptables-min-sync-period=0s")).configuration.iptables.minSyncPeriod, 0);
   await assert.rejects(read("--cluster-cidr=nowhere"), {
     message:
       'failed validate: KubeProxyConfiguration.DetectLocalConfiguration.ClusterCIDRs[0]: Invalid value: "nowhere": must be a valid CIDR block (e.g. 10.100.0.0/16 or fde4:8dba:82e1::/48)',

@@ -190,8 +190,17 @@ async function fromFlags(
     if (value !== undefined) put(`nftables.${field}`, printDuration(Number(value)));
   }
   const read = await configurationOf(given);
+  // In a file zero is as good as nothing; a flag means it.
+  const isZero = (flag: FieldFlag) => values[flag] === 0;
+  const zeros = {
+    ...(isZero("iptables-sync-period") && { syncPeriod: 0 }),
+    ...(isZero("iptables-min-sync-period") && { minSyncPeriod: 0 }),
+  };
   return {
     ...read,
+    ...(isZero("config-sync-period") && { configSyncPeriod: 0 }),
+    iptables: { ...read.iptables, ...zeros },
+    nftables: { ...read.nftables, ...zeros },
     healthzBindAddress: bindAddress(read.healthzBindAddress, values["healthz-bind-address"], values["healthz-port"]),
     metricsBindAddress: bindAddress(read.metricsBindAddress, values["metrics-bind-address"], values["metrics-port"]),
   };

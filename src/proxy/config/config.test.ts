@@ -95,7 +95,7 @@ const cases: readonly [what: string, given: object, message: string][] = [
   [
     "how pods are told",
     { detectLocalMode: "Guess" },
-    'KubeProxyConfiguration.DetectLocalMode: Unsupported value: "Guess": supported values: "", "BridgeInterface", "ClusterCIDR", "InterfaceNamePrefix", "NodeCIDR"',
+    'KubeProxyConfiguration.DetectLocalMode: Unsupported value: "Guess": supported values: "ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix", ""',
   ],
   [
     "a bridge without a name",

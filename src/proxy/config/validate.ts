@@ -65,7 +65,7 @@ export function validateProxyConfiguration(configuration: ProxyConfiguration): r
   nodePorts(configuration.nodePortAddresses ?? [], root.child("NodePortAddresses"), wrong);
   const localMode = configuration.detectLocalMode;
   if (!localModes.some((known) => known === localMode))
-    errors.push(fieldError.notSupported(root.child("DetectLocalMode"), localMode, [...localModes].sort()));
+    errors.push(fieldError.notSupported(root.child("DetectLocalMode"), localMode, localModes));
   validateDetection(configuration, root.child("DetectLocalConfiguration"), wrong);
   return errors;
 }
