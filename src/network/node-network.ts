@@ -155,6 +155,8 @@ async function makeBridge({ bridge, owner, podCidrs, gateways, mtu, found }: Bri
     ...wanted.map((address) => `address replace ${address} dev ${bridge}${isIpv6(address) ? " nodad" : ""}`),
     `link set ${bridge} up`,
   ]);
+  // With its first pod it begins to ask who else might have its address, and for a second no pod is found.
+  if (gateways.some(isIpv6)) await setSysctl(`net/ipv6/conf/${bridge}/accept_dad`, "0");
 }
 
 async function setForwarding(families: readonly Family[], needsIpv6: boolean): Promise<void> {
