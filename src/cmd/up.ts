@@ -166,7 +166,10 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
           )
         : await startSimulatedParts(plane, { values, log }, parts, life);
     if (network) {
-      parts.add("ingress", runNodeIngress({ ...ingress, ...ingressOptions(plane, { network, nodeName, log }) }, life));
+      parts.add(
+        "ingress",
+        runNodeIngress({ ...ingress, ...ingressOptions(plane, { values, network, nodeName, log }) }, life),
+      );
     }
     const joining = () => Promise.all([provideJoining(admin), provideClusterSettings(admin, settings)]);
     let others: Promise<void> | undefined;
@@ -313,12 +316,19 @@ function nodeOptions(plane: ControlPlane, { kubelet, prepared, network, settings
 
 function ingressOptions(
   { client, pki, port }: ControlPlane,
-  { network, nodeName, log }: { readonly network: NodeNetwork; readonly nodeName: string; readonly log: Logger },
+  {
+    values,
+    network,
+    nodeName,
+    log,
+  }: Pick<NodeSettings, "network" | "log"> & { readonly values: Values; readonly nodeName: string },
 ) {
+  const bound = values["bind-address"];
+  const host = ["0.0.0.0", "::"].includes(bound) ? "127.0.0.1" : bound.includes(":") ? `[${bound}]` : bound;
   const credentials = async () => {
     const pair = await pki.leaf("ingress", { commonName: "system:ingress", usages: ["client"], validDays: 365 });
     const { certificate: cert, key } = pair;
-    return { server: `https://127.0.0.1:${port}`, ca: pki.authority.certificate, cert, key };
+    return { server: `https://${host}:${port}`, ca: pki.authority.certificate, cert, key };
   };
   const watching = client({ name: "system:ingress", groups: [], userAgent: "sampan-ingress" });
   return { client: watching, credentials, nodeName, addresses: network.nodeAddresses, log };
