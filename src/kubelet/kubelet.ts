@@ -11,6 +11,7 @@ import { cdiFolders, knowsCdi } from "./devices/cdi.ts";
 import { unitsOf } from "./core/quantity.ts";
 import { createDeviceManager, type DeviceManager, hasDevices } from "./devices/device-manager.ts";
 import { createNodeEviction } from "./eviction/node-eviction.ts";
+import { warnOfSearches } from "./resolver-check.ts";
 import { createHost, type KubeletHost } from "./host.ts";
 import { createNodeImages } from "./images/node-images.ts";
 import { watchImageFolder } from "./images/watch-folder.ts";
@@ -147,6 +148,7 @@ export function createKubelet(
         { apiVersion: "v1", kind: "Node", metadata: { name: nodeName, uid: nodeName } },
         { type, reason, message },
       );
+    if (resolvConf !== "") await warnOfSearches(resolvConf, config.clusterDomain, nodeEvent);
     const { images, gc: imageGc } = await createNodeImages({
       runtime,
       client,
@@ -201,6 +203,7 @@ export function createKubelet(
         clusterDomain: config.clusterDomain,
         clusterDns: config.clusterDNS,
         resolvConf,
+        event: nodeEvent,
         allowedSysctls: config.allowedUnsafeSysctls,
         memoryBytes: machine.memoryBytes,
         thermalPaths: thermalPaths(),

@@ -11,8 +11,9 @@ export interface DnsConfig {
 export interface DnsInput {
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
-  /** Of the node. */
-  readonly host: DnsConfig;
+  /** Of the node; undefined: there shall be none (`resolvConf: ""`). */
+  readonly host: DnsConfig | undefined;
+  readonly nodeIps?: readonly string[];
 }
 
 /** Limits of the C library's resolver, beyond which entries would be ignored anyway. */
@@ -21,30 +22,45 @@ const searchesMax = 32;
 const searchLineMax = 2048;
 const searchLengthMax = 253;
 
-export interface DnsResult {
-  readonly config: DnsConfig;
-  /** Warnings for events. */
-  readonly warnings: readonly { readonly reason: string; readonly message: string }[];
+export interface DnsWarning {
+  readonly reason: string;
+  readonly message: string;
 }
 
-export function dnsConfig(pod: PodView, { clusterDns, clusterDomain, host }: DnsInput): DnsResult {
-  const warnings: { reason: string; message: string }[] = [];
+export interface DnsResult {
+  readonly config: DnsConfig;
+  /** Warnings for events of the pod, and of the node. */
+  readonly warnings: readonly DnsWarning[];
+  readonly nodeWarnings: readonly DnsWarning[];
+}
+
+/** Asking nobody is asking this machine itself, for the C library. */
+const asksNobody = (nodeIps: readonly string[]): DnsConfig => ({
+  servers: nodeIps.length > 0 ? nodeIps.map((ip) => (ip.includes(":") ? "::1" : "127.0.0.1")) : ["127.0.0.1"],
+  searches: ["."],
+  options: [],
+});
+
+export function dnsConfig(pod: PodView, { clusterDns, clusterDomain, host, nodeIps = [] }: DnsInput): DnsResult {
+  const warnings: DnsWarning[] = [];
+  const nodeWarnings: DnsWarning[] = [];
   const { dnsPolicy = "ClusterFirst", hostNetwork, dnsConfig: extra } = pod.spec ?? {};
   const { namespace } = pod.metadata;
   const wantsCluster = dnsPolicy === "ClusterFirstWithHostNet" || (dnsPolicy === "ClusterFirst" && !hostNetwork);
-  let base: DnsConfig = host;
+  const hostSearches = host?.searches ?? [];
+  let base = host ?? asksNobody(nodeIps);
   if (dnsPolicy === "None") base = { servers: [], searches: [], options: [] };
-  else if (wantsCluster && clusterDns.length === 0)
-    warnings.push({
-      reason: "MissingClusterDNS",
-      message: `pod: ${goQuote(printPod(pod))}. kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.`,
-    });
-  else if (wantsCluster)
+  else if (wantsCluster && clusterDns.length === 0) {
+    const reason = "MissingClusterDNS";
+    const message = `kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.`;
+    warnings.push({ reason, message: `pod: ${goQuote(printPod(pod))}. ${message}` });
+    nodeWarnings.push({ reason, message });
+  } else if (wantsCluster)
     base = {
       servers: clusterDns,
       searches: clusterDomain
-        ? unique([`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain, ...host.searches])
-        : host.searches,
+        ? unique([`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain, ...hostSearches])
+        : hostSearches,
       options: ["ndots:5"],
     };
 
@@ -67,7 +83,7 @@ export function dnsConfig(pod: PodView, { clusterDns, clusterDomain, host }: Dns
       reason: "DNSConfigForming",
       message: `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${searches.join(" ")}`,
     });
-  return { config: { servers, searches, options: merged.options }, warnings };
+  return { config: { servers, searches, options: merged.options }, warnings, nodeWarnings };
 }
 
 const unique = (list: readonly string[]): string[] => [...new Set(list)];
@@ -92,6 +108,22 @@ function limitSearches(searches: readonly string[]): string[] {
     kept.push(search);
   }
   return kept;
+}
+
+/** What of the node's search line won't reach its pods; told once, when the node starts. */
+export function searchProblem(
+  { searches }: DnsConfig,
+  { file, clusterDomain }: { file: string; clusterDomain: string },
+): string | undefined {
+  // Those of the cluster come before.
+  const max = searchesMax - (clusterDomain ? 3 : 0);
+  if (searches.length > max)
+    return `Resolv.conf file '${file}' contains search line consisting of more than ${max} domains!`;
+  if (searches.some(({ length }) => length > searchLengthMax))
+    return `Resolv.conf file ${goQuote(file)} contains a search path which length is more than allowed ${searchLengthMax} chars!`;
+  return searches.join(" ").length > searchLineMax
+    ? `Resolv.conf file '${file}' contains search line which length is more than allowed ${searchLineMax} chars!`
+    : undefined;
 }
 
 /** Reads a resolv.conf; servers on a loopback address can't be reached from a pod and are left out. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dnsConfig, parseResolvConf } from "./dns-config.ts";
+import { dnsConfig, parseResolvConf, searchProblem } from "./dns-config.ts";
 import { fieldValue, resourceValue } from "./downward.ts";
 import { containerEnv, expandCommand } from "./env.ts";
 import { readEnvFile } from "./env-file.ts";
@@ -197,6 +197,40 @@ test("resolv.conf: by policy, merged with the pod's own, within limits", () => {
     of({ dnsConfig: { nameservers: ["1.1.1.1", "1.1.1.2", "1.1.1.3"] } }).warnings[0]?.reason,
     "DNSConfigForming",
   );
+});
+
+test("resolv.conf: limits of search domains, no file at all, and no address of the cluster's DNS", () => {
+  const of = (searches: string[], { servers = ["10.96.0.10"], spec = {}, none = false } = {}) =>
+    dnsConfig(podOf({ containers: ["a"], spec }), {
+      ...{ clusterDns: servers, clusterDomain: "d", nodeIps: ["192.168.0.1", "fd00::1"] },
+      host: none ? undefined : { servers: ["9.9.9.9"], searches, options: [] },
+    });
+  const names = (count: number, length = 4) => Array.from({ length: count }, (_, i) => `${i}`.padStart(length, "x"));
+  // Three of the cluster come first.
+  assert.equal(of(names(29)).warnings.length, 0);
+  const cut = of(names(30));
+  assert.equal(cut.config.searches.length, 32);
+  assert.match(cut.warnings[0]?.message ?? "", /^Search Line limits were exceeded, .* is: ns\.svc\.d svc\.d d xxx0 /);
+  // One that is too long goes by itself, a line that is too long loses its end.
+  assert.deepEqual(of([...names(1, 254), "b"]).config.searches, ["ns.svc.d", "svc.d", "d", "b"]);
+  const long = of(names(20, 200)).config.searches;
+  assert.deepEqual([long.length, long.join(" ").length <= 2048], [13, true]);
+  assert.deepEqual(of(["ns.svc.d", "a"]).config.searches, ["ns.svc.d", "svc.d", "d", "a"]);
+  const nobody = of([], { none: true, spec: { dnsPolicy: "Default" } }).config;
+  assert.deepEqual(nobody, { servers: ["127.0.0.1", "::1"], searches: ["."], options: [] });
+  const missing = of(["a"], { servers: [] });
+  assert.deepEqual(missing.config.servers, ["9.9.9.9"]);
+  assert.match(missing.warnings[0]?.message ?? "", /^pod: "[^"]+"\. kubelet does not have ClusterDNS IP configured/);
+  assert.match(missing.nodeWarnings[0]?.message ?? "", /^kubelet does not have ClusterDNS IP configured/);
+  const problem = (searches: string[]) =>
+    searchProblem({ servers: [], searches, options: [] }, { file: "/f", clusterDomain: "d" });
+  assert.equal(problem(names(29)), undefined);
+  assert.equal(problem(names(30)), "Resolv.conf file '/f' contains search line consisting of more than 29 domains!");
+  assert.match(
+    problem(names(1, 254)) ?? "",
+    /^Resolv.conf file "\/f" contains a search path which length is more than allowed 253/,
+  );
+  assert.match(problem(names(20, 200)) ?? "", /search line which length is more than allowed 2048 chars!$/);
 });
 
 test("images: default tag, and what is wrong with a name", () => {

@@ -57,11 +57,13 @@ export interface NodeFacts {
   readonly name: string;
   readonly clusterDomain: string;
   readonly clusterDns: readonly string[];
-  /** Where the node's own resolver is configured. */
+  /** Where the node's own resolver is configured; "": nowhere. */
   readonly resolvConf: string;
   readonly allowedSysctls: readonly string[];
   readonly memoryBytes: number;
   readonly thermalPaths: readonly string[];
+  /** Says it of the node itself. */
+  readonly event?: (type: "Normal" | "Warning", reason: string, message: string) => void;
   abilities(): RuntimeAbilities;
   hostIPs(): readonly string[];
   allocatable(): Readonly<Record<string, string>>;

@@ -14,12 +14,11 @@ export async function prepareSandbox(context: PodContext, pod: PodView, attempt:
   const { node, layout, cgroups } = context;
   const { name = "", namespace = "", uid = "" } = pod.metadata;
   const { kernelHostname } = podNames(pod, node.clusterDomain);
-  const host = parseResolvConf(await readText(node.resolvConf));
-  const { config: dns, warnings } = dnsConfig(pod, {
-    clusterDns: node.clusterDns,
-    clusterDomain: node.clusterDomain,
-    host,
-  });
+  const host = node.resolvConf === "" ? undefined : parseResolvConf(await readText(node.resolvConf));
+  const { clusterDns, clusterDomain } = node;
+  const input = { clusterDns, clusterDomain, host, nodeIps: node.hostIPs() };
+  const { config: dns, warnings, nodeWarnings } = dnsConfig(pod, input);
+  for (const { reason, message } of nodeWarnings) node.event?.("Warning", reason, message);
   for (const warning of warnings) recordEvent(context, pod, { type: "Warning", ...warning });
   const logDirectory = layout.podLogs({ namespace, name, uid });
   const [cgroupParent, users] = await Promise.all([
