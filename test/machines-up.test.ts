@@ -131,6 +131,20 @@ suite("machines", { skip: why ?? false }, () => {
       assert.match(await cluster.kubectl("exec", second?.metadata.name ?? "", "--", "busybox", "hostname"), /^web-/);
     });
 
+  test("machines: an up with fewer nodes ends the others, and one with more has them again", async () => {
+    await cluster.stop("SIGTERM");
+    await cluster.start("--nodes", "2");
+    const left = async () => (await read<Node>("nodes")).items.map(({ metadata }) => metadata.name).sort();
+    await cluster.until(async () => ((await left()).length === 2 ? true : undefined), "the third node is gone");
+    assert.deepEqual(await left(), names.slice(0, 2).sort());
+    const folder = path.join(cluster.dataDir, "nodes", `${first}-3`);
+    assert.equal(existsSync(path.join(folder, "machine.json")), false);
+    assert.doesNotMatch(await cluster.run("ip", "-o", "link"), /sampan-lan2/);
+    await cluster.stop("SIGTERM");
+    await cluster.start("--nodes", "3");
+    await readyPods();
+  });
+
   test("machines: after a crash of up and an agent, down leaves nothing, and the cluster comes back", async () => {
     const before = await readyPods();
     await cluster.stop("SIGKILL");

@@ -9,7 +9,7 @@ import { addressTowards } from "./address-towards.ts";
 import { checkNode } from "./addresses.ts";
 import { networkOfNode, settingsOf } from "./agent-cluster.ts";
 import { CommandError, defineCommand } from "./command.ts";
-import { openCredentials } from "./credentials.ts";
+import { credentialFiles, openCredentials } from "./credentials.ts";
 import { list, text } from "./flag-spec.ts";
 import { placesOf, writeInstance } from "./instance.ts";
 import { openKubeletClient } from "./kubelet-client.ts";
@@ -98,7 +98,7 @@ export const command = defineCommand({
       parts.add("the node's certificate", connection.run(life));
       const towards = givenIps ? undefined : await addressTowards(servers[0] ?? "");
       const nodeIps = givenIps ?? (towards === undefined ? undefined : [towards]);
-      const settings = await settingsOf(client, path.join(rootDir, "cluster.json"), { log, signal: life, parts });
+      const settings = await settingsOf(client, credentialFiles(rootDir).settings, { log, signal: life, parts });
       if (!settings) return 0;
       const configuration = await kubeletConfig([settings.dnsAddress], settings.clusterDomain);
       Object.assign(configuration, { serverTLSBootstrap: true, rotateCertificates: true });

@@ -3,14 +3,14 @@
  * ones that a kubelet is given too: `kubelet.conf`, and while there is no certificate yet `bootstrap.conf`.
  */
 import { existsSync } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Clock, Logger } from "#base";
 import { createClient, createHttpsTransport, kubeconfigTarget, readKubeconfig } from "#client";
 import { isStatusError } from "#machinery";
 import { type BootstrapToken, parseToken } from "./bootstrap-token.ts";
 import { CommandError } from "./command.ts";
-import { checkHashes, discover } from "./discovery.ts";
+import { checkHashes, discover, keyHash } from "./discovery.ts";
 import { isUsable, writeKubeconfig } from "./kubelet-client.ts";
 
 export interface CredentialFlags {
@@ -42,16 +42,27 @@ export interface CredentialOptions {
 
 export function credentialFiles(folder: string) {
   const at = (name: string) => path.join(folder, name);
-  return { kubeconfig: at("kubelet.conf"), bootstrap: at("bootstrap.conf"), authority: at("pki/ca.crt") };
+  return {
+    ...{ kubeconfig: at("kubelet.conf"), bootstrap: at("bootstrap.conf"), authority: at("pki/ca.crt") },
+    ...{ settings: at("cluster.json"), servers: at("servers.json") },
+  };
 }
 
 /** Waits for a server when one must be asked. Throws CommandError. */
 export async function openCredentials(options: CredentialOptions, signal: AbortSignal): Promise<Credentials> {
-  const { flags, folder, clock } = options;
+  const { flags, folder, clock, log } = options;
   const files = credentialFiles(folder);
   const servers = flags.server.map(readServer);
-  if (existsSync(files.authority) && (await isUsable(files.kubeconfig, clock))) return keptCredentials(files, servers);
   const { token, hashes } = readToken(flags);
+  if (existsSync(files.authority) && (await isUsable(files.kubeconfig, clock))) {
+    const known = keyHash(await readFile(files.authority, "utf8"));
+    if (!token || hashes.length === 0 || hashes.includes(known)) return keptCredentials(files, servers);
+    log.warn("this machine was a node of another cluster, whose authority had another key: it joins this one", {
+      known,
+    });
+    for (const each of [files.kubeconfig, files.settings, path.dirname(files.authority)])
+      await rm(each, { recursive: true, force: true });
+  }
   const kept = existsSync(files.kubeconfig) ? " (the certificate in its folder is no longer in force)" : "";
   if (!token) throw new CommandError(`to join a cluster, --token is needed${kept}: \`sampan token create\` makes one`);
   if (servers.length === 0) throw new CommandError("to join a cluster, --server https://ADDRESS:6443 is needed");
@@ -65,11 +76,12 @@ export async function openCredentials(options: CredentialOptions, signal: AbortS
   await refuseTaken({ ...options, server, authority, token }, signal);
   const { stringify } = await import("yaml");
   await writeWhole(files.bootstrap, stringify(bootstrapConfig(server, authority, token)));
-  const others = servers.filter((each) => each !== server);
+  const all = [server, ...servers.filter((each) => each !== server)];
+  await writeWhole(files.servers, JSON.stringify(all));
   return {
     ...{ kubeconfig: files.kubeconfig, bootstrapKubeconfig: files.bootstrap },
     authorityFile: files.authority,
-    servers: [server, ...others],
+    servers: all,
   };
 }
 
@@ -86,13 +98,24 @@ async function keptCredentials(
       { ...transport, server: first },
       path.join(path.dirname(files.authority), "kubelet-client-current.pem"),
     );
-  const known = servers.length > 0 ? servers : [transport.server];
+  const known = servers.length > 0 ? servers : [...new Set([transport.server, ...(await readServers(files.servers))])];
+  await writeWhole(files.servers, JSON.stringify(known));
   return { kubeconfig: files.kubeconfig, authorityFile: files.authority, servers: known };
+}
+
+/** As they were named last. */
+async function readServers(file: string): Promise<string[]> {
+  try {
+    const read: unknown = JSON.parse(await readFile(file, "utf8"));
+    return Array.isArray(read) ? read.filter((each) => typeof each === "string") : [];
+  } catch {
+    return []; // never named, or damaged: there is one in the kubeconfig
+  }
 }
 
 function readServer(text: string): string {
   const url = URL.parse(text.includes("://") ? text : `https://${text}`);
-  if (!url || url.protocol !== "https:" || url.pathname !== "/" || url.username || url.search)
+  if (url?.protocol !== "https:" || url.pathname !== "/" || url.username || url.search)
     throw new CommandError(`--server ${text}: want https://ADDRESS:PORT, such as https://192.0.2.10:6443`);
   return `https://${url.hostname}:${url.port || "6443"}`;
 }

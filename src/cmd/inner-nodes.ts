@@ -4,12 +4,13 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { backoffMs, type Logger, realClock } from "#base";
 import { type Client, delay } from "#client";
 import { type KubeletConfiguration, printConfiguration } from "#kubelet";
+import { isStatusError } from "#machinery";
 import { addressIn } from "#network";
 import { checkRange } from "./addresses.ts";
 import { makeToken, tokenSecret } from "./bootstrap-token.ts";
@@ -18,6 +19,8 @@ import { credentialFiles } from "./credentials.ts";
 import { keyHash } from "./discovery.ts";
 import { isUsable } from "./kubelet-client.ts";
 import { prepareLan } from "./lan.ts";
+import { type DownOptions, downNode } from "./down-node.ts";
+import type { KnownNode } from "./last-node.ts";
 import { enter, keepMachine } from "./machine-namespaces.ts";
 import type { Parts } from "./parts.ts";
 import type { dataLayout } from "./settings.ts";
@@ -127,7 +130,7 @@ async function keepNode(options: NodeOptions, signal: AbortSignal): Promise<void
     const startedAt = realClock.now();
     try {
       const machine = await keepMachine({ folder, index, cidr });
-      const isKnown = await isUsable(credentialFiles(folder).kubeconfig, realClock);
+      const isKnown = await hasCredentials(folder, options.authority);
       const token = isKnown ? undefined : await options.token();
       const child = start(options, { inside: enter(machine), configFile, token });
       child.on("message", options.onReady);
@@ -140,6 +143,30 @@ async function keepNode(options: NodeOptions, signal: AbortSignal): Promise<void
     }
     failures = realClock.now() - startedAt > calmMs ? 1 : failures + 1;
     await delay(realClock, backoffMs(failures, retry), signal);
+  }
+}
+
+/** In force, and of this cluster. */
+async function hasCredentials(folder: string, authority: string): Promise<boolean> {
+  const files = credentialFiles(folder);
+  const known = await readFile(files.authority, "utf8").catch(() => ""); // not yet
+  return known !== "" && keyHash(known) === keyHash(authority) && (await isUsable(files.kubeconfig, realClock));
+}
+
+/** Nodes of an earlier `up` with more of them: they stop, and the cluster forgets them. */
+export async function removeOtherNodes(
+  nodes: readonly KnownNode[],
+  { admin, ...down }: Omit<DownOptions, "purge"> & { readonly admin: Client },
+): Promise<void> {
+  for (const node of nodes) {
+    down.log.info("a node of an earlier start is removed", { node: node.name });
+    try {
+      await downNode(node, { ...down, purge: false });
+      await admin.resource("v1/nodes").delete(node.name);
+    } catch (error) {
+      if (!isStatusError(error, "NotFound"))
+        down.log.error("a node of an earlier start can't be removed", { node: node.name, error });
+    }
   }
 }
 

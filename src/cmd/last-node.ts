@@ -1,4 +1,5 @@
 /** Which nodes this data folder has had: their folders remain after a crash, whatever else is gone. */
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
 import type { Instance } from "./instance.ts";
@@ -25,4 +26,16 @@ export async function lastNode(
     name,
     ...(instance?.nodeName === name && instance.kubelet ? { kubelet: instance.kubelet } : {}),
   }));
+}
+
+/** What makes a node one with namespaces of its own. */
+export const machineFile = (folder: string): string => path.join(folder, "machine.json");
+
+/** Those with namespaces of their own that aren't wanted any more. */
+export async function otherNodes(
+  layout: ReturnType<typeof dataLayout>,
+  wanted: readonly string[],
+): Promise<KnownNode[]> {
+  const nodes = await lastNode(layout, undefined);
+  return nodes.filter(({ name }) => !wanted.includes(name) && existsSync(machineFile(layout.node(name))));
 }

@@ -10,6 +10,7 @@ import path from "node:path";
 import { CommandError } from "./command.ts";
 import { isRunning, startTimeOf } from "./instance.ts";
 import { connectToLan, disconnectFromLan } from "./lan.ts";
+import { machineFile } from "./last-node.ts";
 
 export interface InnerMachine {
   /** Of the process that keeps the namespaces. */
@@ -19,11 +20,9 @@ export interface InnerMachine {
   readonly index: number;
 }
 
-const fileOf = (folder: string) => path.join(folder, "machine.json");
-
 /** As it was left last, running or not. */
 export async function readMachine(folder: string): Promise<InnerMachine | undefined> {
-  const text = await readFile(fileOf(folder), "utf8").catch(() => "null"); // no such node, or not one of these
+  const text = await readFile(machineFile(folder), "utf8").catch(() => "null"); // no such node, or not one of these
   try {
     const found = JSON.parse(text) as Partial<InnerMachine> | null; // checked here
     return Number.isInteger(found?.pid) && found?.startTime && Number.isInteger(found.index)
@@ -77,8 +76,8 @@ async function makeMachine(folder: string, index: number): Promise<InnerMachine>
   child.unref();
   const machine = { pid: child.pid, startTime, index };
   await mkdir(folder, { recursive: true, mode: 0o711 });
-  await writeFile(`${fileOf(folder)}.new`, JSON.stringify(machine));
-  await rename(`${fileOf(folder)}.new`, fileOf(folder));
+  await writeFile(`${machineFile(folder)}.new`, JSON.stringify(machine));
+  await rename(`${machineFile(folder)}.new`, machineFile(folder));
   return machine;
 }
 
@@ -87,5 +86,5 @@ export async function removeMachine(folder: string): Promise<void> {
   const machine = await readMachine(folder);
   if (machine && isRunning(machine)) process.kill(machine.pid, "SIGKILL");
   if (machine) await disconnectFromLan(machine.index);
-  await rm(fileOf(folder), { force: true });
+  await rm(machineFile(folder), { force: true });
 }

@@ -35,6 +35,7 @@ import { runNodeIngress } from "./node-ingress.ts";
 import { startNode } from "./node.ts";
 import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from "./simulated.ts";
 import type { ClusterSettings } from "./node-context.ts";
+import { otherNodes } from "./last-node.ts";
 import { Parts } from "./parts.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { withServiceRanges } from "./service-flags.ts";
@@ -199,6 +200,14 @@ async function runHere({ flags: given, out, err, signal }: Invocation<typeof fla
     process.send?.("ready");
     // Machines join later, if ever: nobody waits for it.
     if (!inner) await joining();
+    const gone = await otherNodes(layout, names);
+    if (gone.length > 0)
+      await (await import("./inner-nodes.ts")).removeOtherNodes(gone, {
+        admin,
+        layout,
+        logLevel: values["log-level"],
+        log,
+      });
     await parts.ended(life);
     progress.step("stopping; pods go on, `sampan down` ends them too");
   } finally {
