@@ -22,6 +22,8 @@ export interface Active {
 /** Certificates may be forbidden to us: the ports don't wait for ever. */
 const certificatesMsMax = 3_000;
 const retry = { initialMs: 1_000, maxMs: 60_000 };
+/** Statuses are taken back within this, or stay. */
+const farewellMsMax = 5_000;
 /** Events about one matter that concerns all. */
 const eventsMax = 50;
 type Kind = "http" | "https";
@@ -129,10 +131,11 @@ export function startActive(options: IngressOptions): Active {
       life.abort();
       await listener.close();
       await Promise.allSettled(parts);
-      if (!isOver || !options.keepsStatus) await status.withdraw();
       pools.close();
       await certificates.close();
-      await events.flush();
+      const withdrawn = isOver && options.keepsStatus ? undefined : status.withdraw();
+      // The API server may be gone before us.
+      await Promise.race([withdrawn, delay(clock, farewellMsMax)]);
       await events.close();
     },
   };

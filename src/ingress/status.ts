@@ -37,8 +37,6 @@ const renewMs = 15_000;
 const retryMs = 2_000;
 /** Written at a time. */
 const writersMax = 8;
-/** All statuses are taken back within this, or left as they are. */
-const withdrawMsMax = 5_000;
 
 export function createStatus(options: StatusOptions): IngressStatus {
   const { client, informers, identity, addresses, log } = options;
@@ -193,7 +191,7 @@ export function createStatus(options: StatusOptions): IngressStatus {
     async withdraw() {
       isListening = false;
       judge();
-      await Promise.race([pumping, delay(options.clock, withdrawMsMax)]);
+      await pumping;
       await forget();
     },
   };
