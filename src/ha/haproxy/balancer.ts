@@ -101,7 +101,7 @@ const bindProblem = (bind: string, port: number): Promise<string | undefined> =>
     server.on("error", (error: NodeJS.ErrnoException) =>
       resolve(error.code === "EADDRINUSE" ? `another program has port ${port}` : error.message),
     );
-    server.listen({ host: bind === "*" ? "0.0.0.0" : bind, port, exclusive: true }, () =>
+    server.listen({ host: bind === "*" ? "0.0.0.0" : bind, port, exclusive: true, ipv6Only: true }, () =>
       server.close(() => resolve(undefined)),
     );
   });

@@ -90,7 +90,8 @@ function printOne(one: Slotted): string[] {
   });
   return [
     ...["", `frontend ${name}`],
-    ...binds.map((bind) => `  bind ${place(bind, port)}`),
+    // Beside `*`, which has the IPv4 addresses.
+    ...binds.map((bind) => `  bind ${place(bind, port)}${isIP(bind) === 6 ? " v6only" : ""}`),
     ...(ranges.length > 0 ? [`  tcp-request connection reject unless { src ${ranges.join(" ")} }`] : []),
     `  default_backend ${name}`,
     ...["", `backend ${name}`],
