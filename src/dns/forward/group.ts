@@ -25,7 +25,9 @@ interface State {
   loops: boolean;
   /** When it may be tried again, while it is out. */
   trialAtMs: number;
-  probeAtMs: number;
+  /** When it was last looked whether it loops. */
+  probedAtMs: number;
+  needsProbe: boolean;
 }
 
 export interface GroupOptions {
@@ -47,7 +49,7 @@ export class Group {
   constructor(options: GroupOptions) {
     this.#options = options;
     this.#states = options.servers.map((server) => ({
-      ...{ server, failures: 0, loops: false, trialAtMs: 0, probeAtMs: 0 },
+      ...{ server, failures: 0, loops: false, trialAtMs: 0, probedAtMs: Number.NEGATIVE_INFINITY, needsProbe: true },
     }));
   }
 
@@ -64,7 +66,7 @@ export class Group {
       const state = order[tries % order.length]!; // not empty
       if (isOut(state) && tries > 0) break;
       try {
-        if (state.probeAtMs <= performance.now()) this.#probe(state);
+        if (state.needsProbe && state.probedAtMs + loopTrialMs <= performance.now()) this.#probe(state);
         const response = await exchange(state.server, question, this.#options.waitMs ?? waitMs);
         this.#succeeded(state);
         if (response.code !== codes.serverFailure && response.code !== codes.refused) return response;
@@ -105,6 +107,7 @@ export class Group {
     const { log } = this.#options;
     const server = printServer(state.server);
     state.failures++;
+    state.needsProbe = true;
     if (state.failures === failuresMax) log.warn("dns: resolver fails, others are asked", { server, error });
     state.trialAtMs = performance.now() + trialAfter(state);
     log.debug("dns: resolver failed", { server, error });
@@ -113,7 +116,8 @@ export class Group {
   /** Asks for a name that only we know. */
   #probe(state: State): void {
     const { probes, log } = this.#options;
-    state.probeAtMs = performance.now() + loopTrialMs;
+    state.probedAtMs = performance.now();
+    state.needsProbe = false;
     const name = `${randomInt(2 ** 40)}.${randomInt(2 ** 40)}`;
     let seen = false;
     probes.set(name, () => {
