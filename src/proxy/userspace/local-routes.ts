@@ -3,6 +3,7 @@
  * Services, and one for each address outside of it. Pods' and the node's packets then end at our sockets, or are refused by the kernel.
  * Rejected: an address on an interface for each Service, thousands of which slow everything down that lists addresses.
  */
+import { readFile, writeFile } from "node:fs/promises";
 import { isIPv6 } from "node:net";
 import { parseCidr } from "#api";
 import { machineAddresses, rangesOf } from "./gate.ts";
@@ -36,6 +37,7 @@ export function createLocalRoutes(change: ChangeRoutes): LocalRoutes {
       const added = [...wanted].filter((range) => !made.has(range));
       const gone = [...made].filter((range) => !wanted.has(range));
       if (added.length + gone.length === 0) return [];
+      if (added.some((range) => range.includes(":"))) await allowIpv6Binding();
       const failures = await change([
         ...added.map((range) => lineFor("replace", range)),
         ...gone.map((range) => lineFor("del", range)),
@@ -48,6 +50,13 @@ export function createLocalRoutes(change: ChangeRoutes): LocalRoutes {
         .map(({ line, message }) => `${line}: ${message}`);
     },
   };
+}
+
+/** For IPv6 a route isn't enough to listen at an address that no interface has. */
+const bindingFile = "/proc/sys/net/ipv6/ip_nonlocal_bind";
+
+async function allowIpv6Binding(): Promise<void> {
+  if ((await readFile(bindingFile, "utf8")).trim() !== "1") await writeFile(bindingFile, "1");
 }
 
 /** All that any proxy of ours made. */

@@ -53,7 +53,7 @@ function makeProxy(given: Partial<UserspaceOptions> = {}) {
   const proxy = createUserspaceProxy({
     ...{ informers, nodeName: "here", changeRoutes },
     settings: proxySettings({
-      ...{ nodePortAddresses: [], serviceCidrs: ["10.96.0.0/16"] },
+      ...{ nodePortAddresses: [], serviceCidrs: ["10.96.0.0/16", "fd96::/108"] },
       detectLocal: { mode: "ClusterCIDR", clusterCidrs: ["10.1.0.0/16"], bridgeInterface: "", interfaceNamePrefix: "" },
     }),
     ...{ clock: realClock, log: silentLogger },
@@ -82,7 +82,7 @@ function makeProxy(given: Partial<UserspaceOptions> = {}) {
       for (const number of [8080, 8081])
         informers.set(slices, {
           metadata: { name: `${name}-${number}`, namespace: "ns", labels: { "kubernetes.io/service-name": name } },
-          addressType: "IPv4",
+          addressType: address.includes(":") ? "IPv6" : "IPv4",
           endpoints: endpoints
             .filter(([, each]) => each === number && ports.has(number))
             .map(([endpoint, , node = "here"]) => ({
@@ -295,6 +295,22 @@ function insideTests() {
     await new Promise((done) => other?.close(done));
     clock.advance(5_000);
     for (;;) if ((await ask(vip, 80)) === "127.0.1.1") break;
+  });
+
+  test("user-space proxy: IPv6, at a cluster address, a node port and an address outside of the range", async (t) => {
+    ip("-6", "address", "add", "fd01::1/64", "dev", "lo");
+    const server = await serve("::1");
+    t.after(() => server.close());
+    const world = makeProxy();
+    t.after(() => world.close());
+    await world.set("six", [["::1", 8080]], {
+      ...{ address: "fd96::5", nodePort: 30_081 },
+      spec: { type: "NodePort", externalIPs: ["2001:db8::1"] },
+    });
+    assert.equal(await ask("fd96::5", 80), "::1");
+    assert.equal(await ask("2001:db8::1", 80), "::1");
+    assert.equal(await ask("fd01::1", 30_081), "::1");
+    assert.equal(await ask("fd96::6", 80), "ECONNREFUSED");
   });
 
   test("user-space proxy: 2,000 Services", async (t) => {
