@@ -176,6 +176,7 @@ else {
       await machines[1]?.tell({ nodes: [node(1)] });
       await until(1, (routes) => routes.trim() === "");
       await tellAll([node(1), node(2), node(3)]);
+      await until(1, /10\.244\.2\.0.*10\.244\.3\.0/s);
     });
 
     async function join1Again(): Promise<void> {
