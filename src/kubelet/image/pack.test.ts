@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -63,6 +63,21 @@ test("image: the same input makes the same bytes; index, manifest and blobs agre
     const layer = readTar(files.get(json("manifest.json")[0].Layers[0]) ?? Buffer.alloc(0));
     assert.deepEqual([...layer.keys()], ["bin/", "bin/run", "tmp/"]);
     assert.equal(config.rootfs.diff_ids[0], manifest.layers[0].digest);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("image: a folder brings all that is in it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pack-"));
+  try {
+    await mkdir(join(folder, "a/b"), { recursive: true });
+    for (const name of ["main.js", "a/b/part.js"]) await writeFile(join(folder, name), name);
+    const files = readTar(await packImage({ name: "demo/two:1", files: [{ host: folder, path: "/app" }], cmd: ["x"] }));
+    const [{ Layers }] = JSON.parse(String(files.get("manifest.json")));
+    const layer = readTar(files.get(Layers[0]) ?? Buffer.alloc(0));
+    assert.deepEqual([...layer.keys()], ["app/", "app/a/", "app/a/b/", "app/a/b/part.js", "app/main.js", "tmp/"]);
+    assert.equal(String(layer.get("app/a/b/part.js")), "a/b/part.js");
   } finally {
     await rm(folder, { recursive: true });
   }
