@@ -12,8 +12,8 @@ import { servicePorts } from "../core/service-port.ts";
 import { proxySettings } from "../settings.ts";
 import { type Change, createCommitter } from "./committer.ts";
 
-const rounds = 8;
-const stepsPerRound = 30;
+const rounds = 6;
+const stepsPerRound = 25;
 const place = { nodeName: "n1", zone: "a" };
 const facts = { ...place, addresses: ["192.0.2.1", "fd00::1"], podCidrs: [], serviceCidrs: ["10.96.0.0/16"] };
 const detectLocal = { ...proxySettings().detectLocal, clusterCidrs: ["10.244.0.0/16"] };
