@@ -1,5 +1,5 @@
 /** `sampan agent`: makes this machine a node of a cluster whose server runs elsewhere; it joins with a token, and later by what it keeps. */
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import path from "node:path";
 import { createLogger, type FlagSpecs, type LogLevel, realClock } from "#base";
@@ -100,6 +100,8 @@ export const command = defineCommand({
       const nodeIps = givenIps ?? (towards === undefined ? undefined : [towards]);
       const settings = await settingsOf(client, credentialFiles(rootDir).settings, { log, signal: life, parts });
       if (!settings) return 0;
+      // The token has done its work.
+      await rm(credentialFiles(rootDir).bootstrap, { force: true });
       const configuration = await kubeletConfig([settings.dnsAddress], settings.clusterDomain);
       Object.assign(configuration, { serverTLSBootstrap: true, rotateCertificates: true });
       Object.assign(configuration.authentication.x509, { clientCAFile: authorityFile });
