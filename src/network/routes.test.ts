@@ -154,6 +154,19 @@ else {
       await reaches(1, 3);
     });
 
+    test("a stranger's route that is in the way stays, is told of, and is followed by ours when it goes", async () => {
+      await tellAll([node(1), node(2)]);
+      await until(1, (routes) => !routes.includes("10.244.3.0"));
+      machines[1]?.run("ip", "route", "add", "10.244.3.0/24", "via", address(2));
+      await tellAll([node(1), node(2), node(3)]);
+      await said(1, /could not be made.*10\.244\.3\.0.*File exists/);
+      assert.match(machines[1]?.run("ip", "route", "show", "10.244.3.0/24") ?? "", /via 192\.0\.2\.2 dev eth0 $/m);
+      await until(1, /fd00:10:244:3::/);
+      machines[1]?.run("ip", "route", "delete", "10.244.3.0/24");
+      await until(1, /10\.244\.3\.0\/24 via 192\.0\.2\.3/);
+      await reaches(1, 3);
+    });
+
     test("a node that moves is reached at its new address", async () => {
       machines[3]?.run("ip", "address", "add", "192.0.2.33/24", "dev", "eth0");
       const moved = nodeOf(3, { addresses: ["192.0.2.33", "2001:db8::3"] });
