@@ -41,7 +41,7 @@ const cases: [string, Partial<AddressFlags>, RegExp?][] = [
     { "cluster-cidr": "10.244.0.0/16,fd00::/48", "service-cidr": "10.96.0.0/16,fd00::/112" },
     /overlap/,
   ],
-  ["too large a range of IPv6 Services", { "service-cidr": "10.96.0.0/16,fd00::/64" }, /108 to 124 bits/],
+  ["too large a range of IPv6 Services", { "service-cidr": "10.96.0.0/16,fd00::/56" }, /64 to 124 bits/],
   ["an address of each family", { "node-ip": "192.0.2.7,2001:db8::7" }],
   ["two node addresses of a family", { "node-ip": "192.0.2.7,127.0.0.1" }, /one of each family/],
   ["two ranges of a family", { "service-cidr": "10.96.0.0/16,10.97.0.0/16" }, /must be of different IP family/],

@@ -14,7 +14,7 @@ export interface AddressFlags {
 }
 
 /** Services need room for the API server's address and DNS's; more than that has no use and takes memory for its bits. */
-const serviceBits = { 4: { min: 12, max: 28 }, 6: { min: 108, max: 124 } };
+const serviceBits = { 4: { min: 12, max: 28 }, 6: { min: 64, max: 124 } };
 /** A node's pods get a /24, or a /64. */
 const clusterBits = { 4: { min: 8, max: 24 }, 6: { min: 16, max: 64 } };
 const label = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
