@@ -426,9 +426,10 @@ suite("machines", { skip: why ?? false }, () => {
     assert.match(await ask(server, `${b.address}:30080`), /^web-/);
   });
 
-  test("agent: down ends its pods and leaves nothing on its machine", async () => {
+  test("agent: down ends it and its pods and leaves nothing on its machine, also with a damaged pid file", async () => {
     const [, b] = agents;
     assert.ok(b);
+    writeFileSync(path.join(b.dataDir, "nodes/b/agent.pid"), "{");
     assert.match(await b.sampan("down"), /^down/);
     const left = await leftovers(b, ["b"]);
     assert.deepEqual(

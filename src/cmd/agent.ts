@@ -16,7 +16,7 @@ import { openKubeletClient } from "./kubelet-client.ts";
 import { kubeletFlags, readKubeletFlags, readNodeLabels } from "./kubelet-flags.ts";
 import { createServing } from "./kubelet-serving.ts";
 import { gatherMachineFacts } from "./machine.ts";
-import { ownNamespace, recordFile, refuseSecondAgent } from "./node-record.ts";
+import { holdFolder, ownNamespace, recordFile, refuseSecondAgent } from "./node-record.ts";
 import { startNode } from "./node.ts";
 import { Parts } from "./parts.ts";
 import { dataLayout, nodeProxyFlags, placeFlags } from "./settings.ts";
@@ -79,6 +79,7 @@ export const command = defineCommand({
     if (process.connected) process.once("disconnect", () => stop.abort());
     const life = AbortSignal.any([signal, stop.signal]);
     const record = recordFile(layout, nodeName);
+    holdFolder(layout, nodeName);
     await writeInstance(record, { port, nodeName, bridge: bridgeName, namespace: ownNamespace() });
     const parts = new Parts(stop);
     const ending: (() => void)[] = [];

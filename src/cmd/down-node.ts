@@ -1,7 +1,6 @@
 /** One node of a data folder comes down: its agent, its pods, and the namespaces it had for itself. */
 import { execFile } from "node:child_process";
 import { readlinkSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Logger } from "#base";
@@ -9,7 +8,7 @@ import { removeNode } from "#kubelet";
 import { DamagedPidFile, type Instance, isRunning, readInstance } from "./instance.ts";
 import type { KnownNode } from "./last-node.ts";
 import { enter, type InnerMachine, readMachine, removeMachine } from "./machine-namespaces.ts";
-import { ownNamespace, recordFile } from "./node-record.ts";
+import { folderHolder, ownNamespace, recordFile, removeRecord } from "./node-record.ts";
 import type { dataLayout } from "./settings.ts";
 
 export interface DownOptions {
@@ -23,7 +22,8 @@ export async function downNode(node: KnownNode, { layout, purge, logLevel, log }
   const folder = layout.node(node.name);
   const record = recordFile(layout, node.name);
   const agent = await lastInstance(record);
-  if (agent && isRunning(agent)) await end(agent);
+  const running = agent && isRunning(agent) ? agent : folderHolder(layout, node.name);
+  if (running) await end(running);
   const machine = await readMachine(folder);
   if (machine && isRunning(machine) && !isInside(machine)) {
     // Containers' mounts and networks are seen from there only.
@@ -44,7 +44,7 @@ export async function downNode(node: KnownNode, { layout, purge, logLevel, log }
   const config = node.kubelet ?? agent?.kubelet;
   await removeNode({ rootDir: folder, keepImages: !purge, ...(config && { config }) }, log);
   if (machine && !isInside(machine)) await removeMachine(folder);
-  await rm(record, { force: true });
+  await removeRecord(layout, node.name);
 }
 
 function isInside({ pid }: InnerMachine): boolean {
