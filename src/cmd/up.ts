@@ -4,12 +4,10 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
-import type { Node, NodeUsage } from "#api";
+import type { NodeUsage } from "#api";
 import type { SimulatedUsage } from "#apiserver";
 import { type KubeletConfiguration, type KubeletOptions, type PreparedNode, prepareNode } from "#kubelet";
-import type { DeepReadonly } from "#machinery";
 import { assess, printFindings } from "#cli";
-import { createInformers } from "#client";
 import type { ControllerOptions } from "#controllers";
 import { addressIn, bridgeName, type NetworkMode, type NodeNetwork, prepareNodeNetwork, subnetOf } from "#network";
 import { checkAddresses } from "./addresses.ts";
@@ -36,6 +34,7 @@ import { startNode } from "./node.ts";
 import { nodesFlags, ownAddress, readNodesFlags, startSimulated, widened } from "./simulated.ts";
 import type { ClusterSettings } from "./node-context.ts";
 import { otherNodes } from "./last-node.ts";
+import { nodesReady } from "./nodes-ready.ts";
 import { Parts } from "./parts.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { withServiceRanges } from "./service-flags.ts";
@@ -341,32 +340,6 @@ function ingressOptions(
   };
   const watching = client({ name: "system:ingress", groups: [], userAgent: "sampan-ingress" });
   return { client: watching, credentials, nodeName, addresses: network.nodeAddresses, log };
-}
-
-/** Waits for the condition that `kubectl get nodes` shows. */
-async function nodesReady(
-  plane: ControlPlane | undefined,
-  names: readonly string[],
-  signal: AbortSignal,
-): Promise<void> {
-  if (!plane) return;
-  const client = plane.client({ name: "system:apiserver", groups: ["system:masters"], userAgent: "sampan" });
-  const stop = new AbortController();
-  const informers = createInformers(client);
-  const [only, ...more] = names;
-  const nodes = informers.of("v1/nodes", more.length > 0 ? {} : { fieldSelector: `metadata.name=${only}` });
-  const running = informers.run(AbortSignal.any([signal, stop.signal]));
-  const missing = new Set(names);
-  await new Promise<void>((done) => {
-    const look = ({ metadata, status }: DeepReadonly<Node>) => {
-      const isReady = status?.conditions?.some((one) => one.type === "Ready" && one.status === "True");
-      if (isReady && missing.delete(metadata.name ?? "") && missing.size === 0) done();
-    };
-    nodes.addHandler({ added: look, updated: look });
-    signal.addEventListener("abort", () => done(), { once: true });
-  });
-  stop.abort();
-  await running;
 }
 
 /** Everything that can be told to be wrong without looking further than this machine's addresses and files. */
