@@ -39,6 +39,6 @@ else {
       prepareLan({ ...options, cidr: "10.96.5.0/24" }),
       /overlaps 10\.96\.0\.0\/16 of pods or Services/,
     );
-    await assert.rejects(connectToLan({ index: 2, cidr, pid: 2 ** 22 }), /No such process[^]*sampan-lan1/);
+    await assert.rejects(connectToLan({ index: 2, cidr, pid: 2 ** 22 }), /No such process[\s\S]*sampan-lan1/);
   });
 }
