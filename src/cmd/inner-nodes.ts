@@ -26,6 +26,7 @@ import type { Parts } from "./parts.ts";
 import type { dataLayout } from "./settings.ts";
 
 interface Values {
+  readonly "node-ip"?: string | undefined;
   readonly nodes: number;
   readonly "bind-address": string;
   readonly "cluster-cidr": string;
@@ -129,7 +130,12 @@ async function keepNode(options: NodeOptions, signal: AbortSignal): Promise<void
   for (let failures = 0; !signal.aborted; ) {
     const startedAt = realClock.now();
     try {
-      const machine = await keepMachine({ folder, index, cidr });
+      const machine = await keepMachine({
+        folder,
+        index,
+        cidr,
+        firstAddress: options.values["node-ip"]?.split(",")[0],
+      });
       const isKnown = await hasCredentials(folder, options.authority);
       const token = isKnown ? undefined : await options.token();
       const child = start(options, { inside: enter(machine), configFile, token });

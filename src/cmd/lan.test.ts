@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { insideNamespace, ip, runInNamespace, whyNoNamespaces } from "#testing";
 import { connectToLan, disconnectFromLan, lanName, prepareLan, removeLan } from "./lan.ts";
 
@@ -19,6 +21,19 @@ else {
     await disconnectFromLan(2);
     await removeLan("/data");
     assert.doesNotMatch(ip("link"), /sampan-lan/);
+    await removeLan("/data");
+  });
+
+  test("lan: the machine is a neighbour by any of its addresses", async () => {
+    await prepareLan(options);
+    const node = spawn("unshare", ["--net", "sh", "-c", "echo up; exec sleep infinity"]);
+    await once(node.stdout, "data");
+    for (const firstAddress of ["172.30.240.1", "192.0.2.7"])
+      await connectToLan({ index: 2, cidr, pid: node.pid ?? 0, firstAddress });
+    const routes = execFileSync("nsenter", [`--net=/proc/${node.pid}/ns/net`, "ip", "route"], { encoding: "utf8" });
+    assert.match(routes, /^192\.0\.2\.7 dev eth0 scope link/m);
+    assert.doesNotMatch(routes, /^172\.30\.240\.1 /m);
+    node.kill("SIGKILL");
     await removeLan("/data");
   });
 

@@ -3,7 +3,7 @@
  * other node's namespace, and translation of what leaves for the outside. The first node is the machine itself.
  */
 import { execFile } from "node:child_process";
-import { BlockList } from "node:net";
+import { BlockList, isIPv4 } from "node:net";
 import { promisify } from "node:util";
 import { createNft } from "#base";
 import { addressIn, bridgeOwner } from "#network";
@@ -69,10 +69,12 @@ export interface CableOptions {
   readonly cidr: string;
   /** A process in the node's network namespace. */
   readonly pid: number;
+  /** Of the machine itself, when it isn't in `cidr`: the nodes are neighbours all the same. */
+  readonly firstAddress?: string | undefined;
 }
 
 /** Idempotent. */
-export async function connectToLan({ index, cidr, pid }: CableOptions): Promise<void> {
+export async function connectToLan({ index, cidr, pid, firstAddress }: CableOptions): Promise<void> {
   const host = cableName(index);
   const links = await ipJson<{ ifname: string }>("link", "show");
   const inside = ["nsenter", `--net=/proc/${pid}/ns/net`];
@@ -90,6 +92,9 @@ export async function connectToLan({ index, cidr, pid }: CableOptions): Promise<
       `address replace ${addressIn(cidr, index)}/${cidr.split("/")[1]} dev eth0`,
       "link set eth0 up",
       `route replace default via ${addressIn(cidr, 1)}`,
+      ...(firstAddress && isIPv4(firstAddress) && !contains(cidr, firstAddress)
+        ? [`route replace ${firstAddress}/32 dev eth0 scope link`]
+        : []),
     ],
     { inside },
   );

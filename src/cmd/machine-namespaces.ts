@@ -47,13 +47,15 @@ export interface MachineOptions {
   readonly folder: string;
   readonly index: number;
   readonly cidr: string;
+  /** As connectToLan has it. */
+  readonly firstAddress?: string | undefined;
 }
 
 /** The one that is there, or a new one. */
-export async function keepMachine({ folder, index, cidr }: MachineOptions): Promise<InnerMachine> {
+export async function keepMachine({ folder, index, cidr, firstAddress }: MachineOptions): Promise<InnerMachine> {
   const known = await readMachine(folder);
   const machine = known && isRunning(known) && known.index === index ? known : await makeMachine(folder, index);
-  await connectToLan({ index, cidr, pid: machine.pid });
+  await connectToLan({ index, cidr, pid: machine.pid, firstAddress });
   return machine;
 }
 
