@@ -2,7 +2,7 @@
  * Requests while a Deployment is rolled out: none may fail. `node bench/rolling.ts [--tiny]` as root, after `node tools/bundle.ts`; needs Debian's
  * wrk, haproxy and busybox-static. The bundled `up` with real containers in namespaces of its own, with a pool of addresses for load balancers;
  * pods answer over HTTP, have a readiness probe and sleep before they end. Every way to them has a wrk of its own that asks all the while: by
- * cluster address from the node, by node port and load balancer's address from a machine on the same segment, and through a `sampan lb` on a
+ * cluster address from the node, by node port, load balancer's address and Ingress from a machine on the same segment, and through a `sampan lb` on a
  * machine that isn't part of the cluster.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -119,7 +119,11 @@ async function deploy(cluster: TestCluster, client: Machine): Promise<Way[]> {
       },
     },
   };
-  const items = [deployment, service("web", { type: "LoadBalancer" })];
+  const ingress = {
+    ...{ apiVersion: "networking.k8s.io/v1", kind: "Ingress", metadata: { name: "web" } },
+    spec: { defaultBackend: { service: { name: "web", port: { number: 8080 } } } },
+  };
+  const items = [deployment, service("web", { type: "LoadBalancer" }), ingress];
   await cluster.kubectlInput(JSON.stringify({ apiVersion: "v1", kind: "List", items }), "create");
   await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s");
   const { spec, address } = await cluster.until(async () => {
@@ -132,6 +136,7 @@ async function deploy(cluster: TestCluster, client: Machine): Promise<Way[]> {
     { name: "cluster address, on the node", url: `http://${spec.clusterIP}:8080/` },
     { name: "node port, from a neighbour", url: `http://${node}:${spec.ports[0]?.nodePort}/`, from: client },
     { name: "load balancer, from a neighbour", url: `http://${address}:8080/`, from: client },
+    { name: "Ingress, from a neighbour", url: `http://${node}/`, from: client },
   ];
 }
 
