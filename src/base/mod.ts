@@ -1,3 +1,4 @@
+export { aborted } from "./aborted.ts";
 export { AssertionError, assert } from "./assert.ts";
 export { type BackoffOptions, backoffMs } from "./backoff.ts";
 export { type Clock, FakeClock, preciseNow, realClock, steadyClock } from "./clock.ts";

@@ -1,6 +1,6 @@
 /** `sampan dns`: the cluster's DNS alone, against any API server, inside or outside of the cluster. */
 import { isIP } from "node:net";
-import { type FlagSpecs, type Logger, realClock } from "#base";
+import { aborted, type FlagSpecs, type Logger, realClock } from "#base";
 import { createClient, createInformers } from "#client";
 import {
   createAnswerer,
@@ -59,7 +59,7 @@ export const command = defineCommand({
       const follow = followConfigMap(informers, log);
       const serve = async () => {
         const endStatus = await status;
-        await live.synced();
+        await Promise.race([live.synced(), aborted(signal)]);
         if (signal.aborted) return endStatus();
         const own = addresses.map((host) => ({ host, port }));
         const limits = { secondsMax: values["cache-seconds"] };

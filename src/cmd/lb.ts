@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import path from "node:path";
 import type { LoadBalancerIngress } from "#api";
-import { createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
+import { aborted, createLogger, type FlagSpecs, type FlagValues, type Logger, type LogLevel, realClock } from "#base";
 import type { Balanced, ClusterOptions, Server } from "#ha";
 import { kubeconfigPaths, kubeconfigTarget, readKubeconfig } from "#client";
 import { CommandError, defineCommand, type Invocation } from "./command.ts";
@@ -105,12 +105,6 @@ export const command = defineCommand({
 
 const shown = (address: string): LoadBalancerIngress =>
   isIP(address) === 0 ? { hostname: address } : { ip: address, ipMode: "Proxy" };
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", () => done(), { once: true });
-  });
 
 /** API servers that are known, and nothing of the cluster: it needn't be there. */
 async function balanceFixed(

@@ -2,7 +2,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import type { Logger } from "#base";
+import { aborted, type Logger } from "#base";
 import type { InformerSet } from "#client";
 import {
   createAnswerer,
@@ -25,8 +25,9 @@ export const runDns: NodePart = async (context, signal) => {
   const log = context.log.with({ part: "dns" });
   const live = createZone(informers, [settings.dnsAddress]);
   const follow = followConfigMap(informers, log);
-  const [network] = await Promise.all([context.network, live.synced()]);
+  await Promise.race([Promise.all([context.network, live.synced()]), aborted(signal)]);
   if (signal.aborted) return;
+  const network = await context.network;
   const domains = [settings.clusterDomain];
   const own = [network.gateway, settings.dnsAddress];
   const forwarder = createForwarder(

@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import type { NetworkPolicy, Pod } from "#api";
-import { type ApplyScript, type Clock, createNft, type Logger } from "#base";
+import { type ApplyScript, aborted, type Clock, createNft, type Logger } from "#base";
 import type { Informer } from "#client";
 import type { DeepReadonly } from "#machinery";
 import type { RunningPolicies } from "#network-policy";
@@ -44,8 +44,8 @@ export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft(
         log.error("network policies: rules not removed", { error }),
       );
     };
-    const aborted = new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
-    await Promise.race([policies.synced(), aborted]);
+    const ended = aborted(signal);
+    await Promise.race([policies.synced(), ended]);
     let cleaning: Promise<void> | undefined;
     const cleanUp = () => {
       cleaning = removeTable();
@@ -56,7 +56,7 @@ export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft(
       await exists(policies, true, signal);
       doubt();
       cancelCleanUp?.();
-      await Promise.race([Promise.all([cleaning, network]), aborted]);
+      await Promise.race([Promise.all([cleaning, network]), ended]);
       if (signal.aborted) break;
       const [{ runPolicies }, { bridge }] = await Promise.all([import("#network-policy"), network]);
       await warnOfBridges(log);

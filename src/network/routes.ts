@@ -3,6 +3,7 @@
  * when there is a second node, or something that a process before this one left.
  */
 import type { Node } from "#api";
+import { aborted } from "#base";
 import type { DeepReadonly } from "#machinery";
 import type { RoutesOptions } from "./contract.ts";
 import type { OtherNode } from "./plan.ts";
@@ -52,12 +53,6 @@ export function createRoutes(options: RoutesOptions): Routes {
     },
   };
 }
-
-const aborted = (signal: AbortSignal) =>
-  new Promise<void>((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", () => done(), { once: true });
-  });
 
 /** Nodes change each time they are heard of; what matters here hardly ever does. */
 const sameWay = (node: DeepReadonly<Node>, old: DeepReadonly<Node>): boolean =>

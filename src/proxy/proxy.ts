@@ -3,7 +3,7 @@
  * only what changed against what we committed. The ruleset is never listed. See nftables/committer.ts for what happens when the
  * kernel refuses one.
  */
-import { type ApplyScript, backoffMs, type Clock, type Logger } from "#base";
+import { type ApplyScript, aborted, backoffMs, type Clock, type Logger } from "#base";
 import type { InformerSet } from "#client";
 import { removeScript } from "./core/base.ts";
 import { contextOf } from "./core/context.ts";
@@ -264,7 +264,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   return {
     async run(signal) {
       // Nothing is programmed before all are known: half the truth would cut connections.
-      await source.synced();
+      await Promise.race([source.synced(), aborted(signal)]);
       if (signal.aborted) return;
       contexts = contextsOf(source, settings);
       const unwatch = source.watch({

@@ -13,7 +13,7 @@ import { createSocket } from "node:dgram";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Service } from "#api";
-import type { Clock, Logger } from "#base";
+import { aborted, type Clock, type Logger } from "#base";
 import type { InformerSet } from "#client";
 import type { DeepReadonly } from "#machinery";
 
@@ -111,7 +111,7 @@ export async function runAnnouncer(options: AnnouncerOptions, signal: AbortSigna
     updated: look,
     deleted: ({ metadata }) => void (wanted.delete(`${metadata.namespace}/${metadata.name}`) && mark()),
   });
-  const ended = new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
+  const ended = aborted(signal);
   await Promise.race([services.synced(), ended]);
   isSynced = true;
   // Of a run before this one there may be addresses that nobody wants any more.

@@ -4,7 +4,15 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Node } from "#api";
-import { type Clock, type Logger, type MetricRegistry, metricContentTypes, metricFormatOf, printMetrics } from "#base";
+import {
+  aborted,
+  type Clock,
+  type Logger,
+  type MetricRegistry,
+  metricContentTypes,
+  metricFormatOf,
+  printMetrics,
+} from "#base";
 import type { DeepReadonly } from "#machinery";
 import { nodeEligible, type ProxyHealth } from "./proxy-health.ts";
 
@@ -79,12 +87,6 @@ export const closeServer = (server: Server): Promise<void> =>
   new Promise((resolve) => {
     server.close(() => resolve());
     server.closeAllConnections();
-  });
-
-const aborted = (signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
   });
 
 const waitFor = (ms: number, clock: Clock, signal: AbortSignal) =>

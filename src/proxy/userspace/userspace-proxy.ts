@@ -4,7 +4,7 @@
  * What follows from that, as in Kubernetes 1.0: endpoints see the node's address instead of the client's; traffic that a policy drops
  * elsewhere is refused; a program of this machine that listens on all addresses keeps a Service from having the same port.
  */
-import { backoffMs, type Clock, type Logger, preciseNow } from "#base";
+import { aborted, backoffMs, type Clock, type Logger, preciseNow } from "#base";
 import type { InformerSet } from "#client";
 import { contextOf } from "../core/context.ts";
 import { createHealthChecks } from "../core/health-checks.ts";
@@ -119,7 +119,7 @@ export function createUserspaceProxy(options: UserspaceOptions): ServiceProxy {
   return {
     async run(signal) {
       // Nothing is opened before all are known: half the truth would refuse connections.
-      await source.synced();
+      await Promise.race([source.synced(), aborted(signal)]);
       if (signal.aborted) return;
       const unwatch = source.watch({
         changed: mark,
