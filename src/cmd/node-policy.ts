@@ -44,8 +44,8 @@ export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft(
         log.error("network policies: rules not removed", { error }),
       );
     };
-    const ended = aborted(signal);
-    await Promise.race([policies.synced(), ended]);
+    const stopped = aborted(signal);
+    await Promise.race([policies.synced(), stopped]);
     let cleaning: Promise<void> | undefined;
     const cleanUp = () => {
       cleaning = removeTable();
@@ -56,7 +56,7 @@ export function createNodePolicies(clock: Clock, apply: ApplyScript = createNft(
       await exists(policies, true, signal);
       doubt();
       cancelCleanUp?.();
-      await Promise.race([Promise.all([cleaning, network]), ended]);
+      await Promise.race([Promise.all([cleaning, network]), stopped]);
       if (signal.aborted) break;
       const [{ runPolicies }, { bridge }] = await Promise.all([import("#network-policy"), network]);
       await warnOfBridges(log);
