@@ -16,7 +16,7 @@ suite("the network of three nodes", { skip: whyNoPods ?? false }, () => {
   let views: readonly View[];
   let names: readonly string[];
   before(async () => {
-    net = await startNetCluster(...(process.env.NET_NODES === "1" ? [] : ["--nodes", "3"]));
+    net = await startNetCluster("--nodes", "3");
     views = [...net.servers, ...net.hosts];
     names = net.servers.map(({ name }) => name).sort();
   });
